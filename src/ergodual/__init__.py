@@ -1,0 +1,28 @@
+"""Ergodual learns the regulariser of a convex reconstruction problem by differentiating exactly through its primal-dual solver."""
+
+from ergodual.errors import ErgodualError, NotFiniteError
+from ergodual.functions import L1, Box, Function, SquaredL2, Zero
+from ergodual.operators import Dense, Operator
+from ergodual.primal_dual import Ergodic, Last, Reverse, StepSizes, Tape, Unrolled
+from ergodual.problem import Problem
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "L1",
+    "Box",
+    "Dense",
+    "Ergodic",
+    "ErgodualError",
+    "Function",
+    "Last",
+    "NotFiniteError",
+    "Operator",
+    "Problem",
+    "Reverse",
+    "SquaredL2",
+    "StepSizes",
+    "Tape",
+    "Unrolled",
+    "Zero",
+]

@@ -1,0 +1,9 @@
+"""The one exception that the command line turns into a sentence and exit status 2."""
+
+
+class ErgodualError(ValueError):
+    """A request that cannot be met; the message is one sentence saying what was given, what was expected and what to do."""
+
+
+class NotFiniteError(ErgodualError):
+    """A number that had to be finite is not, usually because a learning rate is too large."""

@@ -1,0 +1,67 @@
+"""The weighted ℓ1 norm."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ergodual.functions.base import Function, Number, ProxGradient, hold, require
+from ergodual.functions.clip import bound_gradients, clip, clip_, clip_vjp_, shrink
+
+
+class L1(Function):
+    """f(x) = w ‖x‖₁.
+
+    prox_{τf}(z) = sign(z) max(|z| − τw, 0), and f* is the indicator of |y_i| ≤ w, so prox_{σf*} is the projection onto it,
+    whatever σ (Brauer, Lorenz 2019, the F of Section 1).
+
+    Parameters
+    ----------
+    weight
+        w > 0: a number, or a tensor that broadcasts against ``(batch, m)``; an nn.Parameter is learned.
+
+    Raises
+    ------
+    ErgodualError
+        If a weight is not positive.
+    """
+
+    derivative_from: ClassVar[Literal["input", "output"]] = "output"
+    weight: Number
+
+    def __init__(self, weight: Number = 1.0) -> None:
+        super().__init__()
+        require(weight > 0, f"L1's weight is {weight}; it must be positive (use Zero() for none).")
+        hold(self, "weight", weight)
+
+    def value(self, x: Tensor) -> Tensor:
+        return (self.weight * x.abs()).sum(-1)
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        return torch.where((y.abs() <= self.weight).all(-1), 0.0, torch.inf).to(y.dtype)
+
+    def prox(self, z: Tensor, step: Number) -> Tensor:
+        bound = self.weight * step
+        return shrink(z, -bound, bound)
+
+    def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
+        return clip(z, -self.weight, self.weight)
+
+    def prox_conjugate_(self, z: Tensor, step: float) -> Tensor:
+        return clip_(z, -self.weight, self.weight)
+
+    def prox_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
+        grad.mul_(kept != 0)
+        return grad, (self._in_weight(-step * grad * kept.sign()) if parameters else ())
+
+    def prox_conjugate_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
+        found: tuple[Tensor | None, ...] = ()
+        if parameters:
+            lower, upper = bound_gradients(kept, -self.weight, self.weight, grad)
+            found = self._in_weight(upper - lower)
+        return clip_vjp_(kept, -self.weight, self.weight, grad), found
+
+    def _in_weight(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        return (gradient.sum_to_size(self.weight.shape),) if isinstance(self.weight, Tensor) else ()

@@ -1,0 +1,73 @@
+"""A dense matrix as an analysis operator."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ergodual.errors import ErgodualError
+from ergodual.operators.base import Operator
+
+
+class Dense(Operator):
+    """K given by its matrix.
+
+    Parameters
+    ----------
+    matrix
+        Shape ``(m, n)``. An nn.Parameter is used as it is (and may be shared); a tensor that already requires a gradient is
+        used as it is, so that the gradient flows on to whatever made it; any other tensor becomes a parameter.
+
+    Raises
+    ------
+    ErgodualError
+        If the matrix is not a floating-point matrix.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        if matrix.ndim != 2 or not matrix.is_floating_point():
+            raise ErgodualError(
+                f"Dense got a tensor of shape {tuple(matrix.shape)} and type {matrix.dtype}; it takes a floating-point (m, n) matrix."
+            )
+        if isinstance(matrix, nn.Parameter) or not matrix.requires_grad:
+            self.matrix = matrix if isinstance(matrix, nn.Parameter) else nn.Parameter(matrix)
+        else:
+            self.register_buffer("matrix", matrix)
+        self.m, self.n = matrix.shape
+
+    @classmethod
+    def dct(cls, n: int, dtype: torch.dtype = torch.float32) -> Dense:
+        """The orthonormal DCT-II of length n: K_kj = c_k cos(π (2j + 1) k / 2n), c_0 = √(1/n), c_k = √(2/n)."""
+        if n < 1:
+            raise ErgodualError(f"The DCT's length is {n}; it must be at least 1.")
+        k, j = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
+        matrix = torch.cos(math.pi * (2 * j + 1) * k / (2 * n)) * math.sqrt(2 / n)
+        matrix[0] /= math.sqrt(2)
+        return cls(matrix.to(dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.matrix.T
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y @ self.matrix
+
+    def norm(self) -> Tensor:
+        return cast(Tensor, torch.linalg.matrix_norm(self.matrix, 2))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.matrix,)
+
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor, ...]:
+        return (dual.T @ primal,)
+
+    def forward_onto(self, base: Tensor, x: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
+        return torch.addmm(base, x, self.matrix.T, beta=keep, alpha=scale, out=out)
+
+    def adjoint_onto(self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
+        return torch.addmm(base, y, self.matrix, beta=keep, alpha=scale, out=out)

@@ -1,0 +1,84 @@
+"""An upper bound of ‖K‖ that follows K through training and is never below it.
+
+Between refreshes the bound is ‖K_ref‖ + ‖K − K_ref‖_F, one pass over K. When that has become loose, K becomes the new
+reference: a few power iterations propose a number just above ‖K‖, and a Cholesky factorisation of c²I − KᵀK certifies it
+(the factorisation exists exactly when c > ‖K‖). A full singular value decomposition is needed only where the proposal fails.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ergodual.errors import NotFiniteError
+from ergodual.operators import Dense, Operator
+
+LOOSENESS = 0.01
+"""A bound this much above the reference norm, relatively, is refreshed."""
+MARGIN = 1e-3
+"""How far above the power iteration's estimate the number to be certified lies, relatively."""
+POWER_ITERATIONS = 4
+
+
+class NormBound:
+    """A certified upper bound of the norm of one operator, cheap to evaluate again after the operator has moved a little."""
+
+    def __init__(self) -> None:
+        self._reference: Tensor | None = None
+        self._norm = 0.0
+        self._vector: Tensor | None = None
+
+    def refresh(self, K: Operator) -> float:
+        """Take the exact norm of K, and K as the reference."""
+        norm = _exact(K)
+        if isinstance(K, Dense):
+            self._adopt(K.matrix, norm)
+        return norm
+
+    def __call__(self, K: Operator) -> float:
+        """A number that is at least ‖K‖ and, relatively, at most 1 % above the last reference's.
+
+        Raises
+        ------
+        NotFiniteError
+            If K has an entry that is not finite.
+        """
+        if not isinstance(K, Dense):
+            return _exact(K)
+        matrix = K.matrix.detach()
+        reference = self._reference
+        if reference is None or reference.shape != matrix.shape or reference.dtype != matrix.dtype or reference.device != matrix.device:
+            return self.refresh(K)
+        moved = float(torch.dist(matrix, reference))
+        if moved <= LOOSENESS * self._norm:
+            return self._norm + moved
+        certified = self._certify(matrix) if moved <= 0.5 * self._norm else None
+        if certified is None:
+            return self.refresh(K)
+        self._adopt(matrix, certified)
+        return certified
+
+    def _adopt(self, matrix: Tensor, norm: float) -> None:
+        self._reference, self._norm = matrix.detach().clone(), norm
+
+    def _certify(self, matrix: Tensor) -> float | None:
+        gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+        vector = self._vector
+        if vector is None or vector.shape[0] != gram.shape[0] or vector.dtype != gram.dtype or vector.device != gram.device:
+            vector = torch.ones(gram.shape[0], dtype=gram.dtype, device=gram.device)
+        for _ in range(POWER_ITERATIONS):
+            vector = gram @ vector
+            vector = vector / vector.norm()
+        self._vector = vector
+        bound = float((gram @ vector).norm()) ** 0.5 * (1 + MARGIN)
+        # bound² I − gram, positive definite if and only if bound > ‖K‖
+        _, failed = torch.linalg.cholesky_ex(gram.neg_().diagonal_scatter(gram.diagonal() + bound**2))
+        return None if int(failed) else bound
+
+
+def _exact(K: Operator) -> float:
+    for tensor in K.tensors():
+        if not bool(tensor.isfinite().all()):
+            raise NotFiniteError("The operator K has entries that are not finite; lower the learning rate or check the matrix given.")
+    with torch.no_grad():
+        return float(K.norm())

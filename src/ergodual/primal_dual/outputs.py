@@ -1,0 +1,73 @@
+"""Outputs of the iteration: the averaging weights α_k in x̂ = x̃ + Σ_k α_k r^k."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ergodual.errors import ErgodualError
+from ergodual.functions.base import hold
+
+
+class Output(nn.Module):
+    """Gives the weights α of shape ``(depth,)``."""
+
+    def prepare(self, depth: int, like: Tensor) -> None:
+        """Make the parameters that depend on the depth, of the type and device of ``like``; ``Unrolled`` calls this once."""
+
+    def forward(self, depth: int) -> Tensor:
+        """The weights α_1 … α_depth."""
+        raise NotImplementedError
+
+
+class Last(Output):
+    """The plain output: the last iterate, α_d = 1 and the rest 0."""
+
+    def forward(self, depth: int) -> Tensor:
+        weights = torch.zeros(depth, dtype=torch.float64)
+        weights[-1] = 1
+        return weights
+
+
+class Ergodic(Output):
+    """An ergodic average.
+
+    Parameters
+    ----------
+    weights
+        ``"1/k"``: α_k ∝ 1/k, summing to 1 (Brauer, Lorenz 2019); ``"uniform"``: 1/d; ``"learned"``: a softmax of parameters
+        that starts at ``"1/k"``; or a tensor of shape ``(depth,)``, used as given (an nn.Parameter is learned).
+    """
+
+    logits: Tensor
+    given: Tensor
+
+    def __init__(self, weights: str | Tensor = "1/k") -> None:
+        super().__init__()
+        if isinstance(weights, Tensor):
+            self.kind = "given"
+            hold(self, "given", weights)
+        elif weights in ("1/k", "uniform", "learned"):
+            self.kind = weights
+            self.register_parameter("logits", None)
+        else:
+            raise ErgodualError(f"Ergodic's weights are {weights!r}; they must be '1/k', 'uniform', 'learned' or a tensor.")
+
+    def prepare(self, depth: int, like: Tensor) -> None:
+        if self.kind == "learned" and not isinstance(self.logits, Tensor):
+            self.logits = nn.Parameter(-torch.arange(1, depth + 1, dtype=like.dtype, device=like.device).log())
+        held = {"given": lambda: self.given, "learned": lambda: self.logits}.get(self.kind)
+        if held is not None and held().shape != (depth,):
+            raise ErgodualError(f"There are averaging weights of shape {tuple(held().shape)} for {depth} iterations; give one for each.")
+
+    def forward(self, depth: int) -> Tensor:
+        if self.kind == "given":
+            return self.given
+        if self.kind == "learned":
+            if not isinstance(self.logits, Tensor):
+                raise ErgodualError("These averaging weights are learned; hand them to Unrolled, which makes their parameters.")
+            return self.logits.softmax(0)
+        weights = torch.ones(depth, dtype=torch.float64)
+        if self.kind == "1/k":
+            weights /= torch.arange(1, depth + 1)
+        return weights / weights.sum()

@@ -1,0 +1,168 @@
+"""Every adjoint gives the gradient: against central differences, and against each other."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from cases import BATCH, N, OUTPUTS, PROBLEMS, matrix, observation, parameter, spread
+
+import ergodual as ed
+
+ADJOINTS: dict[str, Callable[[], ed.Tape | ed.Reverse]] = {"tape": ed.Tape, "reverse": ed.Reverse}
+TRUTH = observation(22)
+
+
+def make(problem: str, output: str, theta: float, depth: int, adjoint: str) -> ed.Unrolled:
+    steps = ed.StepSizes.fixed(spread(depth, low=0.1, high=0.5, seed=31), spread(depth, low=0.1, high=0.5, seed=32), parameter(theta))
+    return ed.Unrolled(PROBLEMS[problem](), depth, steps, OUTPUTS[output](depth), ADJOINTS[adjoint]())
+
+
+def losses(model: ed.Unrolled, x_tilde: torch.Tensor) -> torch.Tensor:
+    error = model(x_tilde) - TRUTH
+    return error.square() / 2 + error.pow(3) / 7  # any loss, not only the quadratic one
+
+
+def gradients(model: ed.Unrolled, x_tilde: torch.Tensor) -> dict[str, torch.Tensor]:
+    inputs = {"x_tilde": x_tilde.clone().requires_grad_(), **dict(model.named_parameters())}
+    value = losses(model, inputs["x_tilde"]).sum()
+    found = torch.autograd.grad(value, list(inputs.values()), materialize_grads=True, allow_unused=True)
+    return dict(zip(inputs, found, strict=True))
+
+
+def central_differences(model: ed.Unrolled, x_tilde: torch.Tensor, h: float = 2e-5) -> dict[str, torch.Tensor]:
+    """Five points each, so that neither the truncation nor the rounding error comes near the bar."""
+    inputs = {"x_tilde": x_tilde.clone(), **dict(model.named_parameters())}
+    found = {}
+    with torch.no_grad():
+        for name, t in inputs.items():
+            flat, slope = t.view(-1), torch.zeros(t.numel(), dtype=t.dtype)
+            for i in range(t.numel()):
+                kept = flat[i].clone()
+                values = {}
+                for shift in (1, -1, 2, -2):
+                    flat[i] = kept + shift * h
+                    values[shift] = losses(model, inputs["x_tilde"])
+                flat[i] = kept
+                slope[i] = ((8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)).sum()
+            found[name] = slope.view(t.shape)
+    return found
+
+
+def relative(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
+    """The largest relative error of a parameter's gradient; one that vanishes is held against the whole gradient."""
+    whole = torch.cat([t.reshape(-1) for t in theirs.values()]).norm()
+    return max(float((ours[name] - t).norm() / max(t.norm(), 1e-3 * whole)) for name, t in theirs.items())
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7])
+@pytest.mark.parametrize("theta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_exact(problem: str, output: str, theta: float, depth: int) -> None:
+    x_tilde = observation()
+    taped = gradients(make(problem, output, theta, depth, "tape"), x_tilde)
+    model = make(problem, output, theta, depth, "reverse")
+    swept = gradients(model, x_tilde)
+    assert relative(swept, taped) <= 1e-12
+    assert relative(swept, central_differences(model, x_tilde)) <= 1e-7
+
+
+def test_the_table_moves_something() -> None:
+    """No line of the table is a problem whose gradients all vanish, which any sweep would get right."""
+    for problem in PROBLEMS:
+        found = gradients(make(problem, "1/k", 1.0, 7, "reverse"), observation())
+        if problem != "trivial":  # F = 0: nothing pulls, r stays 0
+            assert found["problem.K.matrix" if "problem.K.matrix" in found else "problem.K.A"].norm() > 1e-3, problem
+
+
+@pytest.mark.parametrize("rows", [1, 4, 6, 10_000])
+@pytest.mark.parametrize("problem", ["the paper's", "cells", "user's function"])
+def test_blocks_of_outer_products_change_nothing(problem: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    taped = gradients(make(problem, "learned", 0.7, 7, "tape"), observation())
+    monkeypatch.setattr("ergodual.primal_dual.reverse.BLOCK_ROWS", rows)
+    assert relative(gradients(make(problem, "learned", 0.7, 7, "reverse"), observation()), taped) <= 1e-12
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_operator_that_is_not_a_leaf_is_shared_and_is_frozen(adjoint: str) -> None:
+    generator = torch.randn(4, N, dtype=torch.float64, requires_grad=True)
+    K = ed.Dense(torch.tanh(generator))
+    steps = ed.StepSizes.fixed(0.3, 0.3)
+    one = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), K), 3, steps, adjoint=ADJOINTS[adjoint]())
+    two = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(2.0), K), 5, steps, ed.Last(), ADJOINTS[adjoint]())
+    (one(observation()).pow(3).sum() + two(observation(3)).pow(3).sum()).backward()
+
+    def value(g: torch.Tensor) -> torch.Tensor:
+        K = ed.Dense(torch.tanh(g))
+        a = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), K), 3, steps)
+        b = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(2.0), K), 5, steps, ed.Last())
+        return a(observation()).pow(3).sum() + b(observation(3)).pow(3).sum()
+
+    direction = observation(9, 4, N)
+    with torch.no_grad():
+        slope = (value(generator + 1e-6 * direction) - value(generator - 1e-6 * direction)) / 2e-6
+    assert generator.grad is not None
+    torch.testing.assert_close((generator.grad * direction).sum(), slope, rtol=1e-7, atol=1e-9)
+
+    frozen = ed.Dense(matrix())
+    frozen.requires_grad_(False)
+    radius = torch.full((BATCH, 1), 0.2, dtype=torch.float64, requires_grad=True)
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), frozen), 3, steps, adjoint=ADJOINTS[adjoint]())
+    model(observation(), G=ed.Box(radius=radius)).pow(3).sum().backward()
+    assert frozen.matrix.grad is None
+    assert radius.grad is not None
+    assert radius.grad.norm() > 0
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_a_data_term_for_one_call(adjoint: str) -> None:
+    model = make("the paper's", "1/k", 1.0, 4, adjoint)
+    x_tilde, radius = observation(), torch.tensor([[0.05], [0.3]], dtype=torch.float64)
+    together = model(x_tilde, G=ed.Box(radius=radius))
+    for i in range(BATCH):
+        alone = model(x_tilde[i : i + 1], G=ed.Box(radius=float(radius[i])))
+        torch.testing.assert_close(together[i : i + 1], alone)
+    assert not torch.equal(together, model(x_tilde))
+
+
+def test_parameters_changed_before_the_backward_are_refused() -> None:
+    model = make("the paper's", "1/k", 1.0, 4, "reverse")
+    value = losses(model, observation()).sum()
+    with torch.no_grad():
+        model.problem.K.tensors()[0].mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_float32_agrees_with_float64(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    K, x_tilde = torch.randn(24, 16, dtype=torch.float64) / 6, torch.randn(50, 16, dtype=torch.float64)
+    found = {}
+    for kind in (dtype, torch.float64):
+        model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), ed.Dense(K.to(kind))), 8)
+        model(x_tilde.to(kind)).square().sum().backward()
+        found[kind] = model.problem.K.tensors()[0].grad
+        assert found[kind].dtype == kind
+    assert (found[dtype] - found[torch.float64]).norm() <= 2e-3 * found[torch.float64].norm()
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (torch.zeros(2, N + 1, dtype=torch.float64), r"\(batch, 3\)"),
+        (torch.zeros(N, dtype=torch.float64), r"\(batch, 3\)"),
+        (torch.zeros(2, N), "float32"),
+    ],
+)
+def test_refusals(x: torch.Tensor, said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        make("the paper's", "1/k", 1.0, 2, "reverse")(x)
+
+
+def test_inference_exports() -> None:
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), ed.Dense.dct(16)), 4, ed.StepSizes.fixed(0.9, 0.9))
+    x = torch.randn(3, 16)
+    with torch.no_grad():
+        exported = torch.export.export(model, (x,)).module()
+        torch.testing.assert_close(exported(x), model(x))

@@ -1,0 +1,136 @@
+"""Step sizes keep their promise, and the norm's bound is one, at every step of a training."""
+
+import pytest
+import torch
+from cases import matrix, observation
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ergodual as ed
+from ergodual.primal_dual.norm import NormBound
+
+RULES = {
+    "balanced": lambda: ed.StepSizes.balanced(),
+    "weighted": lambda: ed.StepSizes.weighted(10.0),
+    "differentiated": lambda: ed.StepSizes.weighted(3.0, differentiate_norm=True),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_relative_rules(rule: str) -> None:
+    K, steps = ed.Dense(matrix()), RULES[rule]()
+    weight = {"balanced": 1.0, "weighted": 10.0, "differentiated": 3.0}[rule]
+    sigma, tau, theta = steps(K, 4)
+    assert sigma.shape == tau.shape == (4,)
+    assert float(theta) == 1
+    torch.testing.assert_close(sigma * K.norm(), torch.full_like(sigma, 0.99 * weight))
+    torch.testing.assert_close(tau * K.norm(), torch.full_like(tau, 0.99 / weight))
+
+
+@pytest.mark.parametrize("speed", [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize("shape", [(32, 32), (40, 32), (20, 32)])
+def test_bound_holds_along_a_walk(speed: float, shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    K = ed.Dense(torch.linalg.qr(torch.randn(40, 40))[0][: shape[0], : shape[1]].contiguous())
+    bound = NormBound()
+    for _ in range(100):
+        norm = float(torch.linalg.svdvals(K.matrix.detach().double())[0])
+        # float32 rounds both the reference's norm and the factorisation; the rules' 0.99 leaves a thousand times more room
+        assert norm <= bound(K) * (1 + 1e-5) <= 1.022 * norm
+        with torch.no_grad():
+            K.matrix += speed * torch.randn(shape) / 32
+
+
+def test_bound_holds_where_power_iteration_fails() -> None:
+    """The reference's top singular vector is orthogonal to the new one: the estimate is too low and must not be certified."""
+    K = ed.Dense(torch.diag(torch.tensor([1.0, 0.9, 0.5, 0.1])))
+    bound = NormBound()
+    bound(K)
+    bound._vector = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    with torch.no_grad():
+        K.matrix[1, 1] = 1.2
+    assert bound(K) >= 1.2
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
+def test_bound_holds_for_any_small_matrix(m: int, n: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    K, bound = ed.Dense(torch.randn(m, n, generator=generator)), NormBound()
+    for _ in range(5):
+        assert float(K.norm().detach()) <= bound(K) * (1 + 1e-5)
+        with torch.no_grad():
+            K.matrix += 0.2 * torch.randn(m, n, generator=generator)
+
+
+def test_training_keeps_the_product_below_one() -> None:
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense.dct(16)), 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    K = model.problem.K
+    for step in range(50):
+        sigma, tau, _ = model.steps(K, 4)
+        assert (sigma * tau * K.norm() ** 2 < 1).all()
+        optimizer.zero_grad()
+        (model(observation(step, 8, 16).float()) - observation(step + 1, 8, 16).float()).square().sum(1).mean().backward()
+        optimizer.step()
+
+
+def test_gradient_of_the_norm_only_when_asked() -> None:
+    x_tilde, direction = observation(n=3), observation(4, 4, 3)
+    for asked in (False, True):
+        K = ed.Dense(matrix())
+        steps = ed.StepSizes.weighted(2.0, differentiate_norm=asked)
+        model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.15), K), 5, steps)
+        model(x_tilde).pow(2).sum().backward()
+        assert K.matrix.grad is not None
+        with torch.no_grad():
+            values = []
+            for sign in (1e-6, -1e-6):
+                moved = ed.Dense(matrix() + sign * direction)
+                rule = steps if asked else ed.StepSizes.fixed(*(s[0] for s in steps(K, 5)[:2]))
+                values.append(ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.15), moved), 5, rule)(x_tilde).pow(2).sum())
+        torch.testing.assert_close((K.matrix.grad * direction).sum(), (values[0] - values[1]) / 2e-6, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("per_iteration", [False, True])
+def test_learned_steps_start_as_weighted_and_learn(per_iteration: bool) -> None:
+    K = ed.Dense(matrix())
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(1.0), K), 4, ed.StepSizes.learned(2.0, per_iteration), ed.Ergodic("learned"))
+    expected = ed.StepSizes.weighted(2.0)(K, 4)
+    for ours, theirs in zip(model.steps(K, 4), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert {name for name, _ in model.named_parameters()} == {"problem.K.matrix", "steps.log_sigma", "steps.log_tau", "output.logits"}
+    assert model.steps.log_sigma.shape == ((4,) if per_iteration else ())
+    model(observation()).pow(2).sum().backward()
+    assert all(p.grad is not None and p.grad.norm() > 0 for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (ed.Last(), [0, 0, 0, 1]),
+        (ed.Ergodic("1/k"), [12 / 25, 6 / 25, 4 / 25, 3 / 25]),
+        (ed.Ergodic("uniform"), [0.25] * 4),
+        (ed.Ergodic(torch.tensor([0.0, 2.0, 0.0, 1.0])), [0, 2, 0, 1]),
+    ],
+)
+def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
+    torch.testing.assert_close(output(4).double(), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ed.StepSizes.fixed(0.0, 1.0), "sigma is 0"),
+        (lambda: ed.StepSizes.fixed(1.0, -1.0), "tau is -1"),
+        (lambda: ed.StepSizes.fixed(torch.ones(3), 1.0)(ed.Dense(matrix()), 4), "one per iteration, here 4"),
+        (lambda: ed.StepSizes.weighted(0.0), "weight is 0"),
+        (lambda: ed.StepSizes.balanced()(ed.Dense(torch.zeros(2, 2)), 1), "is zero"),
+        (lambda: ed.StepSizes.balanced()(ed.Dense(torch.full((2, 2), torch.nan)), 1), "not finite"),
+        (lambda: ed.Ergodic("harmonic"), "'harmonic'"),
+        (lambda: ed.Unrolled(ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 0), "depth is 0"),
+        (lambda: ed.Unrolled(ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 2, output=ed.Ergodic(torch.ones(3))), "for 2 iterations"),
+    ],
+)
+def test_refusals(make, said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        make()
