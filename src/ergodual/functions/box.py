@@ -33,6 +33,8 @@ class Box(Function):
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
     radius: Number
+    _lower: Number
+    _upper: Number
 
     def __init__(self, radius: Number | None = None, lower: Number | None = None, upper: Number | None = None) -> None:
         super().__init__()

@@ -42,3 +42,7 @@ class Operator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Kx, ``(batch, n)`` to ``(batch, m)``."""
         raise NotImplementedError
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See :meth:`forward`."""
+        return super().__call__(x)  # type: ignore[no-any-return]

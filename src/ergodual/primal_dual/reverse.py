@@ -83,7 +83,14 @@ def _extrapolate(x_tilde: Tensor, previous: Tensor, r: Tensor, theta: float, out
 class _Sweep(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, problem: Problem, x_tilde: Tensor, sigma: Tensor, tau: Tensor, theta: Tensor, weights: Tensor, *tensors: Tensor
+        ctx: Any,
+        problem: Problem,
+        x_tilde: Tensor,
+        sigma: Tensor,
+        tau: Tensor,
+        theta: Tensor,
+        weights: Tensor,
+        *tensors: Tensor,
     ) -> Tensor:
         # one read of the steps before the sweep, none inside it
         ctx.steps = sigma.tolist(), tau.tolist(), float(theta)
@@ -96,7 +103,7 @@ class _Sweep(torch.autograd.Function):
         return torch.addmv(x_tilde.reshape(-1), r.reshape(len(r), -1).T, weights).view_as(x_tilde)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x_tilde, weights, *saved = ctx.saved_tensors
         found = iter(saved)
@@ -108,7 +115,17 @@ class _Sweep(torch.autograd.Function):
 class Wanted:
     """Which gradients a backward call asks for."""
 
-    def __init__(self, problem: Problem, _: bool, x_tilde: bool, sigma: bool, tau: bool, theta: bool, weights: bool, *tensors: bool) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        _: bool,
+        x_tilde: bool,
+        sigma: bool,
+        tau: bool,
+        theta: bool,
+        weights: bool,
+        *tensors: bool,
+    ) -> None:
         self.x_tilde, self.sigma, self.tau, self.theta, self.weights = x_tilde, sigma, tau, theta, weights
         in_k, in_f = len(problem.K.tensors()), len(problem.F.tensors())
         self.K, self.F, self.G = any(tensors[:in_k]), any(tensors[in_k : in_k + in_f]), any(tensors[in_k + in_f :])
