@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from cases import M, PROBLEMS, observation
+from cases import PROBLEMS, M, observation
 
 import ergodual as ed
 from ergodual.primal_dual.tape import unroll
-
 
 VALUED = [name for name in PROBLEMS if name != "user's function"]  # that one gives no conjugate's value
 

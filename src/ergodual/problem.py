@@ -50,10 +50,12 @@ class Problem(nn.Module):
         """Raise :class:`ErgodualError` unless x̃ is a ``(batch, n)`` tensor of the operator's n, type and device."""
         if x_tilde.ndim != 2 or x_tilde.shape[1] != self.K.n:
             raise ErgodualError(
-                f"The input has shape {tuple(x_tilde.shape)}; this model takes (batch, {self.K.n}): cut the signal into frames of {self.K.n}."
+                f"The input has shape {tuple(x_tilde.shape)}; this model takes (batch, {self.K.n}): "
+                f"cut the signal into frames of {self.K.n}."
             )
         like = self.K.tensors()[0]
         if x_tilde.dtype != like.dtype or x_tilde.device != like.device:
             raise ErgodualError(
-                f"The input is {x_tilde.dtype} on {x_tilde.device} and the operator {like.dtype} on {like.device}; convert one of them with .to()."
+                f"The input is {x_tilde.dtype} on {x_tilde.device} and the operator {like.dtype} on {like.device}; "
+                "convert one of them with .to()."
             )

@@ -74,11 +74,7 @@ def test_vector_jacobian_product(name: str, step: float, which: str) -> None:
     tensors, t_step = f.tensors(), torch.tensor(step, dtype=torch.float64, requires_grad=True)
     p = getattr(f, which)(z, t_step)
     inputs = [z, t_step, *tensors]
-    taped = (
-        torch.autograd.grad((p * g).sum(), inputs, materialize_grads=True)
-        if p.requires_grad
-        else map(torch.zeros_like, inputs)
-    )
+    taped = torch.autograd.grad((p * g).sum(), inputs, materialize_grads=True) if p.requires_grad else map(torch.zeros_like, inputs)
     kept = p.detach() if f.derivative_from == "output" else z.detach()
     with torch.no_grad():
         in_z, in_tensors = getattr(f, which + "_vjp")(kept, step, g.clone(), True)
@@ -104,9 +100,7 @@ def test_vector_jacobian_product(name: str, step: float, which: str) -> None:
         (ed.L1(2.0), "prox", [-2.0, 2.0, 1.9, 2.1], [0, 0, 0, 1]),
     ],
 )
-def test_at_a_kink_the_derivative_is_zero_on_the_bound(
-    f: ed.Function, which: str, z: list[float], slope: list[float]
-) -> None:
+def test_at_a_kink_the_derivative_is_zero_on_the_bound(f: ed.Function, which: str, z: list[float], slope: list[float]) -> None:
     point = torch.tensor([z], requires_grad=True)
     p = getattr(f, which)(point, 1.0)
     p.sum().backward()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import BATCH, N, OUTPUTS, PROBLEMS, matrix, observation, parameter, spread
+from cases import BATCH, OUTPUTS, PROBLEMS, N, matrix, observation, parameter, spread
 
 import ergodual as ed
 

@@ -42,9 +42,7 @@ def exact(K: torch.Tensor, x_tilde: torch.Tensor, truth: torch.Tensor, depth: in
 
     def loss(K: torch.Tensor) -> torch.Tensor:
         problem = ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K))
-        return (
-            ed.Unrolled(problem, depth, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())(x_tilde) - truth
-        ).square().sum() / 2
+        return (ed.Unrolled(problem, depth, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())(x_tilde) - truth).square().sum() / 2
 
     with torch.no_grad():
         for i in range(K.shape[0]):
@@ -58,9 +56,7 @@ def exact(K: torch.Tensor, x_tilde: torch.Tensor, truth: torch.Tensor, depth: in
 @pytest.mark.parametrize("depth", [1, 2, DEPTH])
 def test_equation_10_takes_the_dual_after_the_step(depth: int) -> None:
     K, x_tilde, truth = setting()
-    model = ed.Unrolled(
-        ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)), depth, ed.StepSizes.fixed(SIGMA, TAU), ed.Last()
-    )
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)), depth, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())
     start = model(x_tilde).detach() - truth
     true = exact(K, x_tilde, truth, depth)
     assert (lemma_1(K, x_tilde, start, depth, dual_shift=0) - true).norm() <= 1e-7 * true.norm()
@@ -71,9 +67,7 @@ def test_equation_10_takes_the_dual_after_the_step(depth: int) -> None:
 
 def test_lemma_1_starts_at_the_distance_to_the_truth() -> None:
     K, x_tilde, truth = setting()
-    model = ed.Unrolled(
-        ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)), DEPTH, ed.StepSizes.fixed(SIGMA, TAU), ed.Last()
-    )
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)), DEPTH, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())
     x_hat, true = model(x_tilde).detach(), exact(K, x_tilde, truth, DEPTH)
     printed = x_hat - (truth - x_tilde)  # x̃ + r^d − r†
     assert (lemma_1(K, x_tilde, x_hat - truth, DEPTH, 0) - true).norm() <= 1e-7 * true.norm()

@@ -70,9 +70,7 @@ def test_training_keeps_the_product_below_one() -> None:
         sigma, tau, _ = model.steps(K, 4)
         assert (sigma * tau * K.norm() ** 2 < 1).all()
         optimizer.zero_grad()
-        (model(observation(step, 8, 16).float()) - observation(step + 1, 8, 16).float()).square().sum(
-            1
-        ).mean().backward()
+        (model(observation(step, 8, 16).float()) - observation(step + 1, 8, 16).float()).square().sum(1).mean().backward()
         optimizer.step()
 
 
@@ -89,12 +87,8 @@ def test_gradient_of_the_norm_only_when_asked() -> None:
             for sign in (1e-6, -1e-6):
                 moved = ed.Dense(matrix() + sign * direction)
                 rule = steps if asked else ed.StepSizes.fixed(*(s[0] for s in steps(K, 5)[:2]))
-                values.append(
-                    ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.15), moved), 5, rule)(x_tilde).pow(2).sum()
-                )
-        torch.testing.assert_close(
-            (K.matrix.grad * direction).sum(), (values[0] - values[1]) / 2e-6, rtol=1e-6, atol=1e-9
-        )
+                values.append(ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.15), moved), 5, rule)(x_tilde).pow(2).sum())
+        torch.testing.assert_close((K.matrix.grad * direction).sum(), (values[0] - values[1]) / 2e-6, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("per_iteration", [False, True])
@@ -142,9 +136,7 @@ def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
         (lambda: ed.Ergodic("harmonic"), "'harmonic'"),
         (lambda: ed.Unrolled(ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 0), "depth is 0"),
         (
-            lambda: ed.Unrolled(
-                ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 2, output=ed.Ergodic(torch.ones(3))
-            ),
+            lambda: ed.Unrolled(ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 2, output=ed.Ergodic(torch.ones(3))),
             "for 2 iterations",
         ),
     ],

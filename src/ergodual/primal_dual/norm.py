@@ -36,7 +36,7 @@ class NormBound:
         return norm
 
     def __call__(self, K: Operator) -> float:
-        """A number that is at least ‖K‖ and, relatively, at most 2 % above the last reference's.
+        """A number that is at least ‖K‖ and, relatively, at most about 3 % above it.
 
         Raises
         ------
@@ -69,12 +69,7 @@ class NormBound:
     def _certify(self, matrix: Tensor) -> float | None:
         gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
         vector = self._vector
-        if (
-            vector is None
-            or vector.shape[0] != gram.shape[0]
-            or vector.dtype != gram.dtype
-            or vector.device != gram.device
-        ):
+        if vector is None or vector.shape[0] != gram.shape[0] or vector.dtype != gram.dtype or vector.device != gram.device:
             vector = torch.ones(gram.shape[0], dtype=gram.dtype, device=gram.device)
         for _ in range(POWER_ITERATIONS):
             vector = gram @ vector

@@ -51,9 +51,7 @@ class Ergodic(Output):
             self.kind = weights
             self.register_parameter("logits", None)
         else:
-            raise ErgodualError(
-                f"Ergodic's weights are {weights!r}; they must be '1/k', 'uniform', 'learned' or a tensor."
-            )
+            raise ErgodualError(f"Ergodic's weights are {weights!r}; they must be '1/k', 'uniform', 'learned' or a tensor.")
 
     def prepare(self, depth: int, like: Tensor) -> None:
         if self.kind == "learned" and not isinstance(self.logits, Tensor):
@@ -69,9 +67,7 @@ class Ergodic(Output):
             return self.given
         if self.kind == "learned":
             if not isinstance(self.logits, Tensor):
-                raise ErgodualError(
-                    "These averaging weights are learned; hand them to Unrolled, which makes their parameters."
-                )
+                raise ErgodualError("These averaging weights are learned; hand them to Unrolled, which makes their parameters.")
             return self.logits.softmax(0)
         weights = torch.ones(depth, dtype=torch.float64)
         if self.kind == "1/k":

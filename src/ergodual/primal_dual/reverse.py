@@ -37,7 +37,7 @@ class Reverse:
 
 
 class Trajectory(NamedTuple):
-    """What the forward sweep leaves for the reverse one, stacked over the iterations: y^k, r^k, and z where a prox derivative needs it."""
+    """What the forward sweep leaves for the reverse one, stacked over the iterations: y^k, r^k, and z where it is needed."""
 
     y: Tensor
     r: Tensor
@@ -150,8 +150,7 @@ def sweep_backward(
     S, P = y.new_zeros((rows + 1, *y.shape[1:])), r.new_zeros((rows + 1, *r.shape[1:]))
     S_bar = torch.zeros_like(S[0])
     in_K, in_F, in_G = _Sum(), _Sum(), _Sum()
-    in_sigma, in_tau = torch.zeros(depth, dtype=g.dtype), torch.zeros(depth, dtype=g.dtype)
-    in_sigma, in_tau, in_theta = in_sigma.to(g.device), in_tau.to(g.device), g.new_zeros(())
+    in_sigma, in_tau, in_theta = g.new_zeros(depth), g.new_zeros(depth), g.new_zeros(())
     S_total = torch.zeros_like(S[0]) if wanted.x_tilde else None
 
     for start, stop in _blocks(depth, rows):
@@ -160,7 +159,8 @@ def sweep_backward(
         for k in range(stop - 1, start - 1, -1):
             at = rows - (stop - k)
             later = min(k + 1, depth - 1)
-            K.adjoint_onto(P[at + 1], S_bar, tau[k], out=P[at], keep=tau[k] / tau[later])  # (7)
+            if k + 1 < depth:  # (7); after the last iteration there is nothing but α_d g
+                K.adjoint_onto(P[at + 1], S_bar, tau[k], out=P[at], keep=tau[k] / tau[later])
             if alpha[k]:
                 P[at].add_(g, alpha=tau[k] * alpha[k])
             _, found = _through(G.prox_vjp, trajectory.primal(k), tau[k], P[at], wanted.G)
