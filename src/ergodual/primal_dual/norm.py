@@ -30,7 +30,7 @@ class NormBound:
 
     def refresh(self, K: Operator) -> float:
         """Take the exact norm of K, and K as the reference."""
-        norm = _exact(K)
+        norm, self._vector = _exact(K), None
         if isinstance(K, Dense):
             self._adopt(K.matrix, norm)
         return norm

@@ -1,0 +1,111 @@
+"""Checkpoints: everything that the rest of a training depends on, at the end of an epoch."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ergodual.bilevel.files import write_atomically
+from ergodual.bilevel.history import History
+from ergodual.errors import ErgodualError
+
+FORMAT = 1
+
+
+class Checkpoint(NamedTuple):
+    """The state of a training after an epoch.
+
+    Attributes
+    ----------
+    identity
+        What the training is: names and plain values. A training with another identity may not go on from here.
+    model, optimizer
+        Their state dictionaries.
+    history
+        All epochs so far.
+    """
+
+    identity: dict[str, Any]
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    history: History
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint atomically."""
+        state = {"model": self.model, "optimizer": self.optimizer}
+        content = {"format": FORMAT, "identity": self.identity, "history": self.history.as_dicts(), "digest": digest(state), **state}
+        # torch reports a full disk as a RuntimeError of its own; written by Python it is an OSError with a name
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_atomically(path, buffer.getvalue())
+
+    @staticmethod
+    def load(path: Path) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises
+        ------
+        ErgodualError
+            If the file is not a checkpoint, is truncated or damaged, or was written by a newer version.
+        """
+        data = path.read_bytes()
+        try:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            version = int(content["format"])
+        except Exception as error:  # torch's reader raises whatever a damaged archive happens to run into
+            raise _damaged(path) from error
+        if version > FORMAT:
+            raise ErgodualError(
+                f"The checkpoint {path} has format {version} and this version of Ergodual reads up to {FORMAT}; "
+                "update Ergodual, or start again in another folder."
+            )
+        try:
+            intact = content["digest"] == digest({"model": content["model"], "optimizer": content["optimizer"]})
+            history = History.from_dicts(content["history"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _damaged(path) from error
+        if not intact or not history.epochs:
+            raise _damaged(path)
+        return Checkpoint(content["identity"], content["model"], content["optimizer"], history)
+
+    def require_identity(self, identity: dict[str, Any], path: Path) -> None:
+        """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs to this training."""
+        field = first_difference(self.identity, identity)
+        if field is not None:
+            raise ErgodualError(
+                f"The checkpoint {path} belongs to another configuration: {field} was {self.identity.get(field)!r} and is now "
+                f"{identity.get(field)!r}; give the same value, or start again in another folder."
+            )
+
+
+def first_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """The first key that is missing from one of two dictionaries or has different values in them."""
+    missing = object()
+    for key in [*new, *(key for key in old if key not in new)]:
+        if old.get(key, missing) != new.get(key, missing):
+            return key
+    return None
+
+
+def digest(state: Any) -> int:
+    """A checksum of all tensors in nested dictionaries, lists and tuples."""
+    found = 0
+    for tensor in _tensors(state):
+        found = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), found)
+    return found
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    if isinstance(state, Tensor):
+        return [state]
+    values = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
+    return [tensor for value in values for tensor in _tensors(value)]
+
+
+def _damaged(path: Path) -> ErgodualError:
+    return ErgodualError(f"{path} is not a whole checkpoint (truncated, damaged, or another kind of file); start again in another folder.")

@@ -1,0 +1,268 @@
+"""The paper's Figures 1 and 2: plain and ergodic outputs learned at several depths."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ergodual.bilevel import fit
+from ergodual.bilevel.checkpoint import first_difference
+from ergodual.bilevel.files import write_atomically
+from ergodual.bilevel.history import Epoch
+from ergodual.errors import ErgodualError
+from ergodual.experiments.claims import claims
+from ergodual.speech.corpora import load_corpus
+from ergodual.speech.model import ModelSpec, build, save_model
+from ergodual.speech.quantizers import MidRise
+
+Output = Literal["plain", "ergodic"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs of a figure have in common.
+
+    Attributes
+    ----------
+    depths
+        Numbers of iterations d. At d = 1 the plain and the ergodic output are the same; it is trained once, as plain.
+    bits
+        Word length of the quantizer, in the paper's convention.
+    epochs, seeds
+        How long each run learns, and how many runs there are of each kind.
+    lr
+        Learning rate of the first epoch; that of epoch e = 0, 1, … is lr/√(1 + e).
+    steps, weight
+        The step size rule.
+    batch
+        Frames a mini-batch.
+    frame
+        Samples a frame, n.
+    """
+
+    depths: tuple[int, ...] = (1, 2, 4, 8)
+    bits: int = 4
+    epochs: int = 20
+    seeds: int = 3
+    lr: float = 0.05
+    steps: Literal["balanced", "weighted"] = "balanced"
+    weight: float = 1.0
+    batch: int = 32
+    frame: int = 320
+
+    def check(self) -> None:
+        """Raise :class:`ErgodualError` if a value is out of its range."""
+        MidRise(self.bits)
+        counts = {"epochs": self.epochs, "seeds": self.seeds, "batch": self.batch, "frame": self.frame}
+        for name, value in {**counts, **{"depths": min(self.depths, default=0)}}.items():
+            if value < 1:
+                raise ErgodualError(f"The value of --{name} is {value}; it must be at least 1.")
+        for name, number in {"lr": self.lr, "weight": self.weight}.items():
+            if not 0 < number < float("inf"):
+                raise ErgodualError(f"The value of --{name} is {number}; it must be positive and finite.")
+
+    def runs(self) -> list[Run]:
+        """Every run, the longest first."""
+        found = [
+            Run(depth, output, seed)
+            for seed in range(self.seeds)
+            for depth in sorted(set(self.depths), reverse=True)
+            for output in (("plain", "ergodic") if depth > 1 else ("plain",))
+        ]
+        return found  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    depth: int
+    output: Output
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its file name, without an ending."""
+        return f"d{self.depth}-{self.output}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An epoch of a run is done."""
+
+    run: Run
+    epoch: int
+
+
+def learn_all(
+    corpus: Path,
+    out: Path,
+    setting: Setting,
+    jobs: int | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Train every run and write ``figures.json``; runs that ``out`` already holds are taken from there.
+
+    Parameters
+    ----------
+    corpus
+        A folder of WAV or FLAC files.
+    out
+        Where everything is written: ``setting.json``, ``runs/``, ``figures.json``.
+    setting
+        What is learned.
+    jobs
+        How many processes of one thread each work at once; the number of cores if None.
+    report
+        Called after each epoch of each run.
+
+    Returns
+    -------
+    The content of ``figures.json``.
+
+    Raises
+    ------
+    ErgodualError
+        If the corpus or the setting cannot be used, or ``out`` holds runs of another setting.
+    """
+    setting.check()
+    loaded = load_corpus(corpus, setting.frame)
+    described: dict[str, Any] = {
+        **asdict(setting),
+        "depths": sorted(set(setting.depths)),
+        "schedule": "lr/sqrt(1 + epoch)",
+        "quantizer": "mid-rise, the paper's convention",
+        "depth_1": "plain and ergodic are the same there; trained once, listed as plain",
+        "frames": len(loaded.frames),
+        "files": loaded.files,
+        "rate": loaded.rate,
+    }
+    _claim(out, described)
+    (out / "runs").mkdir(exist_ok=True)
+    pending = [run for run in setting.runs() if not _result(out, run).exists()]
+    begun = time.perf_counter()
+    if pending:
+        _train(pending, corpus, out, setting, min(jobs or os.cpu_count() or 1, len(pending)), report or (lambda _: None))
+    done = sorted(setting.runs(), key=lambda run: (run.depth, run.output, run.seed))
+    runs = [json.loads(_result(out, run).read_text()) for run in done]
+    content = {
+        "setting": described,
+        "machine": {"torch": torch.__version__, "cores": os.cpu_count(), "processes": jobs or os.cpu_count()},
+        "wall_seconds": _wall_seconds(out, time.perf_counter() - begun if pending else 0.0),
+        "claims": claims(runs),
+        "runs": runs,
+    }
+    write_atomically(out / "figures.json", json.dumps(content, indent=1) + "\n")
+    return content
+
+
+def _claim(out: Path, described: dict[str, Any]) -> None:
+    """Make ``out`` the folder of this setting, or refuse."""
+    file = out / "setting.json"
+    if file.exists():
+        found = json.loads(file.read_text())
+        field = first_difference(found, json.loads(json.dumps(described)))
+        if field is not None:
+            raise ErgodualError(
+                f"{out} holds runs of another setting: {field} was {found.get(field)!r} and is now {described.get(field)!r}; "
+                "give the same value, or another --out."
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise ErgodualError(f"{out} is not empty and holds no figures of ours; give another --out.")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(described, indent=1) + "\n")
+
+
+def _wall_seconds(out: Path, more: float) -> float:
+    """The time that all calls together took (a call that was killed leaves none)."""
+    file = out / "figures.json"
+    return more + (json.loads(file.read_text())["wall_seconds"] if file.exists() else 0.0)
+
+
+def _result(out: Path, run: Run) -> Path:
+    return out / "runs" / f"{run.name}.json"
+
+
+def _train(
+    pending: list[Run], corpus: Path, out: Path, setting: Setting, jobs: int, report: Callable[[Progress], None]
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        told = manager.Queue()
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(corpus, setting)) as pool:
+            futures: set[Future[None]] = {pool.submit(_learn, run, out, setting, told) for run in pending}
+            try:
+                while futures:
+                    finished, futures = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
+                    while True:
+                        try:
+                            report(told.get_nowait())
+                        except queue.Empty:
+                            break
+                    for future in finished:
+                        future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    if process.name.startswith("Spawn"):
+                        process.terminate()
+                raise
+
+
+_frames: tuple[torch.Tensor, torch.Tensor] | None = None
+"""Observations and ground truths of this worker process."""
+
+
+def _prepare(corpus: Path, setting: Setting) -> None:
+    global _frames
+    # one thread a run: products this small do not gain from a second one, another run does
+    torch.set_num_threads(1)
+    truth = load_corpus(corpus, setting.frame).frames
+    _frames = MidRise(setting.bits, clip=False).quantize(truth), truth
+
+
+def _learn(run: Run, out: Path, setting: Setting, told: Any) -> None:
+    assert _frames is not None
+    spec = ModelSpec(n=setting.frame, depth=run.depth, output=run.output, steps=setting.steps, weight=setting.weight)
+    model = build(spec, bits=setting.bits)
+    checkpoint = out / "runs" / f"{run.name}.pt"
+    parent = os.getppid()
+
+    def on_epoch(epoch: Epoch) -> None:
+        if os.getppid() != parent:  # the command was killed; whoever takes up the run again must be alone with its files
+            os._exit(1)
+        told.put(Progress(run, epoch.epoch))
+
+    history = fit(
+        model,
+        *_frames,
+        epochs=setting.epochs,
+        batch_size=setting.batch,
+        lr=setting.lr,
+        seed=run.seed,
+        checkpoint=checkpoint,
+        resume=True,
+        identity=json.loads(json.dumps({**asdict(setting), **asdict(run)})),
+        on_epoch=on_epoch,
+    )
+    save_model(out / "runs" / f"{run.name}.safetensors", model, spec, {"bits": setting.bits})
+    result = {
+        **asdict(run),
+        "loss": [epoch.train_loss for epoch in history.epochs],
+        "gradient_norm": [epoch.gradient_norm for epoch in history.epochs[1:]],
+        "norm": [epoch.norm for epoch in history.epochs],
+        "seconds": [epoch.seconds for epoch in history.epochs],
+    }
+    write_atomically(_result(out, run), json.dumps(result) + "\n")
+    checkpoint.unlink()

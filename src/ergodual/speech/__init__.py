@@ -1,0 +1,1 @@
+"""Speech: quantizers, audio files, frames, corpora, measures and models."""

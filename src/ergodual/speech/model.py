@@ -1,0 +1,105 @@
+"""The speech model: what it is made of, and its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ergodual.bilevel.files import write_atomically
+from ergodual.errors import ErgodualError
+from ergodual.functions import L1, Box
+from ergodual.operators import Dense
+from ergodual.primal_dual import Ergodic, Last, StepSizes, Unrolled
+from ergodual.problem import Problem
+from ergodual.speech.quantizers import MidRise
+
+FORMAT = 1
+Learnable = Literal["K", "steps", "weights"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model for frames of quantized speech is made of.
+
+    Attributes
+    ----------
+    n
+        Samples a frame.
+    depth
+        Iterations.
+    output
+        The last iterate, or the average with weights ∝ 1/k.
+    steps, weight
+        The step size rule, or where learned ones start.
+    learn
+        What is learned.
+    per_iteration
+        Whether learned step sizes are a pair for each iteration.
+    """
+
+    n: int = 320
+    depth: int = 8
+    output: Literal["plain", "ergodic"] = "ergodic"
+    steps: Literal["balanced", "weighted"] = "balanced"
+    weight: float = 1.0
+    learn: tuple[Learnable, ...] = ("K",)
+    per_iteration: bool = False
+
+
+def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
+    """F = ‖·‖₁, G the box of radius 2^−bits, K the DCT to begin with.
+
+    Raises
+    ------
+    ErgodualError
+        If the parts do not go together.
+    """
+    if "weights" in spec.learn and spec.output == "plain":
+        raise ErgodualError("Averaging weights can be learned with the ergodic output only; give --output ergodic.")
+    weight = spec.weight if spec.steps == "weighted" else 1.0
+    steps = StepSizes.learned(weight, spec.per_iteration) if "steps" in spec.learn else StepSizes.weighted(weight)
+    output = Last() if spec.output == "plain" else Ergodic("learned" if "weights" in spec.learn else "1/k")
+    problem = Problem(L1(), Box(radius=MidRise(bits).radius), Dense.dct(spec.n))
+    model = Unrolled(problem, spec.depth, steps, output)
+    problem.K.requires_grad_("K" in spec.learn)
+    return model
+
+
+def save_model(path: Path, model: Unrolled, spec: ModelSpec, metadata: dict[str, Any]) -> None:
+    """Write the parameters and, as JSON in the header's metadata, all that is needed to build the model again."""
+    header = {"format": FORMAT, "spec": asdict(spec), **metadata}
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(path, save(tensors, metadata={"ergodual": json.dumps(header)}))
+
+
+def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
+    """The model of a file, its specification, and its metadata.
+
+    Raises
+    ------
+    ErgodualError
+        If the file is missing, is not a model of ours, is damaged, or was written by a newer version.
+    """
+    tensors: dict[str, Tensor]
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["ergodual"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+        version = int(header.pop("format"))
+        if version > FORMAT:
+            raise ErgodualError(f"{path} has format {version} and this version of Ergodual reads up to {FORMAT}; update Ergodual.")
+        described = header.pop("spec")
+        spec = ModelSpec(**{**described, "learn": tuple(described["learn"])})
+        model = build(spec)
+        model.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise ErgodualError(f"{path} does not exist; give the file of a trained model.") from error
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise ErgodualError(f"{path} is not a whole Ergodual model; train it again or take another file.") from error
+    return model, spec, header
