@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import queue
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from rich.table import Table
 
 from ergodual.bilevel import fit
 from ergodual.bilevel.checkpoint import first_difference
@@ -21,8 +23,9 @@ from ergodual.bilevel.files import write_atomically
 from ergodual.bilevel.history import Epoch
 from ergodual.errors import ErgodualError
 from ergodual.experiments.claims import claims
+from ergodual.experiments.plots import gradient_figure, loss_figure, save_figure
 from ergodual.speech.corpora import load_corpus
-from ergodual.speech.model import ModelSpec, build, save_model
+from ergodual.speech.model import ModelSpec, build
 from ergodual.speech.quantizers import MidRise
 
 Output = Literal["plain", "ergodic"]
@@ -102,6 +105,7 @@ class Progress:
 
     run: Run
     epoch: int
+    loss: float
 
 
 def learn_all(
@@ -164,6 +168,29 @@ def learn_all(
     }
     write_atomically(out / "figures.json", json.dumps(content, indent=1) + "\n")
     return content
+
+
+def draw(content: dict[str, Any], out: Path) -> list[Path]:
+    """Write ``figure1`` and ``figure2`` as SVG and PNG; the names of all files."""
+    drawn = [
+        *save_figure(loss_figure(content["runs"]), out / "figure1"),
+        *save_figure(gradient_figure(content["runs"]), out / "figure2"),
+    ]
+    return [*drawn, out / "figures.json"]
+
+
+def table(content: dict[str, Any]) -> Table:
+    """Loss and gradient norm at the end, mean over the seeds, a row for each depth and output."""
+    found = Table(title="Mean over the seeds")
+    for heading in ("d", "output", "loss at first", "loss at last", "gradient norm at last", "s/epoch"):
+        found.add_column(heading, justify="right")
+    kinds = sorted({(run["output"], run["depth"]) for run in content["runs"]}, reverse=True)
+    for output, depth in sorted(kinds, key=lambda kind: (kind[0] == "ergodic", kind[1])):
+        runs = [run for run in content["runs"] if (run["output"], run["depth"]) == (output, depth)]
+        last = [(run["loss"][0], run["loss"][-1], run["gradient_norm"][-1], statistics.median(run["seconds"][1:])) for run in runs]
+        means = [statistics.fmean(column) for column in zip(*last, strict=True)]
+        found.add_row(str(depth), output, f"{means[0]:.4f}", f"{means[1]:.4f}", f"{means[2]:.3f}", f"{means[3]:.1f}")
+    return found
 
 
 def _claim(out: Path, described: dict[str, Any]) -> None:
@@ -242,7 +269,7 @@ def _learn(run: Run, out: Path, setting: Setting, told: Any) -> None:
     def on_epoch(epoch: Epoch) -> None:
         if os.getppid() != parent:  # the command was killed; whoever takes up the run again must be alone with its files
             os._exit(1)
-        told.put(Progress(run, epoch.epoch))
+        told.put(Progress(run, epoch.epoch, epoch.train_loss))
 
     history = fit(
         model,
@@ -256,7 +283,6 @@ def _learn(run: Run, out: Path, setting: Setting, told: Any) -> None:
         identity=json.loads(json.dumps({**asdict(setting), **asdict(run)})),
         on_epoch=on_epoch,
     )
-    save_model(out / "runs" / f"{run.name}.safetensors", model, spec, {"bits": setting.bits})
     result = {
         **asdict(run),
         "loss": [epoch.train_loss for epoch in history.epochs],

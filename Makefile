@@ -1,0 +1,44 @@
+# make demo                learn from the shipped synthetic speech, draw the figures, dequantize a clip (about three minutes)
+# make demo CORPUS=DIR     the same on a folder of your own WAV or FLAC files
+# make test                the tests
+# make check               format, lint and types
+# make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo
+
+.PHONY: demo test check figures clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m ergodual demo --out "$(OUT)" $(if $(CORPUS),--corpus "$(CORPUS)")
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+figures: $(VENV)/.installed
+	@test -n "$(CORPUS)" || { echo "make figures needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }
+	$(BIN)/python -m ergodual figures --corpus "$(CORPUS)" --out figures
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Ergodual needs Python 3.11 or newer, and $(PYTHON) is older: call make PYTHON=/path/to/python3.11." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,219 @@
+"""``ergodual train``: learn an operator, and whatever else is asked for, from a corpus."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ergodual.errors import ErgodualError
+
+if TYPE_CHECKING:
+    from ergodual.bilevel import Epoch
+    from ergodual.speech.corpora import Corpus
+
+NOT_OF_THE_RESULT = ("out", "resume", "tensorboard")
+"""Options that may differ between a run and its continuation."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Learn an analysis operator K from recordings.
+
+    Each recording is divided by its peak, cut into frames and quantized; K is learned so that a few iterations of the
+    Chambolle-Pock algorithm lead back from the quantized frame to the true one. OUT gets the configuration (config.json),
+    a log with one line an epoch (log.jsonl), the model (model.safetensors), with --dev the best one on it
+    (best.safetensors), and a checkpoint after every epoch (checkpoint.pt).
+    """
+
+    corpus: Path
+    """Folder of WAV or FLAC files to learn from, all of one sampling rate; subfolders count too."""
+    out: Path
+    """Folder for the results; it must be new or empty, unless --resume is given."""
+    dev: Path | None = None
+    """Folder of recordings that are not learned from, to choose the best epoch by (default: none)."""
+    bits: int = 4
+    """Word length of the quantizer, 1 to 16."""
+    depth: int = 8
+    """Iterations of the algorithm."""
+    output: Literal["plain", "ergodic"] = "ergodic"
+    """The estimate: the last iterate (plain), or the average with weights proportional to 1/k (ergodic)."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """How the parameters move."""
+    learn: tuple[Literal["K", "steps", "weights"], ...] = ("K",)
+    """What is learned: the operator K, the step sizes, the averaging weights; any of them together."""
+    steps: Literal["balanced", "weighted"] = "balanced"
+    """Step sizes: sigma = tau = 0.99/|K|, or sigma = W * 0.99/|K| and tau = 0.99/(W |K|); where learned ones start."""
+    weight: float = 1.0
+    """W, for weighted steps."""
+    per_iteration: bool = False
+    """Learn a pair of step sizes for each iteration instead of one for all."""
+    lr: float | None = None
+    """Learning rate of the first epoch (default: 0.05 for sgd, 0.001 for adam)."""
+    schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"
+    """Learning rate of epoch e = 0, 1, ...: lr/sqrt(1 + e), lr/(1 + e), half a cosine down to 0, or lr."""
+    batch: int = 32
+    """Frames a mini-batch."""
+    epochs: int = 20
+    """How often all frames are seen."""
+    frame: int = 320
+    """Samples a frame (20 ms at 16 kHz)."""
+    seed: int = 0
+    """Decides the order of the frames."""
+    threads: int = os.cpu_count() or 1
+    """Threads for the products (default: as many as there are cores). Results are equal bit for bit for an equal number."""
+    resume: bool = False
+    """Go on with the run that OUT holds."""
+    tensorboard: bool = False
+    """Write TensorBoard events to OUT too (needs pip install ergodual[tensorboard])."""
+
+    def run(self) -> None:
+        """Check everything, then learn."""
+        import torch
+        from rich.console import Console
+
+        from ergodual.bilevel import fit
+        from ergodual.bilevel.log import JsonLog, TensorBoardLog, require_tensorboard
+        from ergodual.cli.progress import progress_bar
+        from ergodual.speech.corpora import load_corpus
+        from ergodual.speech.model import ModelSpec, build, save_model
+        from ergodual.speech.quantizers import MidRise
+
+        config = self.resolve()
+        if self.tensorboard:
+            require_tensorboard()
+        torch.set_num_threads(self.threads)
+        quantizer = MidRise(self.bits)
+        spec = ModelSpec(self.frame, self.depth, self.output, self.steps, self.weight, self.learn, self.per_iteration)
+        model = build(spec, self.bits)
+        corpus = load_corpus(self.corpus, self.frame)
+        dev = None if self.dev is None else load_corpus(self.dev, self.frame)
+        if dev is not None and dev.rate != corpus.rate:
+            raise ErgodualError(
+                f"{self.dev} is sampled at {dev.rate} Hz and {self.corpus} at {corpus.rate} Hz; they must agree: resample one of them."
+            )
+        self._claim(config)
+
+        console = Console()
+        for folder, loaded in ((self.corpus, corpus), (self.dev, dev)):
+            if loaded is not None:
+                _describe(console, folder, loaded)
+        metadata = {"bits": self.bits, "rate": corpus.rate, "training": config}
+        best: list[Epoch] = []
+        logs: list[Any] = []
+
+        def on_epoch(epoch: Epoch) -> None:
+            if not logs:  # the first call: with --resume, the epochs before it are in the history already
+                logs.append(JsonLog(self.out / "log.jsonl", started))
+                if self.tensorboard:
+                    logs.append(TensorBoardLog(self.out / "tensorboard", started))
+            for log in logs:
+                log.add(epoch)
+            if epoch.dev_loss is not None and (not best or epoch.dev_loss < (best[-1].dev_loss or 0.0)):
+                best.append(epoch)
+                save_model(self.out / "best.safetensors", model, spec, {**metadata, "epoch": epoch.epoch})
+
+        started = self._started(best)
+        batches = -(-len(corpus.frames) // self.batch)
+        with progress_bar("mini-batches") as bar:
+            task = bar.add_task("learning", total=batches * self.epochs, completed=batches * max(0, len(started.epochs) - 1), note="")
+            history = fit(
+                model,
+                quantizer.quantize(corpus.frames),
+                corpus.frames,
+                epochs=self.epochs,
+                batch_size=self.batch,
+                optimizer=self.optimizer,
+                lr=config["lr"],
+                schedule=self.schedule,
+                seed=self.seed,
+                dev=None if dev is None else (quantizer.quantize(dev.frames), dev.frames),
+                checkpoint=self.out / "checkpoint.pt",
+                resume=self.resume,
+                identity=config,
+                on_epoch=on_epoch,
+                on_step=lambda loss: bar.update(task, advance=1, note=f"{bar.tasks[0].speed or 0:.0f}/s  loss {loss:.4f}"),
+            )
+        if not logs:  # nothing was left to do
+            JsonLog(self.out / "log.jsonl", history)
+        save_model(self.out / "model.safetensors", model, spec, {**metadata, "epoch": self.epochs})
+        console.print(_summary(history.epochs[0], history.epochs[-1], history.best))
+        for name in ("model.safetensors", "best.safetensors", "log.jsonl", "config.json"):
+            if (self.out / name).exists():
+                console.print(str(self.out / name), highlight=False, soft_wrap=True)
+
+    def resolve(self) -> dict[str, Any]:
+        """The configuration with every default filled in; raises :class:`ErgodualError` where a value is out of its range."""
+        lr = self.lr if self.lr is not None else {"sgd": 0.05, "adam": 1e-3}[self.optimizer]
+        for name in ("depth", "batch", "epochs", "frame", "threads"):
+            if getattr(self, name) < 1:
+                raise ErgodualError(f"The value of --{name} is {getattr(self, name)}; it must be at least 1.")
+        for name, value in (("lr", lr), ("weight", self.weight)):
+            if not 0 < value < float("inf"):
+                raise ErgodualError(f"The value of --{name} is {value}; it must be positive and finite.")
+        if not self.learn:
+            raise ErgodualError("Nothing is to be learned; give --learn K, steps or weights.")
+        if self.per_iteration and "steps" not in self.learn:
+            raise ErgodualError("Step sizes are not learned, so --per-iteration means nothing; add steps to --learn.")
+        values = {**asdict(self), "lr": lr, "learn": list(self.learn), "corpus": str(self.corpus), "dev": self.dev and str(self.dev)}
+        return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
+
+    def _claim(self, config: dict[str, Any]) -> None:
+        """Make OUT the folder of this configuration, or refuse."""
+        from ergodual.bilevel.checkpoint import first_difference
+        from ergodual.bilevel.files import write_atomically
+
+        file = self.out / "config.json"
+        if self.out.exists() and not self.out.is_dir():
+            raise ErgodualError(f"{self.out} is a file; --out must be a folder.")
+        if self.out.exists() and any(self.out.iterdir()):
+            if not self.resume:
+                raise ErgodualError(f"{self.out} exists and is not empty; give another --out, or --resume to go on with it.")
+            if not file.exists():
+                raise ErgodualError(f"{self.out} holds no run to resume (it has no config.json); give the folder of a run.")
+            try:
+                found = json.loads(file.read_text())
+            except ValueError as error:
+                raise ErgodualError(f"{file} is damaged; start again in another folder.") from error
+            field = first_difference(found, config)
+            if field is not None:
+                raise ErgodualError(
+                    f"{self.out} belongs to another configuration: {field} was {found.get(field)!r} and is now {config.get(field)!r}; "
+                    "give the same value, or another --out."
+                )
+        else:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, json.dumps(config, indent=1) + "\n")
+
+    def _started(self, best: list[Epoch]) -> Any:
+        """The epochs that the checkpoint holds, and into ``best`` the best of them on the held-out frames."""
+        from ergodual.bilevel import History
+        from ergodual.bilevel.checkpoint import Checkpoint
+
+        file = self.out / "checkpoint.pt"
+        history = Checkpoint.load(file).history if self.resume and file.exists() else History()
+        if history.epochs and history.best.dev_loss is not None:
+            best.append(history.best)
+        return history
+
+
+def _describe(console: Any, folder: Path | None, corpus: Corpus) -> None:
+    for note in corpus.notes:
+        console.print(note, highlight=False)
+    frames, n = corpus.frames.shape
+    minutes = frames * n / corpus.rate / 60
+    console.print(f"{folder}: {corpus.files} files at {corpus.rate} Hz, {frames} frames of {n} samples ({minutes:.1f} min)", highlight=False)
+
+
+def _summary(first: Epoch, last: Epoch, best: Epoch) -> Any:
+    from rich.table import Table
+
+    table = Table(title="Mean of ½‖x̂ − x†‖² over the frames")
+    for heading in ("epoch", "train", "dev"):
+        table.add_column(heading, justify="right")
+    rows = {f"{first.epoch} (before)": first, f"{best.epoch} (best)": best, f"{last.epoch} (last)": last}
+    for name, epoch in rows.items():
+        table.add_row(name, f"{epoch.train_loss:.4f}", "" if epoch.dev_loss is None else f"{epoch.dev_loss:.4f}")
+    return table

@@ -1,0 +1,67 @@
+"""``ergodual figures`` as it is called: its files, its exit status, its sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ergodual.cli import main
+
+SMALL = ["--depths", "1", "2", "--epochs", "1", "--seeds", "1", "--frame", "16", "--batch", "8", "--jobs", "1"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    samples = 0.5 * np.sin(0.3 * np.arange(400)) + 0.1 * np.random.default_rng(0).standard_normal(400)
+    soundfile.write(folder / "a.wav", samples, 8000)
+    return folder
+
+
+def test_figures_and_a_second_setting(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    command = ["figures", "--corpus", str(corpus), "--out", str(out), *SMALL]
+    assert main(command) == 0
+    assert {"figure1.svg", "figure1.png", "figure2.svg", "figure2.png", "figures.json"} <= {file.name for file in out.iterdir()}
+    content = json.loads((out / "figures.json").read_text())
+    assert set(content) >= {"setting", "runs", "claims", "wall_seconds"}
+    said = capsys.readouterr()
+    assert "figure1.png" in said.out
+    assert said.err == ""  # no progress bar where nobody watches
+
+    assert main([*command, "--bits", "5"]) == 2
+    said = capsys.readouterr()
+    assert "bits was 4 and is now 5" in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--bits", "17"], "17 bits"),
+        (["--lr", "0"], "--lr"),
+        (["--epochs", "0"], "--epochs"),
+        (["--depths", "0"], "--depths"),
+    ],
+)
+def test_bad_values_are_a_sentence_and_status_2(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    assert main(["figures", "--corpus", str(corpus), "--out", str(tmp_path / "out"), *SMALL, *arguments]) == 2
+    said = capsys.readouterr().err
+    assert named in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_corpus_without_audio_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["figures", "--corpus", str(empty), "--out", str(tmp_path / "out"), *SMALL]) == 2
+    assert str(empty) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

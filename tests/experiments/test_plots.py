@@ -1,0 +1,70 @@
+"""The drawings: they are written whole, the same twice, and cope with little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ergodual.experiments.plots import (
+    gradient_figure,
+    loss_figure,
+    operator_figure,
+    save_figure,
+    spectrogram_figure,
+    waveform_figure,
+)
+
+RNG = np.random.default_rng(0)
+NOISE = (0.3 * RNG.standard_normal(2000)).astype(np.float32)
+
+
+def runs(depths: tuple[int, ...], seeds: int, epochs: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "depth": depth,
+            "output": output,
+            "seed": seed,
+            "loss": [1 / (1 + epoch) + 0.1 / depth for epoch in range(epochs + 1)],
+            "gradient_norm": [0.1 * depth for _ in range(epochs)],
+        }
+        for depth in depths
+        for output in (("plain", "ergodic") if depth > 1 else ("plain",))
+        for seed in range(seeds)
+    ]
+
+
+FIGURES = {
+    "loss": lambda: loss_figure(runs((1, 2, 4, 8), 3, 5)),
+    "loss, one run": lambda: loss_figure(runs((1,), 1, 1)),
+    "gradient": lambda: gradient_figure(runs((1, 2, 4, 8), 3, 5)),
+    "gradient, without depth 1": lambda: gradient_figure(runs((2, 4), 1, 2)),
+    "waveform": lambda: waveform_figure(NOISE, np.round(NOISE * 8) / 8, NOISE, 8000, 1 / 16),
+    "waveform, very short": lambda: waveform_figure(NOISE[:9], NOISE[:9], NOISE[:9], 8000, 1 / 16),
+    "spectrograms": lambda: spectrogram_figure({"one": NOISE, "other": 0.5 * NOISE}, 8000),
+    "spectrograms, very short": lambda: spectrogram_figure({"one": NOISE[:9]}, 8000),
+    "operators": lambda: operator_figure({"one": np.eye(16), "other": RNG.standard_normal((24, 16))}, 8000),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_saved_as_svg_and_png(name: str, tmp_path: Path) -> None:
+    figure = FIGURES[name]()
+    assert isinstance(figure, Figure)
+    files = save_figure(figure, tmp_path / "drawn")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["drawn.png", "drawn.svg"] == sorted(file.name for file in files)
+    assert all(file.stat().st_size > 1000 for file in files)
+
+
+def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
+    first, second = (save_figure(loss_figure(runs((1, 2), 2, 3)), tmp_path / name)[0] for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_depth_1_is_drawn_in_both_panels() -> None:
+    plain, ergodic = loss_figure(runs((1, 2), 1, 3)).axes
+    assert [line.get_label() for line in plain.lines] == [line.get_label() for line in ergodic.lines] == ["d = 1", "d = 2"]
+    assert np.array_equal(plain.lines[0].get_ydata(), ergodic.lines[0].get_ydata())
