@@ -99,9 +99,7 @@ PROBLEMS: dict[str, Callable[[], ed.Problem]] = {
     ),
     "cells": lambda: ed.Problem(ed.L1(parameter(0.3)), half_open(), ed.Dense(matrix(2, N))),
     "ridge": lambda: ed.Problem(ed.SquaredL2(parameter(0.8)), ed.SquaredL2(parameter(1.7)), ed.Dense(matrix())),
-    "lasso": lambda: ed.Problem(
-        ed.L1(parameter(0.4)), ed.SquaredL2(spread(BATCH, 1, low=0.5, high=2.0, seed=13)), ed.Dense(matrix())
-    ),
+    "lasso": lambda: ed.Problem(ed.L1(parameter(0.4)), ed.SquaredL2(spread(BATCH, 1, low=0.5, high=2.0, seed=13)), ed.Dense(matrix())),
     "dantzig": lambda: ed.Problem(ed.Box(radius=parameter(0.2)), ed.L1(parameter(0.1)), ed.Dense(matrix())),
     "unregularised": lambda: ed.Problem(ed.SquaredL2(parameter(0.5)), ed.Zero(), ed.Dense(matrix())),
     "trivial": lambda: ed.Problem(ed.Zero(), ed.SquaredL2(1.0), ed.Dense(matrix())),

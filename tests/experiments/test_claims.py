@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ergodual.experiments.claims import claims
+from ergodual.experiments.claims import claims, claims_table
 
 
 def run(depth: int, output: str, loss: list[float], gradient_norm: float, seed: int = 0) -> dict[str, Any]:
@@ -66,6 +66,21 @@ def test_the_spread_of_the_last_gradient_norms(norms: Any, ergodic: tuple[float,
     for output, (ratio, meets) in {"ergodic": ergodic, "plain": plain}.items():
         assert spread[output]["0"]["with_depth_1"] == pytest.approx(ratio)
         assert spread[output]["0"]["meets_bar"] is meets
+
+
+@pytest.mark.parametrize(
+    ("ergodic", "said"),
+    [
+        (((4, 3, 2), (3, 2, 1)), "at all epochs"),
+        (((4, 5, 2), (3, 2, 1)), "at epochs 0, 2 of 0–2"),
+        (((4, 3, 4), (3, 2, 1)), "at epochs 0–1 of 0–2"),
+        (((6, 5, 4), (3, 2, 1)), "at no epoch"),
+    ],
+)
+def test_the_table_says_where_a_claim_holds(ergodic: Any, said: str) -> None:
+    shown = claims_table(claims(runs(ergodic=ergodic)), epochs=2)
+    assert next(iter(shown.columns[2].cells)) == said
+    assert shown.row_count == 1 + 2 + 2
 
 
 def test_each_seed_is_judged_alone() -> None:

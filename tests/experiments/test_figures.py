@@ -75,7 +75,9 @@ def test_it_goes_on_with_the_runs_that_are_missing(
         (again / file).write_bytes((out / file).read_bytes())
     told: list[Progress] = []
     resumed = learn_all(corpus, again, SMALL, jobs=1, report=told.append)
-    assert {one.run.name for one in told} == {"d2-plain-s0"}
+    kept = [one.run.name for one in told[:2]]
+    assert sorted(kept) == ["d1-plain-s0", "d2-ergodic-s0"]
+    assert [(one.run.name, one.epoch) for one in told[2:]] == [("d2-plain-s0", epoch) for epoch in range(SMALL.epochs + 1)]
     assert lasting(resumed) == lasting(content)
 
 
@@ -83,7 +85,7 @@ def test_a_finished_experiment_is_only_read(corpus: Path, finished: tuple[Path, 
     out, content, _ = finished
     told: list[Progress] = []
     assert learn_all(corpus, out, SMALL, jobs=1, report=told.append)["runs"] == content["runs"]
-    assert told == []
+    assert [one.epoch for one in told] == [SMALL.epochs] * 3
 
 
 @pytest.mark.parametrize(

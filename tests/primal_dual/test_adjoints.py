@@ -13,9 +13,7 @@ TRUTH = observation(22)
 
 
 def make(problem: str, output: str, theta: float, depth: int, adjoint: str) -> ed.Unrolled:
-    steps = ed.StepSizes.fixed(
-        spread(depth, low=0.1, high=0.5, seed=31), spread(depth, low=0.1, high=0.5, seed=32), parameter(theta)
-    )
+    steps = ed.StepSizes.fixed(spread(depth, low=0.1, high=0.5, seed=31), spread(depth, low=0.1, high=0.5, seed=32), parameter(theta))
     return ed.Unrolled(PROBLEMS[problem](), depth, steps, OUTPUTS[output](depth), ADJOINTS[adjoint]())
 
 

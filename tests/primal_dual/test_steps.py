@@ -94,9 +94,7 @@ def test_gradient_of_the_norm_only_when_asked() -> None:
 @pytest.mark.parametrize("per_iteration", [False, True])
 def test_learned_steps_start_as_weighted_and_learn(per_iteration: bool) -> None:
     K = ed.Dense(matrix())
-    model = ed.Unrolled(
-        ed.Problem(ed.L1(), ed.SquaredL2(1.0), K), 4, ed.StepSizes.learned(2.0, per_iteration), ed.Ergodic("learned")
-    )
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(1.0), K), 4, ed.StepSizes.learned(2.0, per_iteration), ed.Ergodic("learned"))
     expected = ed.StepSizes.weighted(2.0)(K, 4)
     for ours, theirs in zip(model.steps(K, 4), expected, strict=True):
         torch.testing.assert_close(ours, theirs)

@@ -96,7 +96,7 @@ def digest(state: Any) -> int:
     """A checksum of all tensors in nested dictionaries, lists and tuples."""
     found = 0
     for tensor in _tensors(state):
-        found = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), found)
+        found = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(), found)
     return found
 
 

@@ -140,7 +140,7 @@ def fit(
         good = copy.deepcopy(model.state_dict())
         try:
             norms = 0.0
-            batches = _order(len(x_tilde), seed, epoch).split(batch_size)
+            batches = torch.split(_order(len(x_tilde), seed, epoch), batch_size)
             for batch in batches:
                 stepper.zero_grad()
                 value = loss(model(x_tilde[batch]), x_true[batch]).mean()

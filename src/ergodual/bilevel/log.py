@@ -63,7 +63,7 @@ class TensorBoardLog:
         require_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=len(history.epochs))  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder), purge_step=len(history.epochs))
 
     def add(self, epoch: Epoch) -> None:
         """Write the scalars of this epoch."""

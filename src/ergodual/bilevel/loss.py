@@ -35,6 +35,6 @@ def mean_loss(model: nn.Module, x_tilde: Tensor, x_true: Tensor, loss: Loss | No
     loss = HalfSquared() if loss is None else loss
     total = torch.zeros((), dtype=torch.float64, device=x_tilde.device)
     with torch.no_grad():
-        for observed, truth in zip(x_tilde.split(EVALUATION_BATCH), x_true.split(EVALUATION_BATCH), strict=True):
+        for observed, truth in zip(*(torch.split(t, EVALUATION_BATCH) for t in (x_tilde, x_true)), strict=True):
             total += loss(model(observed), truth).sum(dtype=torch.float64)
     return float(total) / len(x_tilde)

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         command: Train | Figures | Data | Demo = tyro.cli(
-            Command,  # type: ignore[arg-type]
+            Command,
             prog="ergodual",
             description=DESCRIPTION,
             args=arguments,

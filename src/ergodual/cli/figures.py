@@ -46,18 +46,25 @@ class Figures:
         from rich.console import Console
 
         from ergodual.cli.progress import progress_bar
+        from ergodual.experiments.claims import claims_table
         from ergodual.experiments.figures import Progress, Setting, draw, learn_all, table
 
-        setting = Setting(
-            self.depths, self.bits, self.epochs, self.seeds, self.lr, self.steps, self.weight, self.batch, self.frame
-        )
+        setting = Setting(self.depths, self.bits, self.epochs, self.seeds, self.lr, self.steps, self.weight, self.batch, self.frame)
         with progress_bar("epochs") as bar:
             task = bar.add_task("learning", total=setting.epochs * len(setting.runs()), note="")
 
+            reached: dict[str, int] = {}
+
             def report(done: Progress) -> None:
-                bar.update(task, advance=1 if done.epoch else 0, note=f"{done.run.name}  loss {done.loss:.4f}")
+                # a run that goes on from a checkpoint begins with a later epoch
+                reached[done.run.name] = done.epoch
+                bar.update(task, completed=sum(reached.values()), note=f"{done.run.name}  loss {done.loss:.4f}")
+                if done.epoch == setting.epochs:
+                    print(f"{done.run.name}: loss {done.loss:.4f} after {done.epoch} epochs", flush=True)
 
             content = learn_all(self.corpus, self.out, setting, self.jobs, report)
         files = draw(content, self.out)
-        Console().print(table(content))
+        console = Console()
+        console.print(table(content))
+        console.print(claims_table(content["claims"], setting.epochs))
         print("\n".join(str(file) for file in files))

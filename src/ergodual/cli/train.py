@@ -204,7 +204,9 @@ def _describe(console: Any, folder: Path | None, corpus: Corpus) -> None:
         console.print(note, highlight=False)
     frames, n = corpus.frames.shape
     minutes = frames * n / corpus.rate / 60
-    console.print(f"{folder}: {corpus.files} files at {corpus.rate} Hz, {frames} frames of {n} samples ({minutes:.1f} min)", highlight=False)
+    console.print(
+        f"{folder}: {corpus.files} files at {corpus.rate} Hz, {frames} frames of {n} samples ({minutes:.1f} min)", highlight=False
+    )
 
 
 def _summary(first: Epoch, last: Epoch, best: Epoch) -> Any:

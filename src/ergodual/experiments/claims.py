@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.table import Table
+
 ERGODIC_SPREAD, PLAIN_SPREAD = 1.3, 3.0
 
 
@@ -48,6 +50,33 @@ def claims(runs: list[dict[str, Any]]) -> dict[str, Any]:
             meets = whole <= ERGODIC_SPREAD if output == "ergodic" else whole >= PLAIN_SPREAD
             spread[output][str(seed)] = {"with_depth_1": whole, "without_depth_1": tail, "meets_bar": meets}
     return {"ergodic_falls": falls, "plain_above_depth_1": above, "gradient_spread": spread}
+
+
+def claims_table(found: dict[str, Any], epochs: int) -> Table:
+    """What :func:`claims` found, a row for each claim and seed."""
+    shown = Table(title="The paper's claims")
+    for heading in ("claim", "seed", "holds"):
+        shown.add_column(heading)
+    for seed, holds in found["ergodic_falls"].items():
+        shown.add_row("ergodic loss falls with every depth", seed, _spans(holds, epochs))
+    for seed, depths in found["plain_above_depth_1"].items():
+        for depth, holds in depths.items():
+            shown.add_row(f"plain loss at d = {depth} is above d = 1", seed, _spans(holds, epochs))
+    for output, bar in (("ergodic", f"≤ {ERGODIC_SPREAD}"), ("plain", f"≥ {PLAIN_SPREAD}")):
+        for seed, spread in found["gradient_spread"][output].items():
+            verdict = "yes" if spread["meets_bar"] else "no"
+            shown.add_row(f"{output} gradient norms, largest over smallest, {bar}", seed, f"{verdict}: {spread['with_depth_1']:.2f}")
+    return shown
+
+
+def _spans(holds: list[int], epochs: int) -> str:
+    """Epochs as ranges: 0, 2–20."""
+    if len(holds) in (0, epochs + 1):
+        return "at all epochs" if holds else "at no epoch"
+    starts = [epoch for epoch in holds if epoch - 1 not in holds]
+    ends = [epoch for epoch in holds if epoch + 1 not in holds]
+    spans = [str(a) if a == b else f"{a}–{b}" for a, b in zip(starts, ends, strict=True)]
+    return f"at epochs {', '.join(spans)} of 0–{epochs}"
 
 
 def _epochs(holds: Any) -> list[int]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ergodual.bilevel import Epoch, fit
 from ergodual.bilevel.files import write_atomically
 from ergodual.errors import ErgodualError
-from ergodual.experiments.figures import draw
+from ergodual.experiments.figures import OUTPUTS, Output, draw
 from ergodual.experiments.plots import operator_figure, save_figure, spectrogram_figure, waveform_figure
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio, write_audio
@@ -94,12 +94,9 @@ def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, floa
     pairs = quantizer.quantize(truth), truth
     work = _Work(report)
 
-    runs = []
-    for depth in DEPTHS:
-        for output in ("plain", "ergodic") if depth > 1 else ("plain",):
-            runs.append(_curve(depth, output, bits, pairs, work))
+    runs = [_curve(depth, output, bits, pairs, work) for depth in DEPTHS for output in (OUTPUTS if depth > 1 else OUTPUTS[:1])]
     models: dict[str, Unrolled] = {"DCT, not learned": build(ModelSpec(depth=DEPTH, output="plain"), bits)}
-    for output in ("plain", "ergodic"):
+    for output in OUTPUTS:
         models[f"learned, {output}"] = _model(output, bits, pairs, work)
 
     clean = normalize(samples)
@@ -135,7 +132,7 @@ class _Work:
         return on_epoch
 
 
-def _curve(depth: int, output: Literal["plain", "ergodic"], bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> dict[str, Any]:
+def _curve(depth: int, output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> dict[str, Any]:
     model = build(ModelSpec(depth=depth, output=output), bits)
     history = fit(model, *pairs, epochs=CURVE_EPOCHS, lr=CURVE_LR, on_epoch=work.follow(f"figures: {output}, d = {depth}", depth))
     return {
@@ -147,7 +144,7 @@ def _curve(depth: int, output: Literal["plain", "ergodic"], bits: int, pairs: tu
     }
 
 
-def _model(output: Literal["plain", "ergodic"], bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> Unrolled:
+def _model(output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> Unrolled:
     learn: tuple[Learnable, ...] = ("K", "steps", "weights") if output == "ergodic" else ("K", "steps")
     model = build(ModelSpec(depth=DEPTH, output=output, steps="weighted", weight=20.0, learn=learn), bits)
     fit(

@@ -29,6 +29,7 @@ from ergodual.speech.model import ModelSpec, build
 from ergodual.speech.quantizers import MidRise
 
 Output = Literal["plain", "ergodic"]
+OUTPUTS: tuple[Output, ...] = ("plain", "ergodic")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Setting:
         """Raise :class:`ErgodualError` if a value is out of its range."""
         MidRise(self.bits)
         counts = {"epochs": self.epochs, "seeds": self.seeds, "batch": self.batch, "frame": self.frame}
-        for name, value in {**counts, **{"depths": min(self.depths, default=0)}}.items():
+        for name, value in {**counts, "depths": min(self.depths, default=0)}.items():
             if value < 1:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be at least 1.")
         for name, number in {"lr": self.lr, "weight": self.weight}.items():
@@ -76,13 +77,12 @@ class Setting:
 
     def runs(self) -> list[Run]:
         """Every run, the longest first."""
-        found = [
+        return [
             Run(depth, output, seed)
             for seed in range(self.seeds)
             for depth in sorted(set(self.depths), reverse=True)
-            for output in (("plain", "ergodic") if depth > 1 else ("plain",))
+            for output in (OUTPUTS if depth > 1 else OUTPUTS[:1])
         ]
-        return found  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def learn_all(
     jobs
         How many processes of one thread each work at once; the number of cores if None.
     report
-        Called after each epoch of each run.
+        Called after each epoch of each run, and once, with the last epoch, for each run that is taken from ``out``.
 
     Returns
     -------
@@ -153,10 +153,16 @@ def learn_all(
     }
     _claim(out, described)
     (out / "runs").mkdir(exist_ok=True)
-    pending = [run for run in setting.runs() if not _result(out, run).exists()]
+    report = report or (lambda _: None)
+    pending = []
+    for run in setting.runs():
+        if _result(out, run).exists():
+            report(Progress(run, setting.epochs, json.loads(_result(out, run).read_text())["loss"][-1]))
+        else:
+            pending.append(run)
     begun = time.perf_counter()
     if pending:
-        _train(pending, corpus, out, setting, min(jobs or os.cpu_count() or 1, len(pending)), report or (lambda _: None))
+        _train(pending, corpus, out, setting, min(jobs or os.cpu_count() or 1, len(pending)), report)
     done = sorted(setting.runs(), key=lambda run: (run.depth, run.output, run.seed))
     runs = [json.loads(_result(out, run).read_text()) for run in done]
     content = {
@@ -221,9 +227,7 @@ def _result(out: Path, run: Run) -> Path:
     return out / "runs" / f"{run.name}.json"
 
 
-def _train(
-    pending: list[Run], corpus: Path, out: Path, setting: Setting, jobs: int, report: Callable[[Progress], None]
-) -> None:
+def _train(pending: list[Run], corpus: Path, out: Path, setting: Setting, jobs: int, report: Callable[[Progress], None]) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         told = manager.Queue()

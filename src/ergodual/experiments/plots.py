@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
-STYLE = {
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -86,7 +86,9 @@ def _narrow(axis: Axes) -> bool:
     return high / low < 20
 
 
-def waveform_figure(true: NDArray[np.floating], quantized: NDArray[np.floating], restored: NDArray[np.floating], rate: int, radius: float) -> Figure:
+def waveform_figure(
+    true: NDArray[np.floating], quantized: NDArray[np.floating], restored: NDArray[np.floating], rate: int, radius: float
+) -> Figure:
     """20 ms of speech where it is loudest: the truth, what was stored with the cell that it allows, and the estimate."""
     length = max(2, rate // 50)
     energy = np.convolve(np.square(true, dtype=np.float64), np.ones(length), mode="valid") if len(true) > length else np.ones(1)
@@ -97,7 +99,14 @@ def waveform_figure(true: NDArray[np.floating], quantized: NDArray[np.floating],
         figure = Figure(figsize=(8.4, 3.4), layout="constrained")
         axis = figure.subplots()
         axis.fill_between(
-            time, quantized[shown] - radius, quantized[shown] + radius, step="mid", color=QUANTIZED, alpha=0.35, linewidth=0, label="cell"
+            time,
+            quantized[shown] - radius,
+            quantized[shown] + radius,
+            step="mid",
+            color=QUANTIZED,
+            alpha=0.35,
+            linewidth=0,
+            label="cell",
         )
         axis.step(time, quantized[shown], where="mid", color="#8a8a8a", linewidth=1.0, label="quantized")
         axis.plot(time, true[shown], color=TRUE, linewidth=1.4, label="true")
@@ -145,7 +154,13 @@ def operator_figure(operators: dict[str, NDArray[np.floating]], rate: int) -> Fi
             centre = (power * np.arange(power.shape[1])).sum(1) / power.sum(1).clip(1e-30)
             image = 10 * np.log10(power[centre.argsort()].T + 1e-12)
             axis.imshow(
-                image, origin="lower", aspect="auto", cmap="magma", vmin=image.max() - 50, vmax=image.max(), extent=(0, len(rows), 0, rate / 2000)
+                image,
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                vmin=image.max() - 50,
+                vmax=image.max(),
+                extent=(0, len(rows), 0, rate / 2000),
             )
             axis.set_title(name, loc="left", fontsize=10)
             axis.set_xlabel("row of K, sorted")

@@ -33,8 +33,7 @@ class Dense(Operator):
         super().__init__()
         if matrix.ndim != 2 or not matrix.is_floating_point():
             raise ErgodualError(
-                f"Dense got a tensor of shape {tuple(matrix.shape)} and type {matrix.dtype}; "
-                "it takes a floating-point (m, n) matrix."
+                f"Dense got a tensor of shape {tuple(matrix.shape)} and type {matrix.dtype}; it takes a floating-point (m, n) matrix."
             )
         if isinstance(matrix, nn.Parameter) or not matrix.requires_grad:
             self.matrix = matrix if isinstance(matrix, nn.Parameter) else nn.Parameter(matrix)

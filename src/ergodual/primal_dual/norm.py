@@ -47,12 +47,7 @@ class NormBound:
             return _exact(K)
         matrix = K.matrix.detach()
         reference = self._reference
-        if (
-            reference is None
-            or reference.shape != matrix.shape
-            or reference.dtype != matrix.dtype
-            or reference.device != matrix.device
-        ):
+        if reference is None or reference.shape != matrix.shape or reference.dtype != matrix.dtype or reference.device != matrix.device:
             return self.refresh(K)
         moved = float(torch.dist(matrix, reference))
         if moved <= LOOSENESS * self._norm:
@@ -89,8 +84,6 @@ class NormBound:
 def _exact(K: Operator) -> float:
     for tensor in K.tensors():
         if not bool(tensor.isfinite().all()):
-            raise NotFiniteError(
-                "The operator K has entries that are not finite; lower the learning rate or check the matrix given."
-            )
+            raise NotFiniteError("The operator K has entries that are not finite; lower the learning rate or check the matrix given.")
     with torch.no_grad():
         return float(K.norm())

@@ -58,9 +58,7 @@ class Ergodic(Output):
             self.logits = nn.Parameter(-torch.arange(1, depth + 1, dtype=like.dtype, device=like.device).log())
         held = {"given": lambda: self.given, "learned": lambda: self.logits}.get(self.kind)
         if held is not None and held().shape != (depth,):
-            raise ErgodualError(
-                f"There are averaging weights of shape {tuple(held().shape)} for {depth} iterations; give one for each."
-            )
+            raise ErgodualError(f"There are averaging weights of shape {tuple(held().shape)} for {depth} iterations; give one for each.")
 
     def forward(self, depth: int) -> Tensor:
         if self.kind == "given":

@@ -75,9 +75,7 @@ class StepSizes(nn.Module):
         pair = [torch.as_tensor(step, dtype=like.dtype, device=like.device) for step in (sigma, tau)]
         for step in pair:
             if step.ndim > 1 or (step.ndim == 1 and len(step) != depth):
-                raise ErgodualError(
-                    f"The step sizes have shape {tuple(step.shape)}; give one number or one per iteration, here {depth}."
-                )
+                raise ErgodualError(f"The step sizes have shape {tuple(step.shape)}; give one number or one per iteration, here {depth}.")
         return Steps(pair[0].expand(depth), pair[1].expand(depth), theta)
 
 

@@ -13,9 +13,7 @@ from ergodual.errors import ErgodualError
 
 Name = Literal["ieee", "librispeech"]
 
-IEEE = (
-    "https://raw.githubusercontent.com/chrbraue/primal_dual_networks/032c7bb93e9c0821b2ca05e5124e09d33d405988/icassp2019/IEEE_corpus/"
-)
+IEEE = "https://raw.githubusercontent.com/chrbraue/primal_dual_networks/032c7bb93e9c0821b2ca05e5124e09d33d405988/icassp2019/IEEE_corpus/"
 LIBRISPEECH = "https://www.openslr.org/resources/12/"
 LIBRISPEECH_ARCHIVES = {
     # the sums that OpenSLR publishes beside the archives

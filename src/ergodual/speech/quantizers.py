@@ -38,7 +38,7 @@ class MidRise:
     @property
     def step(self) -> float:
         """Δ, the width of a cell."""
-        return 2.0 / 2**self.bits
+        return float(2.0 ** (1 - self.bits))
 
     @property
     def radius(self) -> float:

@@ -30,5 +30,5 @@ def restore(model: Unrolled, samples: NDArray[np.float32], quantizer: MidRise) -
     padded = np.pad(samples, (0, -len(samples) % n), mode="edge") if len(samples) else samples
     frames = torch.from_numpy(padded.astype(np.float32, copy=False)).reshape(-1, n)
     with torch.no_grad():
-        restored = [model(some, G=Box(radius=quantizer.radius)) for some in frames.split(FRAMES_AT_ONCE)]
+        restored = [model(some, G=Box(radius=quantizer.radius)) for some in torch.split(frames, FRAMES_AT_ONCE)]
     return torch.cat(restored).reshape(-1).numpy()[: len(samples)] if restored else samples
