@@ -96,7 +96,7 @@ class Train:
             )
         self._claim(config)
 
-        console = Console()
+        console = Console(soft_wrap=True)
         for folder, loaded in ((self.corpus, corpus), (self.dev, dev)):
             if loaded is not None:
                 _describe(console, folder, loaded)
@@ -142,7 +142,7 @@ class Train:
         console.print(_summary(history.epochs[0], history.epochs[-1], history.best))
         for name in ("model.safetensors", "best.safetensors", "log.jsonl", "config.json"):
             if (self.out / name).exists():
-                console.print(str(self.out / name), highlight=False, soft_wrap=True)
+                console.print(str(self.out / name))
 
     def resolve(self) -> dict[str, Any]:
         """The configuration with every default filled in; raises :class:`ErgodualError` where a value is out of its range."""
@@ -151,8 +151,8 @@ class Train:
             if getattr(self, name) < 1:
                 raise ErgodualError(f"The value of --{name} is {getattr(self, name)}; it must be at least 1.")
         for name, value in (("lr", lr), ("weight", self.weight)):
-            if not 0 < value < float("inf"):
-                raise ErgodualError(f"The value of --{name} is {value}; it must be positive and finite.")
+            if not 0 < value < 1e38:
+                raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e38.")
         if not self.learn:
             raise ErgodualError("Nothing is to be learned; give --learn K, steps or weights.")
         if self.per_iteration and "steps" not in self.learn:
@@ -201,7 +201,7 @@ class Train:
 
 def _describe(console: Any, folder: Path | None, corpus: Corpus) -> None:
     for note in corpus.notes:
-        console.print(note, highlight=False)
+        console.print(note)
     frames, n = corpus.frames.shape
     minutes = frames * n / corpus.rate / 60
     console.print(

@@ -1,0 +1,178 @@
+"""Learning from two tensors: it lowers the loss, resumes bit for bit, and stops where numbers stop being finite."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import ergodual as ed
+from ergodual.bilevel import History, fit, learning_rate
+from ergodual.bilevel.checkpoint import Checkpoint
+from ergodual.speech.quantizers import MidRise
+
+N = 16
+
+
+def pairs(count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Smooth frames, coarsely quantized."""
+    generator = torch.Generator().manual_seed(seed)
+    smooth = torch.randn(count, 4, generator=generator) @ ed.Dense.dct(N).matrix.detach()[:4]
+    truth = smooth / smooth.abs().amax(1, keepdim=True)
+    return MidRise(3).quantize(truth), truth
+
+
+def model(output: ed.Last | ed.Ergodic | None = None, steps: ed.StepSizes | None = None) -> ed.Unrolled:
+    return ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=2**-3), ed.Dense.dct(N)), 4, steps, output)
+
+
+def comparable(history: History) -> list[dict[str, object]]:
+    return [{**row, "seconds": None} for row in history.as_dicts()]
+
+
+LEARNERS = {
+    "sgd": lambda: (model(), {"optimizer": "sgd", "lr": 1.0}),
+    "adam, all": lambda: (model(ed.Ergodic("learned"), ed.StepSizes.learned(per_iteration=True)), {"optimizer": "adam", "lr": 1e-2}),
+    "weighted": lambda: (model(ed.Last(), ed.StepSizes.weighted(3.0)), {"optimizer": "adam", "lr": 1e-2, "schedule": "cosine"}),
+}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_learning_lowers_the_loss(name: str) -> None:
+    learner, options = LEARNERS[name]()
+    history = fit(learner, *pairs(), epochs=5, dev=pairs(seed=1), **options)
+    assert [epoch.epoch for epoch in history.epochs] == list(range(6))
+    assert history.epochs[-1].train_loss < 0.95 * history.epochs[0].train_loss
+    assert history.epochs[-1].dev_loss < history.epochs[0].dev_loss
+    assert history.epochs[0].gradient_norm is None
+    assert all(epoch.gradient_norm > 0 for epoch in history.epochs[1:])
+    assert math.isclose(history.epochs[-1].norm, float(learner.problem.K.norm().detach()), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_resumed_is_uninterrupted_bit_for_bit(name: str, tmp_path: Path) -> None:
+    learner, options = LEARNERS[name]()
+    whole = fit(learner, *pairs(), epochs=4, **options)
+
+    class Killed(Exception):
+        pass
+
+    def kill(loss: float) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 17:  # in the middle of epoch 3
+            raise Killed
+
+    steps, file = 0, tmp_path / "checkpoint.pt"
+    first, _ = LEARNERS[name]()
+    with pytest.raises(Killed):
+        fit(first, *pairs(), epochs=4, checkpoint=file, on_step=kill, **options)
+    second, _ = LEARNERS[name]()
+    seen: list[int] = []
+    resumed = fit(second, *pairs(), epochs=4, checkpoint=file, resume=True, on_epoch=lambda e: seen.append(e.epoch), **options)
+    assert seen == [3, 4]
+    assert comparable(resumed) == comparable(whole)
+    for ours, theirs in zip(second.parameters(), learner.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    again = fit(second, *pairs(), epochs=4, checkpoint=file, resume=True, **options)  # nothing is left to do
+    assert comparable(again) == comparable(whole)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    runs = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(len(runs))  # the global generator must not matter
+        learner = model()
+        runs.append([epoch.train_loss for epoch in fit(learner, *pairs(), epochs=2, seed=seed).epochs])
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_numbers_that_are_not_finite_stop_the_run_and_keep_the_last_good_model() -> None:
+    learner = model()
+    truth = pairs()[1].clone()
+    fit(learner, pairs()[0], truth, epochs=1)
+    good = learner.problem.K.matrix.detach().clone()
+
+    def broken(x_hat: Tensor, x_true: Tensor) -> Tensor:
+        loss = (x_hat - x_true).square().sum(1)
+        return loss * torch.nan if torch.is_grad_enabled() else loss
+
+    with pytest.raises(ed.NotFiniteError, match=r"epoch 1 at the learning rate 0\.3.*lower the learning rate") as caught:
+        fit(learner, pairs()[0], truth, epochs=2, lr=0.3, loss=broken)
+    assert "\n" not in str(caught.value)
+    assert torch.equal(learner.problem.K.matrix, good)
+
+
+def test_a_learning_rate_beyond_all_bounds() -> None:
+    learner = model()
+    with pytest.raises(ed.NotFiniteError, match="learning rate 1e\\+38"):
+        fit(learner, *pairs(), epochs=3, optimizer="adam", lr=1e38, schedule="constant")
+    assert learner.problem.K.matrix.isfinite().all()
+
+
+def test_frozen_parts_stay(tmp_path: Path) -> None:
+    learner = model(steps=ed.StepSizes.learned())
+    learner.problem.K.requires_grad_(False)
+    before = learner.problem.K.matrix.clone()
+    fit(learner, *pairs(), epochs=1)
+    assert torch.equal(learner.problem.K.matrix, before)
+    learner.requires_grad_(False)
+    with pytest.raises(ed.ErgodualError, match="nothing to learn"):
+        fit(learner, *pairs(), epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [("sqrt", [1, 2**-0.5, 3**-0.5]), ("inverse", [1, 1 / 2, 1 / 3]), ("constant", [1, 1, 1]), ("cosine", [1, 0.75, 0.25])]
+    + [(lambda epoch: 5.0 - epoch, [5, 4, 3])],
+)
+def test_schedules(name: str, rates: list[float]) -> None:
+    assert [learning_rate(name, 1.0, epoch, 3) for epoch in range(3)] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs": 0}, "number of epochs is 0"),
+        ({"batch_size": 0}, "batch size is 0"),
+        ({"lr": -1.0}, "learning rate is -1"),
+        ({"lr": math.nan}, "learning rate is nan"),
+        ({"lr": 1e39}, "learning rate is 1e\\+39"),
+        ({"optimizer": "lbfgs"}, "'lbfgs'"),
+        ({"schedule": "linear"}, "'linear'"),
+        ({"schedule": lambda epoch: math.nan}, "nan for epoch 0"),
+    ],
+)
+def test_refusals(options: dict, said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        fit(model(), *pairs(), **options)
+    with pytest.raises(ed.ErgodualError, match="shape"):
+        fit(model(), pairs(10)[0], pairs(11)[1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-200]), "not a whole checkpoint"),
+        (lambda path: path.write_bytes(path.read_bytes()[:50]), "not a whole checkpoint"),
+        (lambda path: path.write_bytes(b""), "not a whole checkpoint"),
+        (lambda path: path.write_text("text"), "not a whole checkpoint"),
+    ],
+)
+def test_bad_checkpoints(spoil, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.pt"
+    fit(model(), *pairs(), epochs=1, checkpoint=file)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    spoil(file)
+    with pytest.raises(ed.ErgodualError, match=said) as caught:
+        fit(model(), *pairs(), epochs=1, checkpoint=file, resume=True)
+    assert str(file) in str(caught.value)
+
+
+def test_a_checkpoint_of_another_training(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.pt"
+    fit(model(), *pairs(), epochs=1, checkpoint=file, seed=3)
+    with pytest.raises(ed.ErgodualError, match="seed was 3 and is now 4"):
+        fit(model(), *pairs(), epochs=1, checkpoint=file, resume=True, seed=4)
+    assert Checkpoint.load(file).identity["seed"] == 3

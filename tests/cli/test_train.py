@@ -1,0 +1,182 @@
+"""``ergodual train`` and its neighbours as a person calls them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ergodual.cli import main
+from ergodual.speech.model import load_model
+
+SMALL = ["--frame", "32", "--depth", "2", "--epochs", "2", "--threads", "1"]
+
+
+def train(corpus: Path, out: Path, *more: str) -> int:
+    return main(["train", "--corpus", str(corpus), "--out", str(out), *SMALL, *more])
+
+
+def log(out: Path) -> list[dict[str, object]]:
+    return [{**json.loads(line), "seconds": None} for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["--output", "plain", "--optimizer", "adam", "--learn", "K", "steps", "--per-iteration"],
+        ["--learn", "K", "steps", "weights", "--steps", "weighted", "--weight", "5", "--schedule", "cosine"],
+    ],
+)
+def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert train(recordings(), out, "--dev", str(recordings("dev", 1)), *more) == 0
+    assert {file.name for file in out.iterdir()} == {"config.json", "log.jsonl", "model.safetensors", "best.safetensors", "checkpoint.pt"}
+    config = json.loads((out / "config.json").read_text())
+    assert config["lr"] == (1e-3 if "adam" in more else 0.05)
+    assert config["bits"] == 4
+    lines = log(out)
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    assert set(lines[0]) == {
+        *("epoch", "train_loss", "dev_loss", "gradient_norm", "norm", "sigma", "tau", "weights", "lr", "seconds"),
+    }
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"]
+    model, spec, metadata = load_model(out / "model.safetensors")
+    assert (spec.depth, spec.n, metadata["bits"], metadata["rate"]) == (2, 32, 4, 16_000)
+    assert metadata["training"] == config
+    printed = capsys.readouterr()
+    assert "3 files at 16000 Hz, 63 frames of 32 samples" in printed.out
+    assert printed.err == ""
+
+
+def test_killed_in_the_middle_of_an_epoch_and_resumed(recordings: Callable[..., Path], tmp_path: Path) -> None:
+    corpus, dev = recordings(count=6, samples=20_000), recordings("dev", 1)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    arguments = ["--dev", str(dev), "--epochs", "6", "--batch", "2"]
+    assert train(corpus, whole, *arguments) == 0
+    command = [sys.executable, "-m", "ergodual", "train", "--corpus", str(corpus), "--out", str(broken), *SMALL, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (broken / "log.jsonl").exists() or len(log(broken)) < 3:
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert 3 <= len(log(broken)) < 7
+    assert train(corpus, broken, *arguments, "--resume") == 0
+    assert log(broken) == log(whole)
+    for name in ("model.safetensors", "best.safetensors"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes()
+    assert train(corpus, broken, *arguments, "--resume") == 0  # nothing is left to do
+    assert log(broken) == log(whole)
+
+
+BAD = {
+    "bits": (["--bits", "0"], "0 bits"),
+    "too many bits": (["--bits", "17"], "17 bits"),
+    "depth": (["--depth", "0"], "--depth is 0"),
+    "epochs": (["--epochs", "0"], "--epochs is 0"),
+    "batch": (["--batch", "0"], "--batch is 0"),
+    "frame": (["--frame", "0"], "--frame is 0"),
+    "learning rate": (["--lr", "0"], "--lr is 0"),
+    "not a number": (["--lr", "nan"], "--lr is nan"),
+    "weight": (["--weight", "-1"], "--weight is -1"),
+    "plain weights": (["--output", "plain", "--learn", "weights"], "--output ergodic"),
+    "pairs of nothing": (["--per-iteration"], "add steps to --learn"),
+    "long frames": (["--frame", "5000"], "no frame to learn from"),
+    "dev": (["--dev", "nowhere"], "nowhere is not a folder"),
+    "corpus": (["--corpus", "nowhere"], "nowhere is not a folder"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_values(name: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options, said = BAD[name]
+    assert train(recordings(), tmp_path / "run", *options) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_dev_at_another_rate(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(recordings(), tmp_path / "run", "--dev", str(recordings("dev", 1, rate=8000))) == 2
+    assert "8000 Hz" in capsys.readouterr().err
+
+
+def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus, out = recordings(), tmp_path / "run"
+    assert train(corpus, out) == 0
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    capsys.readouterr()
+    for options, said in [
+        ([], "is not empty"),
+        (["--resume", "--bits", "5"], "bits was 4 and is now 5"),
+        (["--resume", "--seed", "1"], "seed was 0 and is now 1"),
+    ]:
+        assert train(corpus, out, *options) == 2
+        assert said in capsys.readouterr().err
+        assert {file: file.read_bytes() for file in out.iterdir()} == before
+    (out / "checkpoint.pt").write_bytes(before[out / "checkpoint.pt"][:1000])
+    assert train(corpus, out, "--resume") == 2
+    assert "not a whole checkpoint" in capsys.readouterr().err
+    assert train(corpus, corpus, "--resume") == 2
+    assert "no run to resume" in capsys.readouterr().err
+    file = tmp_path / "file"
+    file.touch()
+    assert train(corpus, file) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """The fourth file that is flushed does not fit: a sentence, and only whole files."""
+    flushed = []
+
+    def full(descriptor: int) -> None:
+        flushed.append(descriptor)
+        if len(flushed) == 4:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert train(recordings(), tmp_path / "run") == 2
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert error.count("\n") == 1
+    assert not [file for file in (tmp_path / "run").iterdir() if "tmp" in file.name]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc, where not even the superuser may make a folder")
+def test_an_output_that_is_read_only(recordings: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(recordings(), Path("/proc/self/run")) == 2
+    error = capsys.readouterr().err
+    assert "The file system refused /proc/self/run" in error
+    assert error.count("\n") == 1
+
+
+def test_tensorboard_that_is_not_installed(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert train(recordings(), tmp_path / "run", "--tensorboard") == 2
+    assert "pip install ergodual[tensorboard]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["figures"], ["data"], ["demo"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    assert "ergodual" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["train", "--nonsense"], ["train", "--depth", "two"], ["unheard-of"]])
+def test_arguments_that_make_no_sense(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,29 @@
+"""What several test files need: a folder of small recordings."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+torch.set_num_threads(1)  # the tests' products are tiny
+
+
+@pytest.fixture()
+def recordings(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder with that many recordings of sums of sines and noise."""
+
+    def make(name: str = "corpus", count: int = 3, samples: int = 700, rate: int = 16_000) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        generator = np.random.default_rng(count + samples)
+        for i in range(count):
+            time = np.arange(samples) / rate
+            signal = np.sin(2 * np.pi * 300 * (i + 1) * time) + 0.1 * generator.standard_normal(samples)
+            soundfile.write(folder / f"{i}.wav", 0.5 * signal / np.abs(signal).max(), rate, subtype="PCM_16")
+        return folder
+
+    return make
+

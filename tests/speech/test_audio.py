@@ -1,0 +1,161 @@
+"""Every bad recording gets a sentence that names it; every good one is read, whatever its word length."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import ergodual as ed
+from ergodual.speech.audio import read_audio, write_audio
+from ergodual.speech.corpora import find_audio, load_corpus, synthetic_speech
+from ergodual.speech.frames import frame, normalize
+
+SIGNAL = 0.5 * np.sin(np.arange(1000) / 10)
+
+
+def wav(path: Path, signal: np.ndarray = SIGNAL, rate: int = 16_000, subtype: str = "PCM_16") -> Path:
+    soundfile.write(path, signal, rate, subtype=subtype)
+    return path
+
+
+def cut(path: Path, share: float = 0.6) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    return path
+
+
+def text(path: Path) -> Path:
+    path.write_text("This is no audio.")
+    return path
+
+
+def nothing(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "not audio": (lambda folder: text(folder / "a.wav"), "not a readable WAV or FLAC"),
+    "no bytes": (lambda folder: nothing(folder / "a.flac"), "not a readable WAV or FLAC"),
+    "no samples": (lambda folder: wav(folder / "a.wav", SIGNAL[:0]), "is empty"),
+    "truncated wav": (lambda folder: cut(wav(folder / "a.wav")), "is truncated"),
+    "truncated header": (lambda folder: cut(wav(folder / "a.wav"), 0.01), "not a readable WAV or FLAC"),
+    "truncated flac": (lambda folder: cut(wav(folder / "a.flac")), "truncated"),
+    "nan": (lambda folder: wav(folder / "a.wav", np.where(np.arange(1000) == 500, np.nan, SIGNAL), subtype="FLOAT"), "NaN"),
+    "infinite": (lambda folder: wav(folder / "a.wav", np.where(np.arange(1000) == 500, np.inf, SIGNAL), subtype="FLOAT"), "infinite"),
+    "missing": (lambda folder: folder / "a.wav", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files(name: str, tmp_path: Path) -> None:
+    make, said = BAD[name]
+    path = make(tmp_path)
+    with pytest.raises(ed.ErgodualError, match=said) as caught:
+        read_audio(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ending", "subtype", "error"),
+    [("wav", "PCM_U8", 2**-7), ("wav", "PCM_16", 2**-15), ("wav", "PCM_24", 2**-23), ("wav", "PCM_32", 2**-23), ("wav", "FLOAT", 2**-24)]
+    + [("wav", "DOUBLE", 2**-24), ("wav", "ULAW", 0.02), ("wav", "ALAW", 0.02), ("flac", "PCM_S8", 2**-7), ("flac", "PCM_24", 2**-23)],
+)
+def test_word_lengths(ending: str, subtype: str, error: float, tmp_path: Path) -> None:
+    samples, rate, channels = read_audio(wav(tmp_path / f"a.{ending}", SIGNAL, 8000, subtype))
+    assert (rate, channels, samples.dtype) == (8000, 1, np.float32)
+    assert np.abs(samples - SIGNAL).max() <= error
+
+
+def test_stereo_is_averaged_and_said(tmp_path: Path) -> None:
+    wav(tmp_path / "a.wav", np.stack([SIGNAL, 0 * SIGNAL], axis=1))
+    corpus = load_corpus(tmp_path, 100)
+    assert any("a.wav has 2 channels" in note for note in corpus.notes)
+    np.testing.assert_allclose(corpus.frames.flatten(), SIGNAL / np.abs(SIGNAL).max(), atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_a_stream_of_unknown_length_is_no_truncated_file(size: int, tmp_path: Path) -> None:
+    path = wav(tmp_path / "a.wav")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    if size:
+        assert len(read_audio(path)[0]) == 1000
+    else:  # libsndfile believes the 0
+        with pytest.raises(ed.ErgodualError, match="is empty"):
+            read_audio(path)
+
+
+def test_corpus_skips_what_has_no_frame_and_says_so(tmp_path: Path) -> None:
+    wav(tmp_path / "good.wav")
+    wav(tmp_path / "short.wav", SIGNAL[:99])
+    wav(tmp_path / "silent.flac", 0 * SIGNAL)
+    (tmp_path / "notes.txt").write_text("not audio by its name: ignored")
+    corpus = load_corpus(tmp_path, 100)
+    assert corpus.files == 1
+    assert corpus.frames.shape == (10, 100)
+    assert [note.split("/")[-1] for note in corpus.notes] == [
+        "short.wav has 99 samples, fewer than one frame of 100; it was skipped.",
+        "silent.flac is silent; it was skipped.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [
+        (lambda folder: None, "no WAV or FLAC file"),
+        (lambda folder: wav(folder / "a.wav", 0 * SIGNAL), "no frame to learn from"),
+        (lambda folder: wav(folder / "a.wav", SIGNAL[:99]), "no frame to learn from"),
+        (lambda folder: (wav(folder / "a.wav"), wav(folder / "b.wav", rate=8000)), "b.wav is sampled at 8000 Hz and .*a.wav at 16000 Hz"),
+        (lambda folder: (wav(folder / "a.wav"), text(folder / "b.wav")), "b.wav is not a readable"),
+    ],
+)
+def test_bad_corpora(fill: Callable[[Path], object], said: str, tmp_path: Path) -> None:
+    fill(tmp_path)
+    with pytest.raises(ed.ErgodualError, match=said):
+        load_corpus(tmp_path, 100)
+
+
+def test_missing_folder() -> None:
+    with pytest.raises(ed.ErgodualError, match="is not a folder"):
+        find_audio(Path("nowhere"))
+
+
+def test_frames_and_peak() -> None:
+    samples = np.arange(-3, 8, dtype=np.float32)
+    assert frame(samples, 4).tolist() == [[-3, -2, -1, 0], [1, 2, 3, 4]]
+    assert normalize(samples).max() == 1.0
+    with pytest.raises(ed.ErgodualError, match="frame length is 0"):
+        frame(samples, 0)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_written_audio_is_read_back(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{ending}"
+    write_audio(path, SIGNAL, 16_000)
+    assert np.abs(read_audio(path)[0] - SIGNAL).max() <= 2**-23
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_nothing_half_written(tmp_path: Path) -> None:
+    with pytest.raises(ed.ErgodualError, match="cannot be written"):
+        write_audio(tmp_path / "missing" / "a.wav", SIGNAL, 16_000)
+
+
+def test_shipped_speech() -> None:
+    """60 to 90 s at 16 kHz from several voices, under 2 MB; the last clip's voice is no other's."""
+    files = find_audio(synthetic_speech())
+    corpus = load_corpus(synthetic_speech())
+    assert corpus.rate == 16_000
+    assert not corpus.notes
+    assert 60 <= corpus.frames.numel() / 16_000 <= 90
+    assert sum(file.stat().st_size for file in files) < 2e6
+    voices = [file.stem[3:] for file in files]
+    assert len(set(voices)) >= 6
+    assert voices[-1] not in voices[:-1]
