@@ -11,7 +11,7 @@ import torch
 torch.set_num_threads(1)  # the tests' products are tiny
 
 
-@pytest.fixture()
+@pytest.fixture
 def recordings(tmp_path: Path) -> Callable[..., Path]:
     """Make a folder with that many recordings of sums of sines and noise."""
 
@@ -26,4 +26,3 @@ def recordings(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
-

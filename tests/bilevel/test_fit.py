@@ -106,8 +106,12 @@ def test_numbers_that_are_not_finite_stop_the_run_and_keep_the_last_good_model()
 
 def test_a_learning_rate_beyond_all_bounds() -> None:
     learner = model()
-    with pytest.raises(ed.NotFiniteError, match="learning rate 1e\\+38"):
-        fit(learner, *pairs(), epochs=3, optimizer="adam", lr=1e38, schedule="constant")
+
+    def steep(x_hat: Tensor, x_true: Tensor) -> Tensor:
+        return 1e12 * (x_hat - x_true).square().sum(1)
+
+    with pytest.raises(ed.NotFiniteError, match="learning rate 1e\\+29"):
+        fit(learner, *pairs(), epochs=3, lr=1e29, schedule="constant", loss=steep)
     assert learner.problem.K.matrix.isfinite().all()
 
 
@@ -138,7 +142,7 @@ def test_schedules(name: str, rates: list[float]) -> None:
         ({"batch_size": 0}, "batch size is 0"),
         ({"lr": -1.0}, "learning rate is -1"),
         ({"lr": math.nan}, "learning rate is nan"),
-        ({"lr": 1e39}, "learning rate is 1e\\+39"),
+        ({"lr": 1e30}, "learning rate is 1e\\+30"),
         ({"optimizer": "lbfgs"}, "'lbfgs'"),
         ({"schedule": "linear"}, "'linear'"),
         ({"schedule": lambda epoch: math.nan}, "nan for epoch 0"),

@@ -182,5 +182,5 @@ def _check(x_tilde: Tensor, x_true: Tensor, epochs: int, batch_size: int, optimi
     for name, value in (("number of epochs", epochs), ("batch size", batch_size)):
         if value < 1:
             raise ErgodualError(f"The {name} is {value}; it must be at least 1.")
-    if not 0 < lr < torch.finfo(torch.float32).max:
-        raise ErgodualError(f"The learning rate is {lr}; it must be positive and below the largest float32.")
+    if not 0 < lr < 1e30:
+        raise ErgodualError(f"The learning rate is {lr}; it must be positive and below 1e30.")

@@ -151,8 +151,8 @@ class Train:
             if getattr(self, name) < 1:
                 raise ErgodualError(f"The value of --{name} is {getattr(self, name)}; it must be at least 1.")
         for name, value in (("lr", lr), ("weight", self.weight)):
-            if not 0 < value < 1e38:
-                raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e38.")
+            if not 0 < value < 1e30:
+                raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
         if not self.learn:
             raise ErgodualError("Nothing is to be learned; give --learn K, steps or weights.")
         if self.per_iteration and "steps" not in self.learn:

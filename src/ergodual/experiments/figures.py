@@ -72,8 +72,8 @@ class Setting:
             if value < 1:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be at least 1.")
         for name, number in {"lr": self.lr, "weight": self.weight}.items():
-            if not 0 < number < 1e38:
-                raise ErgodualError(f"The value of --{name} is {number}; it must be positive and below 1e38.")
+            if not 0 < number < 1e30:
+                raise ErgodualError(f"The value of --{name} is {number}; it must be positive and below 1e30.")
 
     def runs(self) -> list[Run]:
         """Every run, the longest first."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 STYLE: Any = {
@@ -50,7 +49,7 @@ def loss_figure(runs: list[dict[str, Any]]) -> Figure:
 
 def gradient_figure(runs: list[dict[str, Any]]) -> Figure:
     """The paper's Figure 2: mean norm of the mini-batch gradient in K over the epochs."""
-    return _curves(runs, "gradient_norm", 1, "gradient norm  ‖∂L/∂K‖ (Frobenius), mean over mini-batches", logarithmic=True)
+    return _curves(runs, "gradient_norm", 1, "gradient norm  ‖∂L/∂K‖, mean over mini-batches", logarithmic=True)
 
 
 def _curves(runs: list[dict[str, Any]], key: str, first: int, label: str, logarithmic: bool) -> Figure:
@@ -71,26 +70,22 @@ def _curves(runs: list[dict[str, Any]], key: str, first: int, label: str, logari
                 axis.plot(epochs, np.mean(found, axis=0), color=colours[depth], linewidth=1.8, label=f"d = {depth}")
             axis.set_title(output if output == "plain" else "ergodic, weights ∝ 1/k", loc="left")
             axis.set_xlabel("epoch")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
             if logarithmic:
                 axis.set_yscale("log")
-                axis.yaxis.set_major_formatter(ScalarFormatter())
-                axis.yaxis.set_minor_formatter(ScalarFormatter() if _narrow(axis) else NullFormatter())
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axis.yaxis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel(label, fontsize=9)
-        axes[1].legend(title="iterations", loc="upper right")
+        axes[1].legend(title="iterations", loc="lower right" if logarithmic else "upper right")
     return figure
-
-
-def _narrow(axis: Axes) -> bool:
-    low, high = axis.get_ylim()
-    return high / low < 20
 
 
 def waveform_figure(
     true: NDArray[np.floating], quantized: NDArray[np.floating], restored: NDArray[np.floating], rate: int, radius: float
 ) -> Figure:
-    """20 ms of speech where it is loudest: the truth, what was stored with the cell that it allows, and the estimate."""
-    length = max(2, rate // 50)
+    """8 ms of speech where it is loudest: the truth, what was stored with the cell that it allows, and the estimate."""
+    length = max(2, rate // 125)
     energy = np.convolve(np.square(true, dtype=np.float64), np.ones(length), mode="valid") if len(true) > length else np.ones(1)
     start = int(energy.argmax())
     shown = slice(start, start + length)
@@ -152,17 +147,18 @@ def operator_figure(operators: dict[str, NDArray[np.floating]], rate: int) -> Fi
         for axis, (name, rows) in zip(axes, operators.items(), strict=True):
             power = np.square(np.abs(np.fft.rfft(rows, 2 * rows.shape[1], axis=1)))
             centre = (power * np.arange(power.shape[1])).sum(1) / power.sum(1).clip(1e-30)
-            image = 10 * np.log10(power[centre.argsort()].T + 1e-12)
-            axis.imshow(
+            image = 10 * np.log10(power[centre.argsort()].T / power.max().clip(1e-30) + 1e-12)
+            drawn = axis.imshow(
                 image,
                 origin="lower",
                 aspect="auto",
                 cmap="magma",
-                vmin=image.max() - 50,
-                vmax=image.max(),
+                vmin=-50,
+                vmax=0,
                 extent=(0, len(rows), 0, rate / 2000),
             )
             axis.set_title(name, loc="left", fontsize=10)
             axis.set_xlabel("row of K, sorted")
         axes[0].set_ylabel("kHz")
+        figure.colorbar(drawn, ax=list(axes), label="dB below the largest", shrink=0.8)
     return figure

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
+
+ENDINGS = (".wav", ".flac")
+
+BLOCK = 1 << 20
+UNKNOWN_FRAMES = 2**63 - 1
+NO_LENGTH = 0x7FFF0000
+"""Programs that write a WAV file into a pipe call its length 0 or some number from here on (SoX, ffmpeg: almost 2 and 4 GiB)."""
 
 
 def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
@@ -22,48 +32,83 @@ def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
     """
     try:
         with open(path, "rb") as file:
-            missing = _missing_bytes(file.read(4096), os.path.getsize(path))
+            missing, mended = _inspect(file, os.path.getsize(path))
     except OSError as error:
         raise ErgodualError(f"{path} cannot be read ({error.strerror}); check the name and the permissions.") from error
     if missing:
         raise ErgodualError(f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove it.")
     try:
-        with soundfile.SoundFile(path) as file:
-            declared, rate = file.frames, file.samplerate
-            samples = file.read(dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(mended) if mended else path) as audio:
+            declared, rate, blocks = audio.frames, audio.samplerate, []
+            # in blocks, as a FLAC file from a pipe declares no length, which libsndfile calls the largest number
+            while len(block := audio.read(BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise ErgodualError(f"{path} is not a readable WAV or FLAC file, or is truncated; replace or remove it.") from error
-    if len(samples) < declared:
-        raise ErgodualError(f"{path} is truncated: it has {len(samples)} of {declared} samples; replace or remove it.")
-    if not len(samples):
+    if not blocks and declared in (0, UNKNOWN_FRAMES):
         raise ErgodualError(f"{path} is empty: it has no samples; replace or remove it.")
+    count = sum(len(block) for block in blocks)
+    if count < declared != UNKNOWN_FRAMES:
+        raise ErgodualError(f"{path} is truncated: it has {count} of {declared} samples; replace or remove it.")
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     if not np.isfinite(samples).all():
         raise ErgodualError(f"{path} has samples that are NaN or infinite; replace or remove it.")
     channels = samples.shape[1]
-    return samples[:, 0] if channels == 1 else samples.mean(axis=1), rate, channels
+    return samples[:, 0] if channels == 1 else samples.mean(axis=1, dtype=np.float64).astype(np.float32), rate, channels
 
 
 def write_audio(path: Path, samples: NDArray[np.floating], rate: int, subtype: str = "PCM_24") -> None:
-    """Write a WAV or FLAC file, by the ending of its name; it appears whole or not at all."""
+    """Write a WAV or FLAC file, by the ending of its name; it appears whole or not at all.
+
+    Raises
+    ------
+    ErgodualError
+        If the name has another ending, or the file cannot be written.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise ErgodualError(f"{path} does not end in .wav or .flac; give it a name that does.")
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         soundfile.write(temporary, samples, rate, subtype=subtype, format=path.suffix[1:].upper())
         os.replace(temporary, path)
-    except soundfile.LibsndfileError as error:
-        raise ErgodualError(f"{path} cannot be written ({error.error_string}); check the folder and the disk.") from error
+    except (soundfile.LibsndfileError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.error_string
+        raise ErgodualError(f"{path} cannot be written ({reason}); check the folder and the disk.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # what was just said is not to be covered by an error about the temporary file
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
-def _missing_bytes(head: bytes, size: int) -> int:
-    """How many bytes the data chunk of a RIFF file promises beyond the end of the file; libsndfile would not say."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return 0
-    at = 12
-    while at + 8 <= len(head):
-        length = int.from_bytes(head[at + 4 : at + 8], "little")
-        if head[at : at + 4] == b"data":
-            # a stream of unknown length says 0 or the largest number
-            return 0 if length >= 0xFFFFFF00 else max(0, at + 8 + length - size)
-        at += 8 + length + length % 2
-    return 0
+def _inspect(file: BinaryIO, size: int) -> tuple[int, bytes | None]:
+    """What libsndfile would pass over in silence: a WAV file that has less, or more, than its data chunk promises.
+
+    Returns
+    -------
+    How many bytes are missing; and the whole file with its lengths filled in, where it has samples but a length of 0.
+    """
+    head = file.read(12)
+    if head[:4] not in (b"RIFF", b"RIFX") or head[8:] != b"WAVE":
+        return 0, None
+    order: Literal["little", "big"] = "little" if head[:4] == b"RIFF" else "big"
+    whole, at = int.from_bytes(head[4:8], order), 12
+    while len(head := file.read(8)) == 8:
+        length, at = int.from_bytes(head[4:], order), at + 8
+        if head[:4] == b"data":
+            if length >= NO_LENGTH:
+                return 0, None
+            # an empty file, too, has length 0, but if other chunks follow then the RIFF length includes them
+            if length == 0 and size > at and not at - 8 < whole < NO_LENGTH:
+                return 0, _mend(file, at, size, order)
+            return max(0, at + length - size), None
+        at += length + length % 2
+        file.seek(at)
+    return 0, None
+
+
+def _mend(file: BinaryIO, at: int, size: int, order: Literal["little", "big"]) -> bytes:
+    file.seek(0)
+    content = bytearray(file.read())
+    content[4:8] = (size - 8).to_bytes(4, order)
+    content[at - 4 : at] = (size - at).to_bytes(4, order)
+    return bytes(content)

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.speech.audio import read_audio
+from ergodual.speech.audio import ENDINGS, read_audio
 from ergodual.speech.frames import frame, normalize
-
-ENDINGS = (".wav", ".flac")
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tarfile
 from importlib import resources
 from pathlib import Path
-from typing import Literal
-
-import pooch
+from typing import TYPE_CHECKING, Literal
 
 from ergodual.errors import ErgodualError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Name = Literal["ieee", "librispeech"]
 
@@ -19,7 +20,11 @@ LIBRISPEECH_ARCHIVES = {
     # the sums that OpenSLR publishes beside the archives
     "train-clean-100.tar.gz": "md5:2a93770f6d5c6c964bc36631d331a522",
     "dev-clean.tar.gz": "md5:42e2234ba48799c1f50f24a7926300a1",
+    "test-clean.tar.gz": "md5:32fa31d27d2e1cad72775fff3f4849a9",
 }
+LIBRISPEECH_DEFAULT = ("train-clean-100.tar.gz", "dev-clean.tar.gz")
+
+CHUNK = 1 << 18
 
 
 def ieee_registry() -> dict[str, str]:
@@ -44,13 +49,13 @@ def download(
     to
         The folder, made where it is missing.
     progress
-        Whether to show a bar for each archive.
+        Whether to show bars on standard error: the files, and the bytes of each archive.
     address, registry
         Another place, and other files with their hashes.
 
     Returns
     -------
-    The folders with the audio.
+    The folders with the audio. LibriSpeech's archives are kept beside theirs, so that a second call knows them.
 
     Raises
     ------
@@ -58,30 +63,82 @@ def download(
         If the network or the folder does not allow it, or a file has another hash.
     """
     address = address or (IEEE if name == "ieee" else LIBRISPEECH)
-    registry = registry or (ieee_registry() if name == "ieee" else LIBRISPEECH_ARCHIVES)
+    registry = registry or (ieee_registry() if name == "ieee" else {file: LIBRISPEECH_ARCHIVES[file] for file in LIBRISPEECH_DEFAULT})
+    url = address
     try:
         to.mkdir(parents=True, exist_ok=True)
-        keeper = pooch.create(path=to, base_url=address, registry=None, retry_if_failed=2)
-        keeper.registry = {_local(file): digest for file, digest in registry.items()}
-        keeper.urls = {_local(file): address + file for file in registry}
-        for file in keeper.registry:
-            keeper.fetch(file, downloader=pooch.HTTPDownloader(progressbar=progress and name == "librispeech", timeout=60))
-            if file.endswith(".tar.gz"):
-                _unpack(to / file, to)
-    except ValueError as error:  # pooch: the hash differs
-        raise ErgodualError(f"A file of {address} is not the one we know ({error}); try again later.") from error
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise ErgodualError(f"{error.filename or to} cannot be written ({error.strerror}); give another folder.") from error
-    except OSError as error:  # all errors of requests are, too
-        if error.errno is not None and error.filename is not None:
-            raise
-        raise ErgodualError(f"{address} cannot be reached; check the network and try again: what has arrived is kept.") from error
+        with _bars(progress) as bars:
+            counted = bars.add_task("files", total=len(registry))
+            for file, digest in registry.items():
+                url = address + file
+                _fetch(url, digest, to / _local(file), _Bar(bars, file) if file.endswith(".tar.gz") else None)
+                if file.endswith(".tar.gz"):
+                    _unpack(to / file, to)
+                bars.advance(counted)
+    except OSError as error:
+        # the errors of requests are OSErrors too, but without a number
+        if error.errno is not None or isinstance(error, PermissionError):
+            reason = error.strerror or "permission denied"
+            raise ErgodualError(f"{error.filename or to} cannot be written ({reason}); check the folder and the disk.") from error
+        response = getattr(error, "response", None)
+        if response is not None:
+            raise ErgodualError(f"{url} was not given out (HTTP status {response.status_code}); try again later.") from error
+        raise ErgodualError(f"{url} cannot be reached; check the network and try again: what has arrived is kept.") from error
     return [to / "train", to / "dev"] if name == "ieee" else [to / "LibriSpeech"]
 
 
 def _local(file: str) -> str:
     """train_data/x.wav goes to train/x.wav."""
     return file.replace("_data/", "/")
+
+
+def _fetch(url: str, digest: str, file: Path, bar: _Bar | None) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # else a line for each of 612 files
+    keeper = pooch.create(path=file.parent, base_url="", registry={file.name: digest}, urls={file.name: url}, retry_if_failed=2)
+    try:
+        keeper.fetch(file.name, downloader=pooch.HTTPDownloader(progressbar=bar or False, chunk_size=CHUNK, timeout=60))
+    except ValueError as error:
+        if isinstance(error, OSError):  # some errors of requests are both
+            raise
+        raise ErgodualError(f"{url} is not the file that we know: its hash differs, so it was not kept; try again later.") from error
+
+
+def _bars(progress: bool) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("left"), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not progress, transient=True)
+
+
+class _Bar:
+    """What pooch asks of a progress bar (its own would need tqdm), drawn by rich."""
+
+    def __init__(self, bars: Progress, name: str) -> None:
+        self._bars, self._task, self._total = bars, bars.add_task(name, total=None), 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of the file; pooch sets it at each attempt, which therefore starts from nothing."""
+        return self._total
+
+    @total.setter
+    def total(self, total: int) -> None:
+        self._total = total
+        self.reset()
+
+    def update(self, amount: int) -> None:
+        """That many bytes more."""
+        self._bars.advance(self._task, amount)
+
+    def reset(self) -> None:
+        """Back to nothing."""
+        self._bars.reset(self._task, total=self._total or None)
+
+    def close(self) -> None:
+        """The end; rich clears the bars itself."""
 
 
 def _unpack(archive: Path, to: Path) -> None:
@@ -91,6 +148,6 @@ def _unpack(archive: Path, to: Path) -> None:
     try:
         with tarfile.open(archive) as content:
             content.extractall(to, filter="data")
-    except tarfile.TarError as error:
-        raise ErgodualError(f"{archive} is damaged; remove it and try again.") from error
+    except (tarfile.TarError, EOFError) as error:
+        raise ErgodualError(f"{archive} is not an archive that can be unpacked safely; remove it and try again.") from error
     done.touch()
