@@ -86,6 +86,7 @@ BAD = {
     "learning rate": (["--lr", "0"], "--lr is 0"),
     "not a number": (["--lr", "nan"], "--lr is nan"),
     "weight": (["--weight", "-1"], "--weight is -1"),
+    "weight of balanced steps": (["--weight", "5"], "--steps weighted"),
     "plain weights": (["--output", "plain", "--learn", "weights"], "--output ergodic"),
     "pairs of nothing": (["--per-iteration"], "add steps to --learn"),
     "long frames": (["--frame", "5000"], "no frame to learn from"),

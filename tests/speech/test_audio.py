@@ -37,11 +37,34 @@ def nothing(path: Path) -> Path:
     return path
 
 
+def long_header(path: Path) -> Path:
+    content = path.read_bytes()
+    at = content.index(b"data")
+    path.write_bytes(content[:at] + b"JUNK" + (9000).to_bytes(4, "little") + bytes(9000) + content[at:])
+    return path
+
+
+def big_endian(path: Path) -> Path:
+    soundfile.write(path, SIGNAL, 16_000, subtype="PCM_16", endian="BIG")
+    return path
+
+
+def no_length(path: Path) -> Path:
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "not audio": (lambda folder: text(folder / "a.wav"), "not a readable WAV or FLAC"),
     "no bytes": (lambda folder: nothing(folder / "a.flac"), "not a readable WAV or FLAC"),
     "no samples": (lambda folder: wav(folder / "a.wav", SIGNAL[:0]), "is empty"),
     "truncated wav": (lambda folder: cut(wav(folder / "a.wav")), "is truncated"),
+    "truncated behind a long chunk": (lambda folder: cut(long_header(wav(folder / "a.wav")), 0.95), "is truncated"),
+    "truncated, big-endian": (lambda folder: cut(big_endian(folder / "a.wav")), "is truncated"),
+    "flac from a pipe": (lambda folder: no_length(wav(folder / "a.flac")), "does not declare its length"),
     "truncated header": (lambda folder: cut(wav(folder / "a.wav"), 0.01), "not a readable WAV or FLAC"),
     "truncated flac": (lambda folder: cut(wav(folder / "a.flac")), "truncated"),
     "nan": (lambda folder: wav(folder / "a.wav", np.where(np.arange(1000) == 500, np.nan, SIGNAL), subtype="FLOAT"), "NaN"),
@@ -78,18 +101,34 @@ def test_stereo_is_averaged_and_said(tmp_path: Path) -> None:
     np.testing.assert_allclose(corpus.frames.flatten(), SIGNAL / np.abs(SIGNAL).max(), atol=1e-3)
 
 
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
-def test_a_stream_of_unknown_length_is_no_truncated_file(size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("whole", "size"),
+    [(0, 0), (36, 0), (8, 0), (0xFFFFFFFF, 0), (0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000)],
+)
+def test_a_stream_of_unknown_length_is_no_truncated_file(whole: int, size: int, tmp_path: Path) -> None:
     path = wav(tmp_path / "a.wav")
+    expected = read_audio(path)[0]
     content = bytearray(path.read_bytes())
     at = content.index(b"data") + 4
-    content[at : at + 4] = size.to_bytes(4, "little")
+    content[4:8], content[at : at + 4] = whole.to_bytes(4, "little"), size.to_bytes(4, "little")
     path.write_bytes(content)
-    if size:
-        assert len(read_audio(path)[0]) == 1000
-    else:  # libsndfile believes the 0
-        with pytest.raises(ed.ErgodualError, match="is empty"):
-            read_audio(path)
+    np.testing.assert_array_equal(read_audio(path)[0], expected)
+
+
+def test_other_chunks_are_no_samples(tmp_path: Path) -> None:
+    """Length 0 and a chunk behind it: the RIFF length says that the file is whole, and empty."""
+    path = wav(tmp_path / "a.wav", SIGNAL[:0])
+    content = bytearray(path.read_bytes() + b"LIST" + (4).to_bytes(4, "little") + b"INFO")
+    content[4:8] = (len(content) - 8).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(ed.ErgodualError, match="is empty"):
+        read_audio(path)
+
+
+def test_loud_stereo_does_not_overflow(tmp_path: Path) -> None:
+    samples, _, channels = read_audio(wav(tmp_path / "a.wav", np.full((10, 2), 3e38), subtype="FLOAT"))
+    assert channels == 2
+    assert np.isfinite(samples).all()
 
 
 def test_corpus_skips_what_has_no_frame_and_says_so(tmp_path: Path) -> None:
@@ -143,9 +182,24 @@ def test_written_audio_is_read_back(ending: str, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_nothing_half_written(tmp_path: Path) -> None:
-    with pytest.raises(ed.ErgodualError, match="cannot be written"):
-        write_audio(tmp_path / "missing" / "a.wav", SIGNAL, 16_000)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("missing/a.wav", "cannot be written"), ("file/a.wav", "cannot be written"), ("folder.wav", "directory"), ("a.xyz", "end in .wav")],
+)
+def test_nothing_half_written(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.wav").mkdir()
+    with pytest.raises(ed.ErgodualError, match=said):
+        write_audio(tmp_path / name, SIGNAL, 16_000)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder.wav"]
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_full_disk(ending: str, tmp_path: Path, small_files_only: None) -> None:
+    noise = np.random.default_rng(0).uniform(-1, 1, 60_000)
+    with pytest.raises(ed.ErgodualError, match=f"a.{ending} cannot be written"):
+        write_audio(tmp_path / f"a.{ending}", noise, 16_000)
+    assert not os.listdir(tmp_path)
 
 
 def test_shipped_speech() -> None:

@@ -39,7 +39,7 @@ class Figures:
     frame: int = 320
     """Samples a frame."""
     jobs: int = os.cpu_count() or 1
-    """Runs learned at once, one thread each (default: as many as there are cores)."""
+    """Runs learned at once, one thread each; by default as many as there are cores."""
 
     def run(self) -> None:
         """Learn, draw, and say what holds."""

@@ -33,7 +33,7 @@ class Train:
     out: Path
     """Folder for the results; it must be new or empty, unless --resume is given."""
     dev: Path | None = None
-    """Folder of recordings that are not learned from, to choose the best epoch by (default: none)."""
+    """Folder of recordings that are not learned from, to choose the best epoch by."""
     bits: int = 4
     """Word length of the quantizer, 1 to 16."""
     depth: int = 8
@@ -51,7 +51,7 @@ class Train:
     per_iteration: bool = False
     """Learn a pair of step sizes for each iteration instead of one for all."""
     lr: float | None = None
-    """Learning rate of the first epoch (default: 0.05 for sgd, 0.001 for adam)."""
+    """Learning rate of the first epoch; None means 0.05 for sgd and 0.001 for adam."""
     schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"
     """Learning rate of epoch e = 0, 1, ...: lr/sqrt(1 + e), lr/(1 + e), half a cosine down to 0, or lr."""
     batch: int = 32
@@ -63,7 +63,7 @@ class Train:
     seed: int = 0
     """Decides the order of the frames."""
     threads: int = os.cpu_count() or 1
-    """Threads for the products (default: as many as there are cores). Results are equal bit for bit for an equal number."""
+    """Threads for the products by default as many as there are cores. Results are equal bit for bit for an equal number."""
     resume: bool = False
     """Go on with the run that OUT holds."""
     tensorboard: bool = False
@@ -153,6 +153,8 @@ class Train:
         for name, value in (("lr", lr), ("weight", self.weight)):
             if not 0 < value < 1e30:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
+        if self.weight != 1 and self.steps == "balanced":
+            raise ErgodualError(f"--weight {self.weight} means nothing for balanced steps; add --steps weighted.")
         if not self.learn:
             raise ErgodualError("Nothing is to be learned; give --learn K, steps or weights.")
         if self.per_iteration and "steps" not in self.learn:

@@ -93,7 +93,7 @@ def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, floa
         truth = truth[torch.linspace(0, len(truth) - 1, MOST_FRAMES).long()]
         said.append(f"to keep the demo short, {MOST_FRAMES} of the frames, evenly spread, are used")
     said += [
-        f"figures: SGD, {CURVE_EPOCHS} epochs, first learning rate {CURVE_LR} (chosen for few frames; the paper's claims are not judged here)",
+        f"figures: SGD, {CURVE_EPOCHS} epochs, first learning rate {CURVE_LR} (for few frames; the paper's claims are not judged here)",
         f"dequantizers: d = {DEPTH}, Adam, {MODEL_EPOCHS} epochs; K and the step sizes are learned, and the ergodic one's weights",
     ]
     out.mkdir(parents=True, exist_ok=True)

@@ -74,6 +74,8 @@ class Setting:
         for name, number in {"lr": self.lr, "weight": self.weight}.items():
             if not 0 < number < 1e30:
                 raise ErgodualError(f"The value of --{name} is {number}; it must be positive and below 1e30.")
+        if self.weight != 1 and self.steps == "balanced":
+            raise ErgodualError(f"--weight {self.weight} means nothing for balanced steps; add --steps weighted.")
 
     def runs(self) -> list[Run]:
         """Every run, the longest first."""

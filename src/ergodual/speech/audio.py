@@ -16,8 +16,8 @@ from ergodual.errors import ErgodualError
 
 ENDINGS = (".wav", ".flac")
 
-BLOCK = 1 << 20
 UNKNOWN_FRAMES = 2**63 - 1
+"""What libsndfile says of a FLAC file without a length; it cannot read one to its end."""
 NO_LENGTH = 0x7FFF0000
 """Programs that write a WAV file into a pipe call its length 0 or some number from here on (SoX, ffmpeg: almost 2 and 4 GiB)."""
 
@@ -39,18 +39,16 @@ def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
         raise ErgodualError(f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove it.")
     try:
         with soundfile.SoundFile(io.BytesIO(mended) if mended else path) as audio:
-            declared, rate, blocks = audio.frames, audio.samplerate, []
-            # in blocks, as a FLAC file from a pipe declares no length, which libsndfile calls the largest number
-            while len(block := audio.read(BLOCK, dtype="float32", always_2d=True)):
-                blocks.append(block)
+            declared, rate = audio.frames, audio.samplerate
+            if declared == UNKNOWN_FRAMES:
+                raise ErgodualError(f"{path} does not declare its length, as FLAC files from a pipe do; write it again to a file.")
+            samples = audio.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise ErgodualError(f"{path} is not a readable WAV or FLAC file, or is truncated; replace or remove it.") from error
-    if not blocks and declared in (0, UNKNOWN_FRAMES):
+    if len(samples) < declared:
+        raise ErgodualError(f"{path} is truncated: it has {len(samples)} of {declared} samples; replace or remove it.")
+    if not len(samples):
         raise ErgodualError(f"{path} is empty: it has no samples; replace or remove it.")
-    count = sum(len(block) for block in blocks)
-    if count < declared != UNKNOWN_FRAMES:
-        raise ErgodualError(f"{path} is truncated: it has {count} of {declared} samples; replace or remove it.")
-    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     if not np.isfinite(samples).all():
         raise ErgodualError(f"{path} has samples that are NaN or infinite; replace or remove it.")
     channels = samples.shape[1]
