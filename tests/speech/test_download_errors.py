@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -132,7 +133,10 @@ def test_full_disk(name: str, content: bytes, kept: list[str], server: Server, t
     assert [file for file in whole(to) if "Libri" not in file] == kept
 
 
-def test_the_registry_is_of_the_corpus_at_hand(corpora: Path) -> None:
+def test_the_registry_is_of_the_corpus_at_hand() -> None:
+    if not os.environ.get("ERGODUAL_CORPORA"):
+        pytest.skip("ERGODUAL_CORPORA names no folder with the corpora")
+    corpora = Path(os.environ["ERGODUAL_CORPORA"])
     for name, digest in ieee_registry().items():
         file = corpora / "ieee" / name.replace("_data/", "/")
         assert f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" == digest

@@ -73,11 +73,12 @@ def _curves(runs: list[dict[str, Any]], key: str, first: int, label: str, logari
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
             if logarithmic:
                 axis.set_yscale("log")
-                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
                 axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
                 axis.yaxis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel(label, fontsize=9)
-        axes[1].legend(title="iterations", loc="lower right" if logarithmic else "upper right")
+        # beside the panels, since the curves may go anywhere
+        figure.legend(*axes[1].get_legend_handles_labels(), title="iterations", loc="outside right center")
     return figure
 
 

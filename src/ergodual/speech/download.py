@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ergodual.errors import ErgodualError
 
@@ -95,14 +95,24 @@ def _local(file: str) -> str:
 def _fetch(url: str, digest: str, file: Path, bar: _Bar | None) -> None:
     import pooch
 
+    responses: list[Any] = []
+    downloader = pooch.HTTPDownloader(
+        progressbar=bar or False,
+        chunk_size=CHUNK,
+        timeout=60,
+        hooks={"response": lambda response, *_, **__: responses.append(response)},
+    )
     pooch.get_logger().setLevel("WARNING")  # else a line for each of 612 files
     keeper = pooch.create(path=file.parent, base_url="", registry={file.name: digest}, urls={file.name: url}, retry_if_failed=2)
     try:
-        keeper.fetch(file.name, downloader=pooch.HTTPDownloader(progressbar=bar or False, chunk_size=CHUNK, timeout=60))
+        keeper.fetch(file.name, downloader=downloader)
     except ValueError as error:
         if isinstance(error, OSError):  # some errors of requests are both
             raise
         raise ErgodualError(f"{url} is not the file that we know: its hash differs, so it was not kept; try again later.") from error
+    finally:
+        for response in responses:  # pooch leaves the connections of failed attempts open
+            response.close()
 
 
 def _bars(progress: bool) -> Progress:
