@@ -23,6 +23,7 @@ class Demo:
 
     def run(self) -> None:
         """Run it, and say what came out."""
+        import torch
         from rich.console import Console
         from rich.table import Table
 
@@ -30,6 +31,7 @@ class Demo:
         from ergodual.experiments.demo import run_demo
         from ergodual.speech.corpora import synthetic_speech
 
+        torch.set_num_threads(1)  # the products are too small for more to pay, and on a busy machine more would wait for each other
         console = Console(soft_wrap=True, highlight=False)
         corpus = synthetic_speech() if self.corpus is None else self.corpus
         console.print("Learning from synthetic speech (espeak-ng)." if self.corpus is None else f"Learning from {corpus}.")
