@@ -29,6 +29,11 @@ class Quiet(SimpleHTTPRequestHandler):
         super().do_GET()
 
 
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # it waits between its attempts
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, list[str], Path]]:
     root, served = tmp_path / "served", []

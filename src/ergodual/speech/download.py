@@ -20,9 +20,7 @@ LIBRISPEECH_ARCHIVES = {
     # the sums that OpenSLR publishes beside the archives
     "train-clean-100.tar.gz": "md5:2a93770f6d5c6c964bc36631d331a522",
     "dev-clean.tar.gz": "md5:42e2234ba48799c1f50f24a7926300a1",
-    "test-clean.tar.gz": "md5:32fa31d27d2e1cad72775fff3f4849a9",
 }
-LIBRISPEECH_DEFAULT = ("train-clean-100.tar.gz", "dev-clean.tar.gz")
 
 CHUNK = 1 << 18
 
@@ -63,7 +61,7 @@ def download(
         If the network or the folder does not allow it, or a file has another hash.
     """
     address = address or (IEEE if name == "ieee" else LIBRISPEECH)
-    registry = registry or (ieee_registry() if name == "ieee" else {file: LIBRISPEECH_ARCHIVES[file] for file in LIBRISPEECH_DEFAULT})
+    registry = registry or (ieee_registry() if name == "ieee" else LIBRISPEECH_ARCHIVES)
     url = address
     try:
         to.mkdir(parents=True, exist_ok=True)
