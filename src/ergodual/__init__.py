@@ -3,7 +3,7 @@
 from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.functions import L1, Box, Function, SquaredL2, Zero
 from ergodual.operators import Dense, Operator
-from ergodual.primal_dual import Ergodic, Last, Reverse, StepSizes, Tape, Unrolled
+from ergodual.primal_dual import Checkpointed, Ergodic, Last, Reverse, StepSizes, Tape, Truncated, Unrolled
 from ergodual.problem import Problem
 
 __version__ = "0.1.0"
@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "L1",
     "Box",
+    "Checkpointed",
     "Dense",
     "Ergodic",
     "ErgodualError",
@@ -23,6 +24,7 @@ __all__ = [
     "SquaredL2",
     "StepSizes",
     "Tape",
+    "Truncated",
     "Unrolled",
     "Zero",
 ]

@@ -7,8 +7,15 @@ import torch
 from cases import BATCH, OUTPUTS, PROBLEMS, N, matrix, observation, parameter, spread
 
 import ergodual as ed
+from ergodual.primal_dual import Steps
 
-ADJOINTS: dict[str, Callable[[], ed.Tape | ed.Reverse]] = {"tape": ed.Tape, "reverse": ed.Reverse}
+ADJOINTS: dict[str, Callable[[], ed.Tape | ed.Reverse]] = {
+    "tape": ed.Tape,
+    "reverse": ed.Reverse,
+    "checkpointed": ed.Checkpointed,
+    "checkpointed in 3": lambda: ed.Checkpointed(3),
+    "truncated nowhere": lambda: ed.Truncated(9),
+}
 TRUTH = observation(22)
 
 
@@ -65,6 +72,7 @@ def test_exact(problem: str, output: str, theta: float, depth: int) -> None:
     swept = gradients(model, x_tilde)
     assert relative(swept, taped) <= 1e-12
     assert relative(swept, central_differences(model, x_tilde)) <= 1e-7
+    assert torch.equal(model(x_tilde), torch.no_grad()(model)(x_tilde))
 
 
 def test_the_table_moves_something() -> None:
@@ -79,8 +87,74 @@ def test_the_table_moves_something() -> None:
 @pytest.mark.parametrize("problem", ["the paper's", "cells", "user's function"])
 def test_blocks_of_outer_products_change_nothing(problem: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     taped = gradients(make(problem, "learned", 0.7, 7, "tape"), observation())
-    monkeypatch.setattr("ergodual.primal_dual.reverse.BLOCK_ROWS", rows)
+    monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
     assert relative(gradients(make(problem, "learned", 0.7, 7, "reverse"), observation()), taped) <= 1e-12
+
+
+@pytest.mark.parametrize("segments", [1, 2, 3, 5, 100, None])
+@pytest.mark.parametrize("depth", [1, 2, 7, 12])
+@pytest.mark.parametrize("rows", [2, 6, 10_000])
+@pytest.mark.parametrize("problem", ["the paper's", "user's function", "user's operator"])
+def test_checkpoints_change_no_bit(problem: str, rows: int, depth: int, segments: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
+    whole = make(problem, "learned", 0.7, depth, "reverse")
+    model = make(problem, "learned", 0.7, depth, "reverse")
+    model.adjoint = ed.Checkpointed(segments)
+    assert len(model.adjoint.starts(depth, BATCH)) <= (segments or depth)
+    assert torch.equal(model(observation()), whole(observation()))
+    ours, theirs = gradients(model, observation()), gradients(whole, observation())
+    assert all(torch.equal(ours[name], t) for name, t in theirs.items())
+
+
+def test_a_checkpointed_graph_can_be_kept() -> None:
+    model = make("user's function", "1/k", 1.0, 7, "checkpointed in 3")
+    value = losses(model, observation()).sum()
+    K = model.problem.K.tensors()
+    once, again = (torch.autograd.grad(value, K, retain_graph=True) for _ in range(2))
+    assert torch.equal(once[0], again[0])
+
+
+@pytest.mark.parametrize("rows", [2, 10_000])
+@pytest.mark.parametrize("b", [1, 2, 4, 6])
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_truncated_takes_the_earlier_iterates_as_constants(
+    problem: str, output: str, b: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
+    depth, x_tilde = 7, observation()
+    model = make(problem, output, 0.7, depth, "tape")
+    model.adjoint = ed.Truncated(b)
+
+    def by_hand(problem: ed.Problem, x_tilde: torch.Tensor, steps: Steps, weights: torch.Tensor) -> torch.Tensor:
+        F, G, K = problem.F, problem.G, problem.K
+        u = x_hat = x_tilde
+        y, r = x_tilde.new_zeros(BATCH, K.m), torch.zeros_like(x_tilde)
+        for k in range(depth):
+            with torch.set_grad_enabled(k >= depth - b):
+                y = F.prox_conjugate(y + steps.sigma[k] * K(u), steps.sigma[k])
+                previous, r = r, G.prox(r - steps.tau[k] * K.adjoint(y), steps.tau[k])
+            u = x_tilde + r + steps.theta * (r - previous)
+            x_hat = x_hat + (weights[k] if k >= depth - b else weights[k].detach()) * r
+        return x_hat
+
+    ours = gradients(model, x_tilde)
+    model.adjoint = by_hand
+    assert relative(ours, gradients(model, x_tilde)) <= 1e-12
+
+
+@pytest.mark.filterwarnings("default")  # torch's tracer warns of what it does itself
+def test_a_compiled_model_gives_the_same() -> None:
+    model = make("the paper's", "1/k", 1.0, 4, "reverse")
+    compiled = torch.compile(model, backend="eager")
+    ours, theirs = gradients(compiled, observation()), gradients(model, observation())
+    assert all(torch.equal(ours[f"_orig_mod.{name}" if name != "x_tilde" else name], t) for name, t in theirs.items())
+
+
+@pytest.mark.parametrize("wrong", [lambda: ed.Checkpointed(0), lambda: ed.Truncated(0)])
+def test_counts_below_one_are_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(ed.ErgodualError, match="is 0; it must be at least 1"):
+        wrong()
 
 
 @pytest.mark.parametrize("adjoint", ADJOINTS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ergodual as ed
-from ergodual.primal_dual.reverse import sweep_forward
+from ergodual.primal_dual.forward import Iteration, Numbers, Trajectory
 
 ETA, DEPTH, SIGMA, TAU = 1 / 16, 6, 0.4, 0.4
 
@@ -18,12 +18,19 @@ def setting() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return K + 0.1 * torch.randn(8, 8, generator=generator, dtype=torch.float64), x_tilde, truth
 
 
+def iterates(problem: ed.Problem, x_tilde: torch.Tensor, depth: int, sigma: float, tau: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """y⁰ .. y^d and r⁰ .. r^d."""
+    found = Trajectory.empty(problem, x_tilde, depth)
+    numbers = Numbers([sigma] * depth, [tau] * depth, 1.0, [0.0] * depth)
+    Iteration(problem, x_tilde, numbers).record(0, depth, found)
+    return found.y, found.r[1:]
+
+
 def lemma_1(K: torch.Tensor, x_tilde: torch.Tensor, start: torch.Tensor, depth: int, dual_shift: int) -> torch.Tensor:
     """∂L/∂K of the plain output as (7)–(10) write it, with y^{k − dual_shift} in (10); θ = 1."""
     problem = ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K))
     with torch.no_grad():
-        y, r, *_ = sweep_forward(problem, x_tilde, [SIGMA] * depth, [TAU] * depth, 1.0)
-        y, r = torch.cat([torch.zeros_like(y[:1]), y]), torch.cat([torch.zeros_like(r[:1]), r])  # index 0: y⁰ = r⁰ = 0
+        y, r = iterates(problem, x_tilde, depth, SIGMA, TAU)
         gradient = torch.zeros_like(K)
         delta_p = delta_d = delta_bar = torch.zeros_like(x_tilde)
         for k in range(depth, 0, -1):
@@ -81,15 +88,15 @@ def test_theorem_2_needs_the_masks() -> None:
     depth, step = 400, 0.99 / 2**0.5
     problem = ed.Problem(ed.L1(), ed.Box(radius=0.5), ed.Dense(K))
     with torch.no_grad():
-        y, r, *_ = sweep_forward(problem, x_tilde, [step] * depth, [step] * depth, 1.0)
+        y, r = iterates(problem, x_tilde, depth, step, step)
         mask_d, mask_p = (y[-1].abs() < 1).double(), (r[-1].abs() < 0.5).double()
         assert mask_d.tolist() == [[0, 0]]
         assert mask_p.tolist() == [[0, 1]]
         delta_p = mask_p * (x_tilde + r[-1] - truth)
         delta_d = delta_bar = torch.zeros_like(delta_p)
         for k in range(depth - 1, depth // 2, -1):  # as long as the masks are the final ones
-            assert torch.equal((y[k - 1].abs() < 1).double(), mask_d)
-            assert torch.equal((r[k - 1].abs() < 0.5).double(), mask_p)
+            assert torch.equal((y[k].abs() < 1).double(), mask_d)
+            assert torch.equal((r[k].abs() < 0.5).double(), mask_p)
             later, delta_d = delta_d, mask_d * (delta_d - step * delta_p @ K.T)
             delta_bar = 2 * delta_d - later
             delta_p = mask_p * (delta_p + step * delta_bar @ K)
@@ -102,8 +109,8 @@ def test_figure_1_constrains_the_distance_to_the_observation() -> None:
     K, x_tilde, truth = setting()
     problem = ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K))
     with torch.no_grad():
-        _, r, *_ = sweep_forward(problem, x_tilde, [SIGMA] * 40, [TAU] * 40, 1.0)
-        x_hat, x_bar = x_tilde + r[1], x_tilde + 2 * r[0]  # x̄ as in (5): the extrapolated iterate
+        _, r = iterates(problem, x_tilde, 40, SIGMA, TAU)
+        x_hat, x_bar = x_tilde + r[2], x_tilde + 2 * r[1]  # x̄ as in (5): the extrapolated iterate
     assert (truth - x_tilde).abs().max() <= ETA  # the truth is feasible
     assert (x_hat - x_tilde).abs().max() <= ETA + 1e-15  # so is every iterate
     assert (truth - x_bar).abs().max() > ETA  # as printed, the truth would not be

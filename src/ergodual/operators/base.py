@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
 class Operator(nn.Module):
     """A linear map K from ``(batch, n)`` to ``(batch, m)``.
 
-    A subclass gives :meth:`forward`, :meth:`adjoint`, :meth:`norm`, :meth:`tensors` and :meth:`gradients`; the two fused
-    forms below have defaults, and a subclass that can write in place overrides them.
+    A subclass gives :meth:`forward`, :meth:`adjoint`, :meth:`norm`, :meth:`tensors` and :meth:`gradients`; the fused forms
+    (``..._onto``) have defaults, and a subclass that can write in place overrides them.
     """
 
     n: int
@@ -38,6 +39,11 @@ class Operator(nn.Module):
     def adjoint_onto(self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
         """Keep · base + scale · Kᵀy, written to ``out`` (which may be ``base``, not y)."""
         return out.copy_(base.mul(keep).add_(self.adjoint(y), alpha=scale))
+
+    def gradients_onto(self, totals: tuple[Tensor, ...], dual: Tensor, primal: Tensor, scale: float, keep: float = 1.0) -> None:
+        """Keep · totals + scale · :meth:`gradients`, written to ``totals``, which are not read where ``keep`` is 0."""
+        for total, gradient in zip(totals, self.gradients(dual, primal), strict=True):
+            torch.add(total.mul_(keep) if keep else total.zero_(), gradient, alpha=scale, out=total)
 
     def forward(self, x: Tensor) -> Tensor:
         """Kx, ``(batch, n)`` to ``(batch, m)``."""

@@ -71,3 +71,6 @@ class Dense(Operator):
 
     def adjoint_onto(self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
         return torch.addmm(base, y, self.matrix, beta=keep, alpha=scale, out=out)
+
+    def gradients_onto(self, totals: tuple[Tensor, ...], dual: Tensor, primal: Tensor, scale: float, keep: float = 1.0) -> None:
+        totals[0].addmm_(dual.T, primal, beta=keep, alpha=scale)

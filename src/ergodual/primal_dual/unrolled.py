@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
+from ergodual.primal_dual.forward import Numbers, estimate
 from ergodual.primal_dual.outputs import Ergodic, Output
 from ergodual.primal_dual.reverse import Reverse
 from ergodual.primal_dual.steps import Steps, StepSizes
@@ -88,5 +89,7 @@ class Unrolled(nn.Module):
         steps = self.steps(problem.K, self.depth)
         weights = self.output(self.depth).to(x_tilde)
         if not torch.is_grad_enabled():
-            return unroll(problem, x_tilde, steps, weights)
+            if torch.compiler.is_compiling():  # a graph holds no numbers read to the host
+                return unroll(problem, x_tilde, steps, weights)
+            return estimate(problem, x_tilde, Numbers.read(steps, weights))
         return self.adjoint(problem, x_tilde, steps, weights)
