@@ -79,6 +79,35 @@ def test_resumed_is_uninterrupted_bit_for_bit(name: str, tmp_path: Path) -> None
     assert comparable(again) == comparable(whole)
 
 
+@pytest.mark.parametrize("name", LEARNERS)
+def test_resumed_in_the_middle_of_an_epoch(name: str, tmp_path: Path) -> None:
+    """Killed after mini-batch 5 of epoch 2, of which the first four are in the checkpoint."""
+
+    def learn(learner: ed.Unrolled, file: str, **more: object) -> History:
+        return fit(learner, *pairs(), epochs=3, checkpoint=tmp_path / file, checkpoint_every=2, **options, **more)
+
+    learner, options = LEARNERS[name]()
+    whole = learn(learner, "whole.pt")
+    losses: list[float] = []
+
+    def kill(loss: float) -> None:
+        losses.append(loss)
+        if len(losses) == 7 + 5:
+            raise KeyboardInterrupt
+
+    first, _ = LEARNERS[name]()
+    with pytest.raises(KeyboardInterrupt):
+        learn(first, "broken.pt", on_step=kill)
+    assert Checkpoint.load(tmp_path / "broken.pt").progress.step == 4
+    second, _ = LEARNERS[name]()
+    seen: list[float] = []
+    assert comparable(learn(second, "broken.pt", resume=True, on_step=seen.append)) == comparable(whole)
+    assert len(seen) == 3 + 7
+    assert seen[0] == losses[-1]  # mini-batch 5 again
+    for ours, theirs in zip(second.parameters(), learner.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     runs = []
     for seed in (0, 0, 1):

@@ -1,8 +1,22 @@
 """Learning: loss, schedules, the training loop, checkpoints and logs."""
 
-from ergodual.bilevel.fit import fit
+from ergodual.bilevel.data import Data, InMemory
+from ergodual.bilevel.fit import fit, fit_data
 from ergodual.bilevel.history import Epoch, History
 from ergodual.bilevel.loss import HalfSquared, Loss, mean_loss
 from ergodual.bilevel.schedules import SCHEDULES, Schedule, learning_rate
 
-__all__ = ["SCHEDULES", "Epoch", "HalfSquared", "History", "Loss", "Schedule", "fit", "learning_rate", "mean_loss"]
+__all__ = [
+    "SCHEDULES",
+    "Data",
+    "Epoch",
+    "HalfSquared",
+    "History",
+    "InMemory",
+    "Loss",
+    "Schedule",
+    "fit",
+    "fit_data",
+    "learning_rate",
+    "mean_loss",
+]

@@ -1,4 +1,4 @@
-"""Checkpoints: everything that the rest of a training depends on, at the end of an epoch."""
+"""Checkpoints: everything that the rest of a training depends on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ from ergodual.errors import ErgodualError
 FORMAT = 1
 
 
+class Progress(NamedTuple):
+    """How far an epoch has got: mini-batches done, the sum of their gradients' norms, and the seconds that took."""
+
+    step: int = 0
+    norms: float = 0.0
+    seconds: float = 0.0
+
+
 class Checkpoint(NamedTuple):
-    """The state of a training after an epoch.
+    """The state of a training after an epoch, or in the middle of one.
 
     Attributes
     ----------
@@ -28,17 +36,21 @@ class Checkpoint(NamedTuple):
         Their state dictionaries.
     history
         All epochs so far.
+    progress
+        Of the epoch after them.
     """
 
     identity: dict[str, Any]
     model: dict[str, Any]
     optimizer: dict[str, Any]
     history: History
+    progress: Progress
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically."""
         state = {"model": self.model, "optimizer": self.optimizer}
-        content = {"format": FORMAT, "identity": self.identity, "history": self.history.as_dicts(), "digest": digest(state), **state}
+        past = {"history": self.history.as_dicts(), "progress": tuple(self.progress)}
+        content = {"format": FORMAT, "identity": self.identity, "digest": digest(state), **past, **state}
         # torch reports a full disk as a RuntimeError of its own; written by Python it is an OSError with a name
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -67,11 +79,12 @@ class Checkpoint(NamedTuple):
         try:
             intact = content["digest"] == digest({"model": content["model"], "optimizer": content["optimizer"]})
             history = History.from_dicts(content["history"])
+            progress = Progress(*content["progress"])
         except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
         if not intact or not history.epochs:
             raise _damaged(path)
-        return Checkpoint(content["identity"], content["model"], content["optimizer"], history)
+        return Checkpoint(content["identity"], content["model"], content["optimizer"], history, progress)
 
     def require_identity(self, identity: dict[str, Any], path: Path) -> None:
         """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs to this training."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-EVALUATION_BATCH = 1024
+from ergodual.bilevel.data import Data, InMemory
+from ergodual.bilevel.workers import Workers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Takes x̂ and x†, both ``(batch, n)``, and gives the loss of each frame, ``(batch,)``."""
@@ -32,9 +33,15 @@ def mean_loss(model: nn.Module, x_tilde: Tensor, x_true: Tensor, loss: Loss | No
     loss
         The loss of each frame; ``HalfSquared()`` if None.
     """
-    loss = HalfSquared() if loss is None else loss
-    total = torch.zeros((), dtype=torch.float64, device=x_tilde.device)
+    return mean_loss_over(model, InMemory(x_tilde, x_true), HalfSquared() if loss is None else loss, Workers())
+
+
+def mean_loss_over(model: nn.Module, data: Data, loss: Loss, workers: Workers) -> float:
+    """The same over any data, shared by all processes."""
+    total = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
-        for observed, truth in zip(*(torch.split(t, EVALUATION_BATCH) for t in (x_tilde, x_true)), strict=True):
-            total += loss(model(observed), truth).sum(dtype=torch.float64)
-    return float(total) / len(x_tilde)
+        for x_tilde, x_true in data.chunks(workers.share):
+            # float() would wait for a device after each chunk
+            total = total.to(x_true.device) + loss(model(x_tilde), x_true).sum(dtype=torch.float64)
+    workers.total([total])
+    return float(total) / len(data)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
-def progress_bar(unit: str) -> Progress:
+def progress_bar(unit: str, show: bool = True) -> Progress:
     """A bar on standard error with the columns that all commands share; a task's ``note`` stands at its end."""
     console = Console(stderr=True)
     return Progress(
@@ -20,6 +20,6 @@ def progress_bar(unit: str) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (show and console.is_terminal),
         transient=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from ergodual.errors import ErgodualError
 
 if TYPE_CHECKING:
-    from ergodual.bilevel import Epoch
-    from ergodual.speech.corpora import Corpus
+    import torch
+    from torch import Tensor
 
-NOT_OF_THE_RESULT = ("out", "resume", "tensorboard")
+    from ergodual.bilevel import Epoch, History
+    from ergodual.bilevel.workers import Workers
+
+NOT_OF_THE_RESULT = ("out", "resume", "tensorboard", "device", "store")
 """Options that may differ between a run and its continuation."""
 
 
@@ -54,7 +58,7 @@ class Train:
     schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"
     """Learning rate of epoch e = 0, 1, ...: lr/sqrt(1 + e), lr/(1 + e), half a cosine down to 0, or lr."""
     batch: int = 32
-    """Frames a mini-batch."""
+    """Frames a mini-batch; many processes share them."""
     epochs: int = 20
     """How often all frames are seen."""
     frame: int = 320
@@ -64,47 +68,67 @@ class Train:
     threads: int = 1
     """Threads for the products. Results are equal bit for bit for an equal number; 2 idle cores learn 1.5 times as fast as 1, and
     threads that have to share their cores with other programs are slower than one."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute: on the GPU if there is one (auto), or as said."""
+    memory: float = 0.5
+    """Gigabytes that the samples may take in memory; a larger corpus is decoded once into a file and read from there."""
+    store: Path | None = None
+    """Folder for that file, which takes four bytes a sample; OUT/samples if None. Runs on the same recordings can share it."""
+    checkpoint_every: int = 5000
+    """A checkpoint is written after every epoch, and after so many mini-batches of it."""
     resume: bool = False
-    """Go on with the run that OUT holds."""
+    """Go on with the run that OUT holds. A process that torchrun has started again does so in any case."""
     tensorboard: bool = False
     """Write TensorBoard events to OUT too (needs pip install ergodual[tensorboard])."""
 
     def run(self) -> None:
         """Check everything, then learn."""
         import torch
-        from rich.console import Console
 
-        from ergodual.bilevel import fit
-        from ergodual.bilevel.log import JsonLog, TensorBoardLog, require_tensorboard
-        from ergodual.cli.progress import progress_bar
-        from ergodual.speech.corpora import load_corpus
-        from ergodual.speech.model import ModelSpec, build, save_model
-        from ergodual.speech.quantizers import MidRise
+        from ergodual.bilevel.log import require_tensorboard
+        from ergodual.bilevel.workers import joined
 
         config = self.resolve()
         if self.tensorboard:
             require_tensorboard()
         torch.set_num_threads(self.threads)
+        device = self._device()
+        with joined(device) as workers:
+            self._learn(config, device, workers)
+
+    def _learn(self, config: dict[str, Any], device: torch.device, workers: Workers) -> None:
+        from rich.console import Console
+
+        from ergodual.bilevel import fit_data
+        from ergodual.bilevel.log import JsonLog, TensorBoardLog
+        from ergodual.cli.corpora import describe, open_corpora
+        from ergodual.cli.progress import progress_bar
+        from ergodual.speech.model import ModelSpec, build, save_model
+        from ergodual.speech.quantizers import MidRise
+
         quantizer = MidRise(self.bits)
         spec = ModelSpec(self.frame, self.depth, self.output, self.steps, self.weight, self.learn, self.per_iteration)
-        model = build(spec, self.bits)
-        corpus = load_corpus(self.corpus, self.frame)
-        dev = None if self.dev is None else load_corpus(self.dev, self.frame)
-        if dev is not None and dev.rate != corpus.rate:
-            raise ErgodualError(
-                f"{self.dev} is sampled at {dev.rate} Hz and {self.corpus} at {corpus.rate} Hz; they must agree: resample one of them."
-            )
-        self._claim(config)
+        model = build(spec, self.bits).to(device)
+        resume = self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        folders = {"train": self.corpus} if self.dev is None else {"train": self.corpus, "dev": self.dev}
+        store = self.store or self.out / "samples"
+        corpora = open_corpora(folders, self.frame, self.memory, store, workers, lambda: self._claim(config, resume))
+        corpus, dev = corpora["train"], corpora.get("dev")
 
-        console = Console(soft_wrap=True)
-        for folder, loaded in ((self.corpus, corpus), (self.dev, dev)):
-            if loaded is not None:
-                _describe(console, folder, loaded)
+        def pair(frames: Tensor) -> tuple[Tensor, Tensor]:
+            x_true = frames.to(device)
+            return quantizer.quantize(x_true), x_true
+
+        console = Console(soft_wrap=True, quiet=not workers.leads)
+        for name, loaded in corpora.items():
+            describe(console, folders[name], loaded, self.frame)
         metadata = {"bits": self.bits, "rate": corpus.rate, "training": config}
         best: list[Epoch] = []
         logs: list[Any] = []
 
         def on_epoch(epoch: Epoch) -> None:
+            if not workers.leads:
+                return
             if not logs:  # the first call: with --resume, the epochs before it are in the history already
                 logs.append(JsonLog(self.out / "log.jsonl", started))
                 if self.tensorboard:
@@ -115,27 +139,31 @@ class Train:
                 best.append(epoch)
                 save_model(self.out / "best.safetensors", model, spec, {**metadata, "epoch": epoch.epoch})
 
-        started = self._started(best)
-        batches = -(-len(corpus.frames) // self.batch)
-        with progress_bar("mini-batches") as bar:
-            task = bar.add_task("learning", total=batches * self.epochs, completed=batches * max(0, len(started.epochs) - 1), note="")
-            history = fit(
+        started, steps_done = self._started(best, resume)
+        batches = -(-len(corpus) // self.batch)
+        with progress_bar("mini-batches", show=workers.leads) as bar:
+            done = batches * max(0, len(started.epochs) - 1) + steps_done
+            task = bar.add_task("learning", total=batches * self.epochs, completed=done, note="")
+            history = fit_data(
                 model,
-                quantizer.quantize(corpus.frames),
-                corpus.frames,
+                corpus.data(pair),
                 epochs=self.epochs,
                 batch_size=self.batch,
                 optimizer=self.optimizer,
                 lr=config["lr"],
                 schedule=self.schedule,
                 seed=self.seed,
-                dev=None if dev is None else (quantizer.quantize(dev.frames), dev.frames),
+                dev=None if dev is None else dev.data(pair),
                 checkpoint=self.out / "checkpoint.pt",
-                resume=self.resume,
+                checkpoint_every=self.checkpoint_every,
+                resume=resume,
                 identity=config,
                 on_epoch=on_epoch,
                 on_step=lambda loss: bar.update(task, advance=1, note=f"{bar.tasks[0].speed or 0:.0f}/s  loss {loss:.4f}"),
+                workers=workers,
             )
+        if not workers.leads:
+            return
         if not logs:  # nothing was left to do
             JsonLog(self.out / "log.jsonl", history)
         save_model(self.out / "model.safetensors", model, spec, {**metadata, "epoch": self.epochs})
@@ -144,15 +172,29 @@ class Train:
             if (self.out / name).exists():
                 console.print(str(self.out / name))
 
+    def _device(self) -> torch.device:
+        import torch
+
+        there = torch.cuda.is_available()
+        if self.device == "cuda" and not there:
+            raise ErgodualError("--device is cuda and there is no GPU that torch can use; give --device cpu, or install torch for CUDA.")
+        if self.device == "cpu" or not there:
+            return torch.device("cpu")
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+        return device
+
     def resolve(self) -> dict[str, Any]:
         """The configuration with every default filled in; raises :class:`ErgodualError` where a value is out of its range."""
         lr = self.lr if self.lr is not None else {"sgd": 0.05, "adam": 1e-3}[self.optimizer]
-        for name in ("depth", "batch", "epochs", "frame", "threads"):
+        for name in ("depth", "batch", "epochs", "frame", "threads", "checkpoint_every"):
             if getattr(self, name) < 1:
-                raise ErgodualError(f"The value of --{name} is {getattr(self, name)}; it must be at least 1.")
+                raise ErgodualError(f"The value of --{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
         for name, value in (("lr", lr), ("weight", self.weight)):
             if not 0 < value < 1e30:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
+        if not self.memory >= 0:
+            raise ErgodualError(f"The value of --memory is {self.memory}; it must not be negative.")
         if self.weight != 1 and self.steps == "balanced":
             raise ErgodualError(f"--weight {self.weight} means nothing for balanced steps; add --steps weighted.")
         if not self.learn:
@@ -162,7 +204,7 @@ class Train:
         values = {**asdict(self), "lr": lr, "learn": list(self.learn), "corpus": str(self.corpus), "dev": self.dev and str(self.dev)}
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
 
-    def _claim(self, config: dict[str, Any]) -> None:
+    def _claim(self, config: dict[str, Any], resume: bool) -> None:
         """Make OUT the folder of this configuration, or refuse."""
         from ergodual.bilevel.checkpoint import first_difference
         from ergodual.bilevel.files import write_atomically
@@ -171,7 +213,7 @@ class Train:
         if self.out.exists() and not self.out.is_dir():
             raise ErgodualError(f"{self.out} is a file; --out must be a folder.")
         if self.out.exists() and any(self.out.iterdir()):
-            if not self.resume:
+            if not resume:
                 raise ErgodualError(f"{self.out} exists and is not empty; give another --out, or --resume to go on with it.")
             if not file.exists():
                 raise ErgodualError(f"{self.out} holds no run to resume (it has no config.json); give the folder of a run.")
@@ -189,26 +231,18 @@ class Train:
             self.out.mkdir(parents=True, exist_ok=True)
             write_atomically(file, json.dumps(config, indent=1) + "\n")
 
-    def _started(self, best: list[Epoch]) -> Any:
-        """The epochs that the checkpoint holds, and into ``best`` the best of them on the held-out frames."""
+    def _started(self, best: list[Epoch], resume: bool) -> tuple[History, int]:
+        """The epochs that the checkpoint holds, the mini-batches after them, and into ``best`` the best epoch on the held-out frames."""
         from ergodual.bilevel import History
         from ergodual.bilevel.checkpoint import Checkpoint
 
         file = self.out / "checkpoint.pt"
-        history = Checkpoint.load(file).history if self.resume and file.exists() else History()
-        if history.epochs and history.best.dev_loss is not None:
-            best.append(history.best)
-        return history
-
-
-def _describe(console: Any, folder: Path | None, corpus: Corpus) -> None:
-    for note in corpus.notes:
-        console.print(note)
-    frames, n = corpus.frames.shape
-    minutes = frames * n / corpus.rate / 60
-    console.print(
-        f"{folder}: {corpus.files} files at {corpus.rate} Hz, {frames} frames of {n} samples ({minutes:.1f} min)", highlight=False
-    )
+        if not (resume and file.exists()):
+            return History(), 0
+        saved = Checkpoint.load(file)
+        if saved.history.best.dev_loss is not None:
+            best.append(saved.history.best)
+        return saved.history, saved.progress.step
 
 
 def _summary(first: Epoch, last: Epoch, best: Epoch) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -16,10 +17,86 @@ from ergodual.errors import ErgodualError
 
 ENDINGS = (".wav", ".flac")
 
+BLOCK = 1 << 20
+"""Samples of each channel that are read at once: four megabytes a channel."""
+
 UNKNOWN_FRAMES = 2**63 - 1
 """What libsndfile says of a FLAC file without a length; it cannot read one to its end."""
 NO_LENGTH = 0x7FFF0000
 """Programs that write a WAV file into a pipe call its length 0 or some number from here on (SoX, ffmpeg: almost 2 and 4 GiB)."""
+
+
+class Audio:
+    """An open recording; made by :func:`open_audio`.
+
+    Attributes
+    ----------
+    rate
+        Sampling rate in Hz.
+    channels
+        How many there are.
+    """
+
+    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+        self._path, self._file = path, file
+        self.rate: int = file.samplerate
+        self.channels: int = file.channels
+
+    def blocks(self, length: int = BLOCK) -> Iterator[NDArray[np.float32]]:
+        """The samples in [−1, 1] from the first to the last, ``(up to length, channels)``.
+
+        Raises
+        ------
+        ErgodualError
+            If the file is damaged, truncated or empty, or has samples that are not finite.
+        """
+        declared, found = self._file.frames, 0
+        while True:
+            try:
+                block = self._file.read(length, dtype="float32", always_2d=True)
+            except (soundfile.LibsndfileError, RuntimeError) as error:
+                raise _unreadable(self._path) from error
+            found += len(block)
+            if len(block) < length and found < declared:
+                raise ErgodualError(f"{self._path} is truncated: it has {found} of {declared} samples; replace or remove it.")
+            if not found:
+                raise ErgodualError(f"{self._path} is empty: it has no samples; replace or remove it.")
+            if not np.isfinite(block).all():
+                raise ErgodualError(f"{self._path} has samples that are NaN or infinite; replace or remove it.")
+            if not len(block):
+                return
+            yield block
+
+    def mono_blocks(self, length: int = BLOCK) -> Iterator[NDArray[np.float32]]:
+        """The same, averaged over the channels, ``(up to length,)``."""
+        for block in self.blocks(length):
+            yield block[:, 0] if self.channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
+
+
+@contextlib.contextmanager
+def open_audio(path: Path) -> Iterator[Audio]:
+    """A WAV or FLAC file to be read block by block.
+
+    Raises
+    ------
+    ErgodualError
+        If the file cannot be read, is not audio or is truncated.
+    """
+    try:
+        with open(path, "rb") as file:
+            missing, mended = _inspect(file, os.path.getsize(path))
+    except OSError as error:
+        raise ErgodualError(f"{path} cannot be read ({error.strerror}); check the name and the permissions.") from error
+    if missing:
+        raise ErgodualError(f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove it.")
+    try:
+        audio = soundfile.SoundFile(io.BytesIO(mended) if mended else path)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise _unreadable(path) from error
+    with audio:
+        if audio.frames == UNKNOWN_FRAMES:
+            raise ErgodualError(f"{path} does not declare its length, as FLAC files from a pipe do; write it again to a file.")
+        yield Audio(path, audio)
 
 
 def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
@@ -30,29 +107,12 @@ def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
     ErgodualError
         If the file cannot be read, is not audio, is truncated, empty, or has samples that are not finite.
     """
-    try:
-        with open(path, "rb") as file:
-            missing, mended = _inspect(file, os.path.getsize(path))
-    except OSError as error:
-        raise ErgodualError(f"{path} cannot be read ({error.strerror}); check the name and the permissions.") from error
-    if missing:
-        raise ErgodualError(f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove it.")
-    try:
-        with soundfile.SoundFile(io.BytesIO(mended) if mended else path) as audio:
-            declared, rate = audio.frames, audio.samplerate
-            if declared == UNKNOWN_FRAMES:
-                raise ErgodualError(f"{path} does not declare its length, as FLAC files from a pipe do; write it again to a file.")
-            samples = audio.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ErgodualError(f"{path} is not a readable WAV or FLAC file, or is truncated; replace or remove it.") from error
-    if len(samples) < declared:
-        raise ErgodualError(f"{path} is truncated: it has {len(samples)} of {declared} samples; replace or remove it.")
-    if not len(samples):
-        raise ErgodualError(f"{path} is empty: it has no samples; replace or remove it.")
-    if not np.isfinite(samples).all():
-        raise ErgodualError(f"{path} has samples that are NaN or infinite; replace or remove it.")
-    channels = samples.shape[1]
-    return samples[:, 0] if channels == 1 else samples.mean(axis=1, dtype=np.float64).astype(np.float32), rate, channels
+    with open_audio(path) as audio:
+        return np.concatenate(list(audio.mono_blocks())), audio.rate, audio.channels
+
+
+def _unreadable(path: Path) -> ErgodualError:
+    return ErgodualError(f"{path} is not a readable WAV or FLAC file, or is truncated; replace or remove it.")
 
 
 def write_audio(path: Path, samples: NDArray[np.floating], rate: int, subtype: str = "PCM_24") -> None:

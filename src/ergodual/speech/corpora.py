@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor
 
+from ergodual.bilevel.data import InMemory, Pair
 from ergodual.errors import ErgodualError
-from ergodual.speech.audio import ENDINGS, read_audio
+from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.frames import frame, normalize
+
+BYTES = 4
+"""Of a sample, in float32."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The frames of a corpus.
+    """The frames of a corpus, in memory.
 
     Attributes
     ----------
@@ -36,6 +41,13 @@ class Corpus:
     rate: int
     files: int
     notes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def data(self, pair: Callable[[Tensor], Pair]) -> InMemory:
+        """For learning; ``pair`` makes (x̃, x†) from x†."""
+        return InMemory(self.frames, pair=pair)
 
 
 def synthetic_speech() -> Path:
@@ -59,6 +71,17 @@ def find_audio(folder: Path) -> list[Path]:
     return files
 
 
+def bytes_of(files: Sequence[Path]) -> int:
+    """The memory that the samples of these files take, going by their headers; bad files, which are refused later, count 0."""
+    total = 0
+    for file in files:
+        try:
+            total += soundfile.info(file).frames * BYTES
+        except (soundfile.LibsndfileError, RuntimeError):
+            continue
+    return total
+
+
 def load_corpus(source: Path | Sequence[Path], frame_length: int = 320) -> Corpus:
     """Read all recordings below a folder (or those given), each over its own peak, cut into frames.
 
@@ -69,26 +92,57 @@ def load_corpus(source: Path | Sequence[Path], frame_length: int = 320) -> Corpu
     ErgodualError
         If a file is not whole, finite audio, if the sampling rates differ, or if no frame is left.
     """
-    files = find_audio(source) if isinstance(source, Path) else list(source)
-    frames, notes, rate = [], [], 0
-    for file in files:
-        samples, its_rate, channels = read_audio(file)
-        rate = rate or its_rate
-        if its_rate != rate:
-            raise ErgodualError(
-                f"{file} is sampled at {its_rate} Hz and {files[0]} at {rate} Hz; a corpus must have one rate: resample one of them."
-            )
-        if channels > 1:
-            notes.append(f"{file} has {channels} channels; their average was taken.")
-        if not samples.any():
-            notes.append(f"{file} is silent; it was skipped.")
-        elif len(samples) < frame_length:
-            notes.append(f"{file} has {len(samples)} samples, fewer than one frame of {frame_length}; it was skipped.")
-        else:
+    gathering = Gathering(find_audio(source) if isinstance(source, Path) else source, frame_length)
+    frames = []
+    for file, audio in gathering:
+        samples = np.concatenate(list(audio.mono_blocks()))
+        if gathering.takes(file, len(samples), bool(samples.any())):
             frames.append(frame(normalize(samples), frame_length))
-    if not frames:
-        raise ErgodualError(
-            f"{source if isinstance(source, Path) else files[0].parent} has no frame to learn from: all {len(files)} files are silent "
-            f"or shorter than {frame_length} samples; give longer recordings."
-        )
-    return Corpus(torch.from_numpy(np.concatenate(frames)), rate, len(frames), notes)
+    gathering.require(len(frames))
+    return Corpus(torch.from_numpy(np.concatenate(frames)), gathering.rate, len(frames), gathering.notes)
+
+
+class Gathering:
+    """Opens one recording after the other and keeps account of what is taken.
+
+    Attributes
+    ----------
+    rate
+        The sampling rate that all have.
+    notes
+        Sentences about files that were skipped or mixed down.
+    """
+
+    def __init__(self, files: Sequence[Path], frame_length: int) -> None:
+        self._files, self._n = files, frame_length
+        self.rate = 0
+        self.notes: list[str] = []
+
+    def __iter__(self) -> Iterator[tuple[Path, Audio]]:
+        for file in self._files:
+            with open_audio(file) as audio:
+                self.rate = self.rate or audio.rate
+                if audio.rate != self.rate:
+                    raise ErgodualError(
+                        f"{file} is sampled at {audio.rate} Hz and {self._files[0]} at {self.rate} Hz; "
+                        "a corpus must have one rate: resample one of them."
+                    )
+                if audio.channels > 1:
+                    self.notes.append(f"{file} has {audio.channels} channels; their average was taken.")
+                yield file, audio
+
+    def takes(self, file: Path, samples: int, sounds: bool) -> bool:
+        """Whether a recording of so many samples, silent or not, has a frame to learn from."""
+        if not sounds:
+            self.notes.append(f"{file} is silent; it was skipped.")
+        elif samples < self._n:
+            self.notes.append(f"{file} has {samples} samples, fewer than one frame of {self._n}; it was skipped.")
+        return sounds and samples >= self._n
+
+    def require(self, taken: int) -> None:
+        """Raise :class:`ErgodualError` unless a recording was taken."""
+        if not taken:
+            raise ErgodualError(
+                f"{self._files[0].parent} has no frame to learn from: all {len(self._files)} files are silent "
+                f"or shorter than {self._n} samples; give longer recordings."
+            )

@@ -8,14 +8,24 @@ from numpy.typing import NDArray
 from ergodual.errors import ErgodualError
 
 
+def scale(peak: np.float32) -> np.float32:
+    """What a recording of this peak is divided by, max |s| + 1e-10 in float32 (where the peak becomes exactly 1)."""
+    return np.float32(peak + np.float32(1e-10))
+
+
 def normalize(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The samples over their peak, max |s| + 1e-10, in float32 (where the peak becomes exactly 1)."""
-    return samples / np.float32(np.abs(samples).max() + 1e-10)
+    """The samples over their peak."""
+    return samples / scale(np.abs(samples).max())
 
 
 def frame(samples: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     """Non-overlapping frames of n samples, ``(count, n)``; the tail is dropped."""
-    if n < 1:
-        raise ErgodualError(f"The frame length is {n}; it must be at least 1 sample.")
+    require_length(n)
     count = len(samples) // n
     return samples[: count * n].reshape(count, n)
+
+
+def require_length(n: int) -> None:
+    """Raise :class:`ErgodualError` unless a frame has a sample."""
+    if n < 1:
+        raise ErgodualError(f"The frame length is {n}; it must be at least 1 sample.")

@@ -1,0 +1,70 @@
+"""Many processes that learn one model: each takes a share of every mini-batch, and the gradients are summed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ergodual.bilevel.data import Share
+
+PATIENCE = timedelta(hours=12)
+"""How long a process waits for the others, who may be reading a large corpus for the first time."""
+
+
+class Workers(NamedTuple):
+    """The processes of a run; a single one by default, where every method does nothing.
+
+    Attributes
+    ----------
+    share
+        Which of them this is.
+    """
+
+    share: Share = Share()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.share.rank == 0
+
+    def total(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes; one message for all of them."""
+        if self.share.size == 1:
+            return
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        dist.all_reduce(flat)
+        for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def told(self, content: Any) -> Any:
+        """What the leading process has."""
+        if self.share.size == 1:
+            return content
+        box = [content]
+        dist.broadcast_object_list(box)
+        return box[0]
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        if self.share.size > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def joined(device: torch.device) -> Iterator[Workers]:
+    """The processes that torchrun started, connected by NCCL on GPUs and by gloo on CPUs; alone where it started none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Workers()
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield Workers(Share(dist.get_rank(), dist.get_world_size()))
+    finally:
+        dist.destroy_process_group()
