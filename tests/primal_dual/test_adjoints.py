@@ -106,6 +106,16 @@ def test_checkpoints_change_no_bit(problem: str, rows: int, depth: int, segments
     assert all(torch.equal(ours[name], t) for name, t in theirs.items())
 
 
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_an_empty_batch_has_a_gradient_of_zero(adjoint: str, depth: int) -> None:
+    """As a process has that shares a mini-batch of fewer frames than processes."""
+    model = make("the paper's", "1/k", 1.0, depth, adjoint)
+    model(observation()[:0]).square().sum().backward()
+    assert model.problem.K.matrix.grad is not None
+    assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
 def test_a_checkpointed_graph_can_be_kept() -> None:
     model = make("user's function", "1/k", 1.0, 7, "checkpointed in 3")
     value = losses(model, observation()).sum()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -11,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from ergodual.bilevel.data import Share
 
@@ -63,8 +67,33 @@ def joined(device: torch.device) -> Iterator[Workers]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        yield Workers(Share(dist.get_rank(), dist.get_world_size()))
-    finally:
-        dist.destroy_process_group()
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    store = PrefixStore(_attempt(store, rank, size), store)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    yield Workers(Share(dist.get_rank(), dist.get_world_size()))
+    # after an error the others still wait for this process, and so would this call for them
+    dist.destroy_process_group()
+
+
+def _attempt(store: Store, rank: int, size: int) -> str:
+    """A name for this start of the run, on which all processes agree.
+
+    After a restart torchrun's store still holds the addresses of the processes that are gone, and the new ones would try to
+    reach them (pytorch issue 135712); under a new name there is nothing yet. Every process but the leading one asks for it with a
+    number that nobody used before; what that one finds to be asked may be old, so it goes on to answer until it is thanked.
+    """
+    mine = uuid.uuid4().hex
+    if rank > 0:
+        store.set(f"ask {rank}", mine)
+        name: str = store.get(mine).decode()  # waits until it is there
+        store.set(f"thanks {name} {rank}", "")
+        return name
+    waiting = set(range(1, size))
+    while waiting:
+        for other in sorted(waiting):
+            if store.check([f"ask {other}"]):
+                store.set(store.get(f"ask {other}").decode(), mine)
+            if store.check([f"thanks {mine} {other}"]):
+                waiting.remove(other)
+        time.sleep(0.01)
+    return mine

@@ -146,9 +146,9 @@ class _Outer:
 
     def add(self, dual: Tensor, primal: Tensor, scale: float) -> None:
         """Of stacks ``(…, m)`` and ``(…, n)``."""
-        if not primal.numel():
-            return
         first = not self.totals
+        if not primal.numel() and not first:
+            return
         if first:
             self.totals = tuple(torch.empty_like(t) for t in self._operator.tensors())
         flat = (dual.reshape(-1, dual.shape[-1]), primal.reshape(-1, primal.shape[-1]))
