@@ -2,6 +2,8 @@
 # make demo CORPUS=DIR     the same on a folder of your own WAV or FLAC files
 # make test                the tests
 # make check               format, lint and types
+# make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes)
+# make bench ONLY=NAME     one of gradient, memory, precision, step, inference, data, scale
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
 
 PYTHON ?= python3
@@ -9,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: demo test check figures clean
+.PHONY: demo test check bench figures clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -22,6 +24,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks $(ONLY)
 
 figures: $(VENV)/.installed
 	@test -n "$(CORPUS)" || { echo "make figures needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }
@@ -38,6 +43,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 clean:

@@ -70,6 +70,8 @@ class Train:
     threads that have to share their cores with other programs are slower than one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute: on the GPU if there is one (auto), or as said."""
+    precision: Literal["highest", "high", "medium"] = "highest"
+    """Of the products: float32; TF32 (high) or bfloat16 (medium) where the device has them, with an error in the gradient."""
     memory: float = 0.5
     """Gigabytes that the samples may take in memory; a larger corpus is decoded once into a file and read from there."""
     store: Path | None = None
@@ -92,6 +94,7 @@ class Train:
         if self.tensorboard:
             require_tensorboard()
         torch.set_num_threads(self.threads)
+        torch.set_float32_matmul_precision(self.precision)
         device = self._device()
         with joined(device) as workers:
             self._learn(config, device, workers)

@@ -1,0 +1,52 @@
+"""How much audio a second of computing restores, and how long one frame takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+import ergodual as ed
+from benchmarks.measure import one_core, paired, ratio, report
+from benchmarks.sweeps import RADIUS, N, pair
+
+RATE = 16_000
+BATCH = 1024
+NOTES = [
+    f"One core, disjoint frames of {N} samples at {RATE} Hz. floor: the 2d products alone. A batch has {BATCH} frames; with batch 1 the "
+    "time of a call is the latency that the computing adds to that of the frame (20 ms).",
+]
+
+
+def main(out: Path) -> None:
+    """Depth 1 and 8, in batches and frame by frame."""
+    one_core()
+    rows = []
+    for depth in (1, 8):
+        for batch in (BATCH, 1):
+            x_tilde, _ = pair(batch)
+            problem = ed.Problem(ed.L1(), ed.Box(radius=RADIUS), ed.Dense.dct(N))
+            model = ed.Unrolled(problem, depth)
+            A, y, r = problem.K.matrix.detach().clone(), torch.empty(batch, N), torch.empty(batch, N)
+
+            def ours(model: ed.Unrolled = model, x_tilde: torch.Tensor = x_tilde) -> None:
+                with torch.no_grad():
+                    model(x_tilde)
+
+            def floor(depth: int = depth, A: torch.Tensor = A, y: torch.Tensor = y, r: torch.Tensor = r) -> None:
+                for _ in range(depth):
+                    torch.mm(r, A.T, out=y)
+                    torch.mm(y, A, out=r)
+
+            seconds = paired({"ours": ours, "floor": floor}, rounds=21)
+            best = sorted(seconds["ours"])[len(seconds["ours"]) // 2]
+            rows.append(
+                {
+                    "depth": depth,
+                    "batch": batch,
+                    "ours/floor": ratio(seconds, "ours", "floor"),
+                    "audio seconds per second": batch * N / RATE / best,
+                    "ms per call": 1e3 * best,
+                }
+            )
+    report("inference", "Inference", rows, out, NOTES)
