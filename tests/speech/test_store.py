@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -64,6 +64,8 @@ def test_a_recording_that_is_longer_than_what_is_read_at_once(tmp_path: Path) ->
     workers=st.integers(1, 3),
     block=st.sampled_from([1, 256 * N * 4, 512 * N * 4, 1 << 26]),
 )
+@example(size=469, first=5, workers=1, block=1 << 26)  # nothing left
+@example(size=700, first=5, workers=2, block=256 * N * 4)  # less than nothing
 @settings(max_examples=25, deadline=None)
 def test_every_frame_once_an_epoch_whoever_asks(
     kind: str, size: int, first: int, workers: int, block: int, tmp_path_factory: pytest.TempPathFactory

@@ -108,8 +108,8 @@ class OnDisk:
         skip = first * size - done * piece * in_block
         reads = (self._block(starts, piece, (seed, epoch, number)) for number, starts in enumerate(blocks) if number >= done)
         for block in ahead(reads):
-            for batch in torch.split(block[skip:], size):
-                yield self._pair(share.of(batch))
+            for start in range(skip, len(block), size):
+                yield self._pair(share.of(block[start : start + size]))
             skip = 0
 
     def chunks(self, share: Share) -> Iterator[Pair]:
