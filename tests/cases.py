@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import ergodual as ed
+from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law, uniform
 
 BATCH, N, M = 2, 3, 4
 
@@ -118,3 +119,14 @@ OUTPUTS: dict[str, Callable[[int], ed.Last | ed.Ergodic]] = {
 
 def observation(seed: int = 21, batch: int = BATCH, n: int = N) -> Tensor:
     return 0.5 * torch.randn(batch, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+QUANTIZERS = {
+    **{f"mid-rise {bits}": mid_rise(bits) for bits in (1, 2, 4, 8, 16)},
+    **{f"mid-tread {bits}": mid_tread(bits) for bits in (1, 2, 4, 8, 16)},
+    "mu-law": mu_law(),
+    "a-law": a_law(),
+    "shifted": uniform("shifted", 0.1, 0.03, -9, 9),
+    "rescaled": mid_rise(4).scaled(0.77),
+    "closed": uniform("closed", 0.1, 0.0, -20, 20, (False, False)),
+}

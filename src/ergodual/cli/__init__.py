@@ -10,12 +10,16 @@ import tyro
 
 from ergodual.cli.data import Data
 from ergodual.cli.demo import Demo
+from ergodual.cli.dequantize import Dequantize
 from ergodual.cli.figures import Figures
+from ergodual.cli.quantize import Quantize
 from ergodual.cli.train import Train
 from ergodual.errors import ErgodualError
 
 Command = (
-    Annotated[Train, tyro.conf.subcommand("train")]
+    Annotated[Dequantize, tyro.conf.subcommand("dequantize")]
+    | Annotated[Quantize, tyro.conf.subcommand("quantize")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Figures, tyro.conf.subcommand("figures")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The exit status: 0, 2 after an error, 130 after Ctrl-C.
     """
     try:
-        command: Train | Figures | Data | Demo = tyro.cli(
+        command: Command = tyro.cli(
             Command,
             prog="ergodual",
             description=DESCRIPTION,

@@ -42,12 +42,16 @@ class Dense(Operator):
         self.m, self.n = matrix.shape
 
     @classmethod
-    def dct(cls, n: int, dtype: torch.dtype = torch.float32) -> Dense:
-        """The orthonormal DCT-II of length n: K_kj = c_k cos(π (2j + 1) k / 2n), c_0 = √(1/n), c_k = √(2/n)."""
-        if n < 1:
-            raise ErgodualError(f"The DCT's length is {n}; it must be at least 1.")
-        k, j = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
-        matrix = torch.cos(math.pi * (2 * j + 1) * k / (2 * n)) * math.sqrt(2 / n)
+    def dct(cls, n: int, dtype: torch.dtype = torch.float32, m: int | None = None) -> Dense:
+        """The DCT-II of length n at m frequencies: K_kj = c_k cos(π (2j + 1) k / 2m), c_0 = √(1/m), c_k = √(2/m).
+
+        Orthonormal for m = n, the default; for m > n its columns still are (KᵀK = I), as those of an orthonormal DCT-II of length m.
+        """
+        m = n if m is None else m
+        if n < 1 or m < n:
+            raise ErgodualError(f"The DCT's length is {n} and it has {m} frequencies; give at least 1 and at least as many.")
+        k, j = torch.arange(m, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
+        matrix = torch.cos(math.pi * (2 * j + 1) * k / (2 * m)) * math.sqrt(2 / m)
         matrix[0] /= math.sqrt(2)
         return cls(matrix.to(dtype))
 

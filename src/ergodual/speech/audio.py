@@ -35,12 +35,22 @@ class Audio:
         Sampling rate in Hz.
     channels
         How many there are.
+    frames
+        Samples of each channel, as the file declares.
+    subtype
+        The format of the samples, as libsndfile names it.
     """
 
     def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
         self._path, self._file = path, file
         self.rate: int = file.samplerate
         self.channels: int = file.channels
+        self.frames: int = file.frames
+        self.subtype: str = file.subtype
+
+    def rewind(self) -> None:
+        """Back to the first sample."""
+        self._file.seek(0)
 
     def blocks(self, length: int = BLOCK) -> Iterator[NDArray[np.float32]]:
         """The samples in [−1, 1] from the first to the last, ``(up to length, channels)``.
@@ -50,7 +60,7 @@ class Audio:
         ErgodualError
             If the file is damaged, truncated or empty, or has samples that are not finite.
         """
-        declared, found = self._file.frames, 0
+        declared, found = self.frames, 0
         while True:
             try:
                 block = self._file.read(length, dtype="float32", always_2d=True)

@@ -41,6 +41,11 @@ class ModelSpec:
         What is learned.
     per_iteration
         Whether learned step sizes are a pair for each iteration.
+    m
+        Rows of K; n if None.
+    units
+        What frames are measured in: the signal's own scale, or half a quantization step, in which the box has radius 1 whatever
+        the word length.
     """
 
     n: int = 320
@@ -50,10 +55,12 @@ class ModelSpec:
     weight: float = 1.0
     learn: tuple[Learnable, ...] = ("K",)
     per_iteration: bool = False
+    m: int | None = None
+    units: Literal["signal", "half-steps"] = "signal"
 
 
 def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
-    """F = ‖·‖₁, G the box of radius 2^−bits, K the DCT to begin with.
+    """F = ‖·‖₁, G the box of radius 2^−bits (1 in half steps), K to begin with the DCT, of m frequencies where m ≠ n.
 
     Raises
     ------
@@ -65,7 +72,8 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     weight = spec.weight if spec.steps == "weighted" else 1.0
     steps = StepSizes.learned(weight, spec.per_iteration) if "steps" in spec.learn else StepSizes.weighted(weight)
     output = Last() if spec.output == "plain" else Ergodic("learned" if "weights" in spec.learn else "1/k")
-    problem = Problem(L1(), Box(radius=MidRise(bits).radius), Dense.dct(spec.n))
+    radius = MidRise(bits).radius if spec.units == "signal" else 1.0
+    problem = Problem(L1(), Box(radius=radius), Dense.dct(spec.n, m=spec.m))
     model = Unrolled(problem, spec.depth, steps, output)
     problem.K.requires_grad_("K" in spec.learn)
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -51,3 +52,98 @@ class MidRise:
         if self.clip:
             level = level.clamp(max=2 ** (self.bits - 1) - 1)
         return torch.where(x < 0, -1.0, 1.0).to(x.dtype) * (level + 0.5) * self.step
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Any scalar quantizer: cell i holds what lies between two thresholds, and its level is what is stored of it.
+
+    The outermost cells have no outer bound where the quantizer saturates there. Made by :func:`uniform`, :func:`mid_rise`,
+    :func:`mid_tread`, :func:`mu_law` and :func:`a_law`.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    levels
+        ``(count,)``, float64, rising.
+    edges
+        ``(count + 1,)``, float64, rising: cell i is [edges_i, edges_{i+1}].
+    """
+
+    name: str
+    levels: Tensor
+    edges: Tensor
+
+    def __post_init__(self) -> None:
+        inside = (self.edges[:-1] <= self.levels) & (self.levels <= self.edges[1:])
+        if len(self.edges) != len(self.levels) + 1 or not inside.all():
+            raise ErgodualError(f"The quantizer {self.name} has levels outside of their cells; give rising levels between rising edges.")
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """x̃, of the shape and type of x; a value on a threshold goes to the cell above."""
+        return self.levels.to(x.dtype)[self._index(x.double())]
+
+    def cell(self, x_tilde: Tensor) -> tuple[Tensor, Tensor]:
+        """lower ≤ x ≤ upper for all x that are stored as x̃, in float64, possibly infinite.
+
+        A number that is no level is taken as the nearest one, as after rounding to the word length of a file.
+        """
+        between = (self.levels[:-1] + self.levels[1:]) / 2
+        index = torch.bucketize(x_tilde.double(), between)
+        return self.edges[index], self.edges[index + 1]
+
+    def scaled(self, factor: float) -> Levels:
+        """What the quantizer becomes when its output is multiplied by a positive factor."""
+        return Levels(self.name, self.levels * factor, self.edges * factor)
+
+    def _index(self, x: Tensor) -> Tensor:
+        return torch.bucketize(x, self.edges[1:-1], right=True)
+
+
+def uniform(name: str, step: float, offset: float, lowest: int, highest: int, saturates: tuple[bool, bool] = (True, True)) -> Levels:
+    """Levels offset + kΔ for lowest ≤ k ≤ highest, with thresholds half-way between them."""
+    levels = offset + step * torch.arange(lowest, highest + 1, dtype=torch.float64)
+    edges = torch.cat([levels - step / 2, levels[-1:] + step / 2])
+    for at, open_ in zip((0, -1), saturates, strict=True):
+        if open_:
+            edges[at] = math.inf if at else -math.inf
+    return Levels(name, levels, edges)
+
+
+def mid_rise(bits: int) -> Levels:
+    """2^b levels ±Δ/2, ±3Δ/2, …, Δ = 2/2^b: that of :class:`MidRise`, but for values that lie on a threshold."""
+    step, half = MidRise(bits).step, 2 ** (bits - 1)
+    return uniform(f"mid-rise, {bits} bits", step, step / 2, -half, half - 1)
+
+
+def mid_tread(bits: int) -> Levels:
+    """2^b levels kΔ, −2^(b−1) ≤ k < 2^(b−1), Δ = 2/2^b: linear PCM."""
+    step, half = MidRise(bits).step, 2 ** (bits - 1)
+    return uniform(f"mid-tread, {bits} bits", step, 0.0, -half, half - 1)
+
+
+def mu_law() -> Levels:
+    """The μ-law of ITU-T G.711, on the scale of 16-bit samples over 2^15: 8 segments of 16 cells, each half as fine as the last."""
+    steps = [8.0 * 2**segment for segment in range(8) for _ in range(16)]
+    return _companded("mu-law", steps, middle=True)
+
+
+def a_law() -> Levels:
+    """The A-law of ITU-T G.711, on the same scale: the first two segments have cells of one width."""
+    steps = [16.0 * 2 ** max(segment - 1, 0) for segment in range(8) for _ in range(16)]
+    return _companded("A-law", steps, middle=False)
+
+
+def _companded(name: str, steps: list[float], middle: bool) -> Levels:
+    """Cells of these widths to both sides of 0, levels in their middles; the first lies around 0 or begins there."""
+    upper = torch.tensor(steps, dtype=torch.float64).cumsum(0)
+    if middle:
+        upper -= steps[0] / 2
+    positive = upper - torch.tensor(steps, dtype=torch.float64) / 2
+    if middle:
+        levels, edges = torch.cat([-positive[1:].flip(0), positive[:1] * 0, positive[1:]]), torch.cat([-upper.flip(0), upper])
+    else:
+        levels, edges = torch.cat([-positive.flip(0), positive]), torch.cat([-upper.flip(0), torch.zeros(1), upper])
+    edges[0], edges[-1] = -math.inf, math.inf
+    return Levels(name, levels / 2**15, edges / 2**15)

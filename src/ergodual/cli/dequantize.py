@@ -1,0 +1,129 @@
+"""``ergodual dequantize``: restore recordings that were stored with too few bits."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ergodual.errors import ErgodualError
+
+
+@dataclass(frozen=True)
+class Dequantize:
+    """Restore recordings that were stored with too few bits.
+
+    IN is a WAV or FLAC file, a folder of them, or - for a WAV file from a pipe; OUT likewise (a folder for a folder). Any rate,
+    length and number of channels will do. What comes out is never further from a stored sample than the quantizer can have
+    moved it. A file that is not coarsely quantized is copied unchanged.
+    """
+
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
+    """What to restore."""
+    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """Where it goes; files that are there are replaced."""
+    bits: int | None = None
+    """Word length of the quantizer; None works it out from the samples (auto)."""
+    quantizer: Literal["auto", "mid-rise", "mid-tread", "mu-law", "a-law"] = "auto"
+    """Its kind; auto works it out, and means mid-rise where --bits is given."""
+    model: str = "speech-16k"
+    """A model that comes with Ergodual, or the file of one of your own."""
+    overlap: float = 0.75
+    """Share of a frame that it has in common with the next: 0.75 is best, 0 is four times as fast."""
+    subtype: Literal["PCM_24", "PCM_16", "FLOAT"] = "PCM_24"
+    """Format of the samples in OUT."""
+    threads: int = 1
+    """Threads for the products."""
+
+    def run(self) -> None:
+        """Check, restore, and say what was found."""
+        import torch
+
+        from ergodual.cli.progress import progress_bar
+        from ergodual.speech.convert import dequantize_file
+        from ergodual.speech.dequantizer import Dequantizer
+        from ergodual.speech.quantizers import MidRise
+
+        if self.bits is not None:
+            MidRise(self.bits)
+        if self.quantizer in ("mid-rise", "mid-tread") and self.bits is None:
+            raise ErgodualError(f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both to auto.")
+        if not 0 <= self.overlap < 1:
+            raise ErgodualError(f"The value of --overlap is {self.overlap}; it must be at least 0 and below 1.")
+        if self.threads < 1:
+            raise ErgodualError(f"The value of --threads is {self.threads}; it must be at least 1.")
+        torch.set_num_threads(self.threads)
+        dequantizer = Dequantizer.load(self.model, self.overlap)
+        kind = None if self.quantizer == "auto" else self.quantizer
+        failed: list[str] = []
+        with _files(self.source, self.target) as pairs, progress_bar("samples") as bar:
+            for source, target in pairs:
+                if self.source.is_dir():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                task = bar.add_task(source.name, total=None, note="")
+                try:
+                    found = dequantize_file(source, target, dequantizer, self.bits, kind, self.subtype, partial(bar.advance, task))
+                except ErgodualError as error:
+                    if len(pairs) == 1:
+                        raise
+                    failed.append(str(error))
+                    continue
+                finally:
+                    bar.remove_task(task)
+                rate = _rate(target)
+                said = found.said if found.quantizer is not None else f"{found.said}; copied unchanged"
+                print(f"{_shown(self.source, source)}: {said}", file=sys.stderr)
+                if found.quantizer is not None and rate != dequantizer.rate:
+                    print(f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz and does less well", file=sys.stderr)
+        if failed:
+            raise ErgodualError(f"{len(failed)} of {len(pairs)} files could not be restored: " + " ".join(failed))
+
+
+def _rate(file: Path) -> int:
+    import soundfile
+
+    return int(soundfile.info(file).samplerate)
+
+
+def _shown(given: Path, file: Path) -> str:
+    return "standard input" if str(given) == "-" else str(file)
+
+
+@contextmanager
+def _files(source: Path, target: Path) -> Iterator[list[tuple[Path, Path]]]:
+    """Pairs of files; what comes from a pipe, or goes into one, lies in a temporary folder meanwhile."""
+    from ergodual.speech.corpora import find_audio
+
+    with tempfile.TemporaryDirectory() as folder:
+        if source.is_dir():
+            if target.is_file():
+                raise ErgodualError(f"{target} is a file and {source} is a folder; give a folder for the results.")
+            if target.resolve() == source.resolve():
+                raise ErgodualError(f"{target} is the folder of the recordings themselves; give another one for the results.")
+            yield [(file, target / file.relative_to(source)) for file in find_audio(source)]
+            return
+        one, other = source, target
+        if str(source) == "-":
+            one = Path(folder) / "in.wav"
+            with open(one, "wb") as file:
+                while chunk := sys.stdin.buffer.read(1 << 20):
+                    file.write(chunk)
+        if str(target) == "-":
+            other = Path(folder) / "out.wav"
+        elif target.is_dir():
+            other = target / ("restored.wav" if str(source) == "-" else source.name)
+        if other.exists() and other.resolve() == one.resolve():
+            raise ErgodualError(f"{target} is the recording itself; give another name for the result.")
+        yield [(one, other)]
+        if str(target) == "-":
+            with open(other, "rb") as made:
+                while chunk := made.read(1 << 20):
+                    sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()

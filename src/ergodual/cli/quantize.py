@@ -1,0 +1,41 @@
+"""``ergodual quantize``: make test material."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ergodual.errors import ErgodualError
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """Quantize a recording coarsely, to make test material; OUT has 24 bits, which hold every level."""
+
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
+    """A WAV or FLAC file."""
+    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """Where the result goes."""
+    bits: int = 4
+    """Word length, 1 to 16; mu-law and a-law have 8 whatever is said."""
+    quantizer: Literal["mid-rise", "mid-tread", "mu-law", "a-law"] = "mid-rise"
+    """Its kind."""
+    normalize: bool = False
+    """Divide by the peak first, so that the quantizer is used to the full."""
+    dither: float = 0.0
+    """Width, in steps, of triangular noise that is added first: 0 for none, 2 for the usual one."""
+    seed: int = 0
+    """Of the noise."""
+
+    def run(self) -> None:
+        """Check, and quantize."""
+        from ergodual.speech.convert import quantize_file, quantizer_of
+        from ergodual.speech.quantizers import MidRise
+
+        MidRise(self.bits)
+        if not 0 <= self.dither < 1e3:
+            raise ErgodualError(f"The value of --dither is {self.dither}; it must be at least 0 and below 1000.")
+        quantize_file(self.source, self.target, quantizer_of(self.quantizer, self.bits), self.normalize, self.dither, self.seed)

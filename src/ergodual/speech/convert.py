@@ -1,0 +1,191 @@
+"""From file to file, in bounded memory: restoring quantized recordings, and quantizing good ones."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ergodual.errors import ErgodualError
+from ergodual.speech.audio import ENDINGS, Audio, open_audio
+from ergodual.speech.dequantizer import Dequantizer
+from ergodual.speech.detect import Found, detect, distance, occurring, resolution
+from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_law
+
+Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
+Kind = Literal["mid-rise", "mid-tread", "mu-law", "a-law"]
+WORD = {"PCM_16": 16, "PCM_24": 24}
+BLOCK = 1 << 16
+
+Advance = Callable[[int], None]
+
+
+def quantizer_of(kind: Kind, bits: int) -> Levels:
+    """A quantizer by its name; G.711 has 8 bits whatever is said."""
+    if kind in ("mu-law", "a-law"):
+        return mu_law() if kind == "mu-law" else a_law()
+    return mid_rise(bits) if kind == "mid-rise" else mid_tread(bits)
+
+
+def dequantize_file(
+    source: Path,
+    target: Path,
+    dequantizer: Dequantizer,
+    bits: int | None = None,
+    kind: Kind | None = None,
+    subtype: Subtype = "PCM_24",
+    advance: Advance = lambda samples: None,
+) -> Found:
+    """Restore a recording; one that is not coarsely quantized is copied as it is.
+
+    Parameters
+    ----------
+    source, target
+        WAV or FLAC, by their endings.
+    dequantizer
+        The models.
+    bits, kind
+        The quantizer, where it is known; worked out from the samples if both are None.
+    subtype
+        The format of the samples to be written.
+    advance
+        Called with a number of samples that are done.
+
+    Returns
+    -------
+    What was found out about the quantizer.
+
+    Raises
+    ------
+    ErgodualError
+        If the source is not whole, finite audio, or the target cannot be written.
+    """
+    _check_target(target, subtype)
+    with open_audio(source) as audio:
+        found = _found(source, audio, bits, kind)
+        if found.quantizer is None:
+            _copy(source, target, audio, subtype)
+            advance(audio.frames)
+            return found
+        assert found.bits is not None
+        streams = [dequantizer.stream(found.quantizer, found.bits) for _ in range(audio.channels)]
+        with writing(target, audio, subtype) as write:
+            for block in audio.blocks(BLOCK):
+                write(np.stack([stream.push(channel) for stream, channel in zip(streams, block.T, strict=True)], axis=1))
+                advance(len(block))
+            write(np.stack([stream.finish() for stream in streams], axis=1))
+    return found
+
+
+def quantize_file(source: Path, target: Path, quantizer: Levels, normalize: bool = False, dither: float = 0.0, seed: int = 0) -> None:
+    """Quantize a recording, to make test material.
+
+    Parameters
+    ----------
+    source, target
+        WAV or FLAC, by their endings; the target has 24 bits, which hold every level.
+    quantizer
+        What it goes through.
+    normalize
+        Whether it is divided by its peak first.
+    dither
+        Width, in steps, of the triangular noise that is added first; 0 for none, 2 for the usual one.
+    seed
+        Of the noise.
+    """
+    import torch
+
+    _check_target(target, "PCM_24")
+    noise = np.random.default_rng(seed)
+    step = float(quantizer.levels.diff().min())
+    with open_audio(source) as audio, writing(target, audio, "PCM_24") as write:
+        peak = 1.0
+        if normalize:
+            peak = max(float(np.abs(block).max()) for block in audio.blocks(BLOCK)) or 1.0
+            audio.rewind()
+        for block in audio.blocks(BLOCK):
+            x = block.astype(np.float64) / peak
+            if dither:
+                x += dither * step / 2 * (noise.random(x.shape) - noise.random(x.shape))
+            write(quantizer.quantize(torch.from_numpy(x)).numpy())
+
+
+@contextlib.contextmanager
+def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Callable[[NDArray[np.float64]], None]]:
+    """Writes blocks of samples, ``(length, channels)``; the file appears whole or not at all.
+
+    Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point numbers, would scale them by
+    one part in 2^23 first.
+
+    Raises
+    ------
+    ErgodualError
+        If the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with soundfile.SoundFile(temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()) as file:
+            yield lambda block: file.write(_encoded(block, subtype))
+        os.replace(temporary, path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.error_string
+        raise ErgodualError(f"{path} cannot be written ({reason}); check the folder and the disk.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _encoded(block: NDArray[np.float64], subtype: Subtype) -> NDArray[np.int32] | NDArray[np.float32]:
+    if subtype == "FLOAT":
+        return block.astype(np.float32)
+    word = WORD[subtype]
+    whole = np.clip(np.rint(block * 2.0 ** (word - 1)), -(2 ** (word - 1)), 2 ** (word - 1) - 1)
+    return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
+
+
+def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> Found:
+    """The quantizer that was named, if it gives the values that occur; else the one that they show."""
+    values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
+    audio.rewind()
+    named: list[Kind] = [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
+    for name in named:
+        quantizer = quantizer_of(name, bits or 8)
+        if distance(quantizer, values) <= 1.01 * resolution(values, audio.subtype):
+            return Found(quantizer, quantizer.name, bits or 8)
+    found = detect(values, audio.subtype)
+    if kind is not None or (bits is not None and found.quantizer is None):
+        what = f"{quantizer_of(kind, bits or 8).name}" if kind else f"{bits} bits"
+        raise ErgodualError(
+            f"{source} has values that are no levels of a quantizer ({what}) on [-1, 1]; leave --bits and --quantizer to auto, "
+            "which also finds one that was rescaled."
+        )
+    return found if bits is None else replace(found, bits=bits)
+
+
+def _check_target(target: Path, subtype: Subtype) -> None:
+    if target.suffix.lower() not in ENDINGS:
+        raise ErgodualError(f"{target} does not end in .wav or .flac; give it a name that does.")
+    if subtype == "FLOAT" and target.suffix.lower() == ".flac":
+        raise ErgodualError(f"{target} would be a FLAC file of floating-point samples, which does not exist; give another --subtype.")
+    if not target.parent.is_dir():
+        raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")
+
+
+def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> None:
+    """Byte for byte where the kind of file is the same, else sample for sample."""
+    if source.suffix.lower() == target.suffix.lower():
+        temporary = target.with_name(f".{target.name}.tmp")
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+        return
+    with writing(target, audio, subtype) as write:
+        for block in audio.blocks(BLOCK):
+            write(block.astype(np.float64))

@@ -1,0 +1,185 @@
+"""From file to file: any format in, every cell kept to half a step of the format out, and nothing half-written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from cases import QUANTIZERS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ergodual as ed
+from ergodual.speech.convert import dequantize_file, quantize_file, quantizer_of
+from ergodual.speech.dequantizer import Dequantizer
+from ergodual.speech.model import ModelSpec, build
+from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law
+
+TOOL = Dequantizer({4: build(ModelSpec(n=64, depth=3, units="half-steps"))}, 16_000)
+RESOLUTION = {"PCM_U8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 2.0**-23}
+MEANT = np.sin(np.arange(3000) / 9) * np.sin(np.arange(3000) / 800)
+
+
+@pytest.mark.parametrize("to", ["PCM_24", "PCM_16", "FLOAT"])
+@pytest.mark.parametrize("bits", [None, 4])
+@pytest.mark.parametrize(
+    ("name", "subtype", "make"),
+    [
+        *((f"in.{ending}", subtype, make) for ending, subtype in [("wav", "PCM_16"), ("flac", "PCM_24")] for make in (mid_rise, mid_tread)),
+        *(("in.wav", subtype, mid_rise) for subtype in ("PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
+        ("in.wav", "ULAW", mu_law),
+        ("in.wav", "ALAW", a_law),
+    ],
+)
+def test_every_cell_is_kept(tmp_path: Path, name: str, subtype: str, make: Callable, bits: int | None, to: str) -> None:
+    quantizer = make() if subtype in ("ULAW", "ALAW") else make(4)
+    stored = quantizer.quantize(torch.from_numpy(np.stack([MEANT, -0.3 * MEANT], axis=1)))
+    soundfile.write(tmp_path / name, stored.numpy(), 22_050, subtype)
+    as_read = torch.from_numpy(soundfile.read(tmp_path / name)[0])
+    kind = {"ULAW": "mu-law", "ALAW": "a-law"}.get(subtype)
+    found = dequantize_file(tmp_path / name, tmp_path / "out.wav", TOOL, bits, kind, to)
+    assert found.quantizer is not None
+    info = soundfile.info(tmp_path / "out.wav")
+    assert (info.samplerate, info.channels, info.frames, info.subtype) == (22_050, 2, 3000, to)
+    restored = torch.from_numpy(soundfile.read(tmp_path / "out.wav")[0])
+    lower, upper = quantizer.cell(as_read)
+    slack = RESOLUTION[to] / 2 * (1 + 1e-9)
+    top = 1 - RESOLUTION[to] if to != "FLOAT" else np.inf  # what a format cannot hold
+    assert ((restored >= lower.clamp(max=top) - slack) & (restored <= upper + slack)).all()
+    assert (restored != as_read).double().mean() > 0.5
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.737, 0.2])
+@pytest.mark.parametrize("bits", [3, 5])
+def test_the_quantizer_is_worked_out_after_a_change_of_volume(tmp_path: Path, gain: float, bits: int) -> None:
+    stored = gain * mid_rise(bits).quantize(torch.from_numpy(MEANT))
+    soundfile.write(tmp_path / "in.flac", stored.numpy(), 16_000, "PCM_24")
+    found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL)
+    assert found.bits == bits
+    lower, upper = mid_rise(bits).scaled(gain).cell(stored)
+    restored = torch.from_numpy(soundfile.read(tmp_path / "out.flac")[0])
+    assert ((restored >= lower.clamp(max=1) - 2.0**-22) & (restored <= upper + 2.0**-22)).all()
+
+
+@pytest.mark.parametrize("to", ["out.wav", "out.flac"])
+@pytest.mark.parametrize("samples", [MEANT, np.zeros(99), np.full(99, 0.25), np.asarray([0.3])], ids=["good", "silent", "constant", "one"])
+def test_what_is_not_coarsely_quantized_is_copied(tmp_path: Path, samples: np.ndarray, to: str) -> None:
+    soundfile.write(tmp_path / "in.wav", samples, 8000, "PCM_24")
+    found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL)
+    assert found.quantizer is None
+    if to.endswith("wav"):
+        assert (tmp_path / "in.wav").read_bytes() == (tmp_path / to).read_bytes()
+    assert np.array_equal(soundfile.read(tmp_path / "in.wav")[0], soundfile.read(tmp_path / to)[0])
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 65])
+def test_short_recordings(tmp_path: Path, length: int) -> None:
+    soundfile.write(tmp_path / "in.wav", mid_rise(4).quantize(torch.from_numpy(MEANT[:length])).numpy(), 8000, "PCM_16")
+    dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL, 4)
+    assert soundfile.info(tmp_path / "out.wav").frames == length
+
+
+def refusals() -> dict[str, tuple[Callable[[Path], tuple[Path, Path, int | None]], str]]:
+    def good(folder: Path) -> Path:
+        soundfile.write(folder / "in.wav", mid_rise(4).quantize(torch.from_numpy(MEANT)).numpy(), 8000, "PCM_16")
+        return folder / "in.wav"
+
+    def holding(content: bytes) -> Callable[[Path], tuple[Path, Path, None]]:
+        def make(folder: Path) -> tuple[Path, Path, None]:
+            (folder / "in.wav").write_bytes(content)
+            return folder / "in.wav", folder / "out.wav", None
+
+        return make
+
+    def not_finite(folder: Path) -> tuple[Path, Path, None]:
+        soundfile.write(folder / "in.wav", np.asarray([0.0, np.nan, np.inf]), 8000, "FLOAT")
+        return folder / "in.wav", folder / "out.wav", None
+
+    def truncated(folder: Path) -> tuple[Path, Path, None]:
+        file = good(folder)
+        file.write_bytes(file.read_bytes()[:-100])
+        return file, folder / "out.wav", None
+
+    def empty(folder: Path) -> tuple[Path, Path, None]:
+        soundfile.write(folder / "in.wav", np.zeros(0), 8000)
+        return folder / "in.wav", folder / "out.wav", None
+
+    return {
+        "missing": (lambda f: (f / "in.wav", f / "out.wav", None), "cannot be read"),
+        "text": (holding(b"hello"), "not a readable"),
+        "nothing": (holding(b""), "not a readable"),
+        "truncated": (truncated, "truncated"),
+        "empty": (empty, "is empty"),
+        "not finite": (not_finite, "NaN or infinite"),
+        "missing folder": (lambda f: (good(f), f / "no" / "out.wav", None), "is not a folder"),
+        "another ending": (lambda f: (good(f), f / "out.mp3", None), "does not end in"),
+        "other levels": (lambda f: (good(f), f / "out.wav", 3), "are no levels of a quantizer"),
+    }
+
+
+@pytest.mark.parametrize("name", refusals())
+def test_a_sentence_and_nothing_written(tmp_path: Path, name: str) -> None:
+    make, sentence = refusals()[name]
+    source, target, bits = make(tmp_path)
+    if target.parent.is_dir():
+        target.write_bytes(b"there before")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(ed.ErgodualError, match=sentence):
+        dequantize_file(source, target, TOOL, bits, "mid-rise" if bits else None)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["mid-rise 1", "mid-rise 4", "mid-tread 8", "mid-rise 16", "mu-law", "a-law"])
+def test_quantized_files_hold_levels(tmp_path: Path, name: str) -> None:
+    kind, _, bits = name.partition(" ")
+    soundfile.write(tmp_path / "in.wav", 0.5 * MEANT, 8000, "FLOAT")
+    quantizer = quantizer_of(kind, int(bits or 8))
+    quantize_file(tmp_path / "in.wav", tmp_path / "out.flac", quantizer, normalize=True)
+    stored = torch.from_numpy(soundfile.read(tmp_path / "out.flac")[0])
+    assert torch.isin(stored, quantizer.levels.clamp(max=1 - 2.0**-23)).all()
+    meant = soundfile.read(tmp_path / "in.wav")[0] / (0.5 * np.abs(MEANT).max())
+    lower, upper = quantizer.cell(stored)
+    assert ((lower.numpy() - 1e-6 <= meant) & (meant <= upper.numpy() + 1e-6)).all()
+
+
+def test_dither_makes_the_error_independent_of_the_signal(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "in.wav", np.full(20_000, 0.1), 8000, "FLOAT")
+    for dither, nearest in ((0.0, 0.0), (2.0, 0.1)):
+        quantize_file(tmp_path / "in.wav", tmp_path / "out.wav", mid_tread(3), dither=dither, seed=1)
+        assert soundfile.read(tmp_path / "out.wav")[0].mean() == pytest.approx(nearest, abs=5e-3)
+
+
+@given(content=st.binary(max_size=200), at=st.integers(0, 80), name=st.sampled_from(["in.wav", "in.flac"]), whole=st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_in_the_file(tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, name: str, whole: bool) -> None:
+    """Noise, and good files with noise written over their beginning: restored, copied, or refused with a sentence."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    if whole:
+        soundfile.write(folder / name, mid_rise(4).quantize(torch.from_numpy(MEANT[:300])).numpy(), 8000, "PCM_16")
+        good = (folder / name).read_bytes()
+        content = good[:at] + content[:8] + good[at + len(content[:8]) :]
+    (folder / name).write_bytes(content)
+    try:
+        dequantize_file(folder / name, folder / "out.wav", TOOL)
+    except ed.ErgodualError:
+        assert not (folder / "out.wav").exists()
+    else:
+        assert soundfile.info(folder / "out.wav").frames > 0
+    assert len(list(folder.iterdir())) <= 2
+
+
+@given(samples=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=60), name=st.sampled_from(sorted(QUANTIZERS)))
+@settings(max_examples=100, deadline=None)
+def test_whatever_the_samples(tmp_path_factory: pytest.TempPathFactory, samples: list[float], name: str) -> None:
+    folder = tmp_path_factory.mktemp("samples")
+    stored = QUANTIZERS[name].quantize(torch.tensor(samples, dtype=torch.float64)).numpy()
+    soundfile.write(folder / "in.wav", stored, 8000, "DOUBLE")
+    found = dequantize_file(folder / "in.wav", folder / "out.wav", TOOL, subtype="FLOAT")
+    restored, as_read = (soundfile.read(folder / file)[0] for file in ("out.wav", "in.wav"))
+    if found.quantizer is None:
+        assert np.array_equal(restored, as_read)
+    else:
+        lower, upper = found.quantizer.cell(torch.from_numpy(as_read))
+        assert ((lower.numpy() - 1e-6 <= restored) & (restored <= upper.numpy() + 1e-6)).all()

@@ -1,0 +1,84 @@
+"""The quantizer is found again, whatever happened to the volume; good recordings are not taken for bad ones."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ergodual.speech.audio import read_audio
+from ergodual.speech.corpora import find_audio, synthetic_speech
+from ergodual.speech.detect import detect, occurring
+from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law
+
+WORD = {"PCM_16": 2**15, "PCM_24": 2**23}
+SPEECH = read_audio(find_audio(synthetic_speech())[0])[0].astype(np.float64)
+SPEECH /= np.abs(SPEECH).max()
+
+
+def stored(samples: np.ndarray, subtype: str) -> np.ndarray:
+    """As a file holds it."""
+    if subtype == "FLOAT":
+        return samples.astype(np.float32).astype(np.float64)
+    return np.clip(np.rint(samples * WORD[subtype]), -WORD[subtype], WORD[subtype] - 1) / WORD[subtype]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize(("make", "kind"), [(mid_rise, "mid-rise"), (mid_tread, "mid-tread")])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("gain", [1.0, 0.8317, 1 / 3, 0.1])
+def test_found_again(subtype: str, make, kind: str, bits: int, gain: float) -> None:
+    if (gain * 2.0 ** (1 - bits) * 2**15 < 20 and subtype == "PCM_16") or (bits == 1 and kind == "mid-tread"):
+        pytest.skip("a step of so few units of the file cannot be told from its rounding; one level and silence is no lattice")
+    quantizer = make(bits)
+    values = stored(gain * quantizer.quantize(torch.from_numpy(0.97 * SPEECH)).numpy(), subtype)
+    found = detect(occurring([values]), subtype)
+    assert found.quantizer is not None, found.said
+    assert kind in found.said
+    assert found.bits == bits
+    step = float(found.quantizer.levels.diff().mean())
+    assert step == pytest.approx(gain * 2.0 ** (1 - bits), rel=2e-3)
+    lower, upper = (edge.numpy() for edge in found.quantizer.cell(torch.from_numpy(values)))
+    slack = 2.0 / WORD.get(subtype, 2**22)
+    meant = gain * 0.97 * SPEECH
+    clipped = np.abs(0.97 * SPEECH) > 1 - 2.0**-bits * (1 + (kind == "mid-tread"))
+    assert (((lower - slack <= meant) & (meant <= upper + slack)) | clipped).all()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_good_recordings_are_left_alone(subtype: str) -> None:
+    for gain in (1.0, 0.3, 0.01):
+        found = detect(occurring([stored(gain * SPEECH, subtype)]), subtype)
+        assert found.quantizer is None
+        assert "not coarsely quantized" in found.said
+
+
+@given(values=st.lists(st.floats(-1, 1), min_size=12, max_size=200))
+def test_numbers_at_random_are_no_lattice(values: list[float]) -> None:
+    different = np.unique(stored(np.asarray(values), "PCM_24"))
+    assume(len(different) >= 12)
+    gaps = np.diff(different)
+    assume(np.abs(gaps / gaps.min() - np.round(gaps / gaps.min())).max() > 0.05)
+    assert detect(different, "PCM_24").quantizer is None
+
+
+@pytest.mark.parametrize("make", [mu_law, a_law])
+def test_g711_decoded_to_16_bits(make) -> None:
+    values = make().quantize(torch.from_numpy(0.9 * SPEECH)).numpy()
+    found = detect(occurring([values]), "PCM_16")
+    assert found.quantizer is not None
+    assert found.quantizer.name == make().name
+    assert found.bits == 8
+
+
+def test_files_of_eight_bits() -> None:
+    found = detect(occurring([mid_tread(8).quantize(torch.from_numpy(0.5 * SPEECH)).numpy()]), "PCM_U8")
+    assert found.quantizer is not None
+    assert float(found.quantizer.levels.diff().mean()) == 2.0**-7
+
+
+@pytest.mark.parametrize("values", [[], [0.0], [0.25]])
+def test_too_little_to_tell(values: list[float]) -> None:
+    found = detect(np.asarray(values), "PCM_16")
+    assert found.quantizer is None
+    assert "one value only" in found.said
