@@ -31,6 +31,7 @@ def log(out: Path) -> list[dict[str, object]]:
         [],
         ["--output", "plain", "--optimizer", "adam", "--learn", "K", "steps", "--per-iteration"],
         ["--learn", "K", "steps", "weights", "--steps", "weighted", "--weight", "5", "--schedule", "cosine"],
+        ["--rows", "40", "--units", "half-steps", "--shift", "--windowed", "--optimizer", "adam"],
     ],
 )
 def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +77,18 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed(recordings: Callable[..., 
     assert log(broken) == log(whole)
 
 
+def test_a_model_for_another_word_length_to_start_from(recordings: Callable[..., Path], tmp_path: Path, capsys) -> None:
+    corpus, options = recordings(), ["--units", "half-steps", "--rows", "36"]
+    assert train(corpus, tmp_path / "four", *options) == 0
+    four = str(tmp_path / "four" / "model.safetensors")
+    assert train(corpus, tmp_path / "five", *options, "--bits", "5", "--init", four) == 0
+    assert train(corpus, tmp_path / "same", *options, "--init", four) == 0
+    assert log(tmp_path / "same")[0]["train_loss"] == pytest.approx(log(tmp_path / "four")[-1]["train_loss"], rel=1e-6)
+    capsys.readouterr()
+    assert train(corpus, tmp_path / "other", *options, "--depth", "3", "--init", four) == 2
+    assert "its depth is 2 and that of the new one 3" in capsys.readouterr().err
+
+
 BAD = {
     "bits": (["--bits", "0"], "0 bits"),
     "too many bits": (["--bits", "17"], "17 bits"),
@@ -90,6 +103,9 @@ BAD = {
     "plain weights": (["--output", "plain", "--learn", "weights"], "--output ergodic"),
     "pairs of nothing": (["--per-iteration"], "add steps to --learn"),
     "long frames": (["--frame", "5000"], "no frame to learn from"),
+    "rows": (["--rows", "31"], "--rows is 31"),
+    "start": (["--init", "nowhere"], "nowhere does not exist"),
+    "shifted on a disk": (["--shift", "--memory", "0"], "larger than --memory"),
     "dev": (["--dev", "nowhere"], "nowhere is not a folder"),
     "corpus": (["--corpus", "nowhere"], "nowhere is not a folder"),
 }

@@ -15,10 +15,20 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class HalfSquared:
-    """½‖x̂ − x†‖² of each frame (Brauer, Lorenz 2019)."""
+    """½ Σ w_i (x̂_i − x†_i)² of each frame (Brauer, Lorenz 2019, where w = 1).
+
+    Parameters
+    ----------
+    window
+        w, ``(n,)``: what frames are multiplied by before they are added up where they overlap; 1 if None.
+    """
+
+    def __init__(self, window: Tensor | None = None) -> None:
+        self.window = window
 
     def __call__(self, x_hat: Tensor, x_true: Tensor) -> Tensor:
-        return (x_hat - x_true).square().sum(-1) / 2
+        squares = (x_hat - x_true).square()
+        return (squares if self.window is None else squares * self.window).sum(-1) / 2
 
 
 def mean_loss(model: nn.Module, x_tilde: Tensor, x_true: Tensor, loss: Loss | None = None) -> float:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ergodual.bilevel import Epoch, History
     from ergodual.bilevel.workers import Workers
+    from ergodual.primal_dual import Unrolled
+    from ergodual.speech.model import ModelSpec
 
 NOT_OF_THE_RESULT = ("out", "resume", "tensorboard", "device", "store")
 """Options that may differ between a run and its continuation."""
@@ -63,6 +65,16 @@ class Train:
     """How often all frames are seen."""
     frame: int = 320
     """Samples a frame (20 ms at 16 kHz)."""
+    rows: int | None = None
+    """Rows of K; None means as many as a frame has samples, and more are allowed."""
+    units: Literal["signal", "half-steps"] = "signal"
+    """What a frame is measured in: with half-steps of the quantizer, the model is one for dequantize, which takes any volume."""
+    shift: bool = False
+    """Cut the frames at another, random place in every epoch."""
+    windowed: bool = False
+    """Weight the loss by the window under which dequantize averages overlapping frames."""
+    init: Path | None = None
+    """A trained model of the same shape to start from, perhaps one for another word length."""
     seed: int = 0
     """Decides the order of the frames."""
     threads: int = 1
@@ -102,25 +114,31 @@ class Train:
     def _learn(self, config: dict[str, Any], device: torch.device, workers: Workers) -> None:
         from rich.console import Console
 
-        from ergodual.bilevel import fit_data
+        from ergodual.bilevel import HalfSquared, fit_data
         from ergodual.bilevel.log import JsonLog, TensorBoardLog
         from ergodual.cli.corpora import describe, open_corpora
         from ergodual.cli.progress import progress_bar
-        from ergodual.speech.model import ModelSpec, build, save_model
+        from ergodual.speech.corpora import Corpus, bytes_of, find_audio
+        from ergodual.speech.frames import window
+        from ergodual.speech.model import save_model
         from ergodual.speech.quantizers import MidRise
 
         quantizer = MidRise(self.bits)
-        spec = ModelSpec(self.frame, self.depth, self.output, self.steps, self.weight, self.learn, self.per_iteration)
-        model = build(spec, self.bits).to(device)
+        model, spec = self._model(device)
+        if self.shift and bytes_of(find_audio(self.corpus)) > self.memory * 1e9:
+            raise ErgodualError(f"{self.corpus} is larger than --memory, where frames can be shifted; raise it, or leave out --shift.")
         resume = self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
         folders = {"train": self.corpus} if self.dev is None else {"train": self.corpus, "dev": self.dev}
         store = self.store or self.out / "samples"
         corpora = open_corpora(folders, self.frame, self.memory, store, workers, lambda: self._claim(config, resume))
         corpus, dev = corpora["train"], corpora.get("dev")
 
+        unit = 1.0 if self.units == "signal" else quantizer.radius
+        loss = HalfSquared(window(self.frame).float().to(device) if self.windowed else None)
+
         def pair(frames: Tensor) -> tuple[Tensor, Tensor]:
             x_true = frames.to(device)
-            return quantizer.quantize(x_true), x_true
+            return quantizer.quantize(x_true) / unit, x_true / unit
 
         console = Console(soft_wrap=True, quiet=not workers.leads)
         for name, loaded in corpora.items():
@@ -149,12 +167,13 @@ class Train:
             task = bar.add_task("learning", total=batches * self.epochs, completed=done, note="")
             history = fit_data(
                 model,
-                corpus.data(pair),
+                corpus.shifted(pair) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair),
                 epochs=self.epochs,
                 batch_size=self.batch,
                 optimizer=self.optimizer,
                 lr=config["lr"],
                 schedule=self.schedule,
+                loss=loss,
                 seed=self.seed,
                 dev=None if dev is None else dev.data(pair),
                 checkpoint=self.out / "checkpoint.pt",
@@ -174,6 +193,24 @@ class Train:
         for name in ("model.safetensors", "best.safetensors", "log.jsonl", "config.json"):
             if (self.out / name).exists():
                 console.print(str(self.out / name))
+
+    def _model(self, device: torch.device) -> tuple[Unrolled, ModelSpec]:
+        from ergodual.bilevel.checkpoint import first_difference
+        from ergodual.speech.model import ModelSpec, build, load_model
+
+        spec = ModelSpec(
+            self.frame, self.depth, self.output, self.steps, self.weight, self.learn, self.per_iteration, self.rows, self.units
+        )
+        model = build(spec, self.bits)
+        if self.init is not None:
+            found, other, _ = load_model(self.init)
+            if (differing := first_difference(asdict(other), asdict(spec))) is not None:
+                raise ErgodualError(
+                    f"{self.init} is another kind of model: its {differing} is {getattr(other, differing)!r} and that of the "
+                    f"new one {getattr(spec, differing)!r}; give the same options."
+                )
+            model.load_state_dict(found.state_dict())
+        return model.to(device), spec
 
     def _device(self) -> torch.device:
         import torch
@@ -196,6 +233,8 @@ class Train:
         for name, value in (("lr", lr), ("weight", self.weight)):
             if not 0 < value < 1e30:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
+        if self.rows is not None and self.rows < self.frame:
+            raise ErgodualError(f"The value of --rows is {self.rows}; it must be at least --frame, {self.frame}.")
         if not self.memory >= 0:
             raise ErgodualError(f"The value of --memory is {self.memory}; it must not be negative.")
         if self.weight != 1 and self.steps == "balanced":
@@ -204,7 +243,8 @@ class Train:
             raise ErgodualError("Nothing is to be learned; give --learn K, steps or weights.")
         if self.per_iteration and "steps" not in self.learn:
             raise ErgodualError("Step sizes are not learned, so --per-iteration means nothing; add steps to --learn.")
-        values = {**asdict(self), "lr": lr, "learn": list(self.learn), "corpus": str(self.corpus), "dev": self.dev and str(self.dev)}
+        values = {**asdict(self), "lr": lr, "learn": list(self.learn)}
+        values |= {name: getattr(self, name) and str(getattr(self, name)) for name in ("corpus", "dev", "init")}
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
 
     def _claim(self, config: dict[str, Any], resume: bool) -> None:

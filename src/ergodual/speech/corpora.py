@@ -16,6 +16,7 @@ from ergodual.bilevel.data import InMemory, Pair
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.frames import frame, normalize
+from ergodual.speech.shifted import Shifted
 
 BYTES = 4
 """Of a sample, in float32."""
@@ -31,23 +32,32 @@ class Corpus:
         ``(count, n)``, float32, each file over its own peak.
     rate
         Sampling rate in Hz.
-    files
-        How many files the frames come from.
+    ends
+        For each recording, the number of frames up to its end.
     notes
         Sentences about files that were skipped or mixed down.
     """
 
     frames: Tensor
     rate: int
-    files: int
+    ends: list[int]
     notes: list[str]
 
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def files(self) -> int:
+        """How many recordings the frames come from."""
+        return len(self.ends)
+
     def data(self, pair: Callable[[Tensor], Pair]) -> InMemory:
         """For learning; ``pair`` makes (x̃, x†) from x†."""
         return InMemory(self.frames, pair=pair)
+
+    def shifted(self, pair: Callable[[Tensor], Pair]) -> Shifted:
+        """The same from frames that are cut at another place in each epoch."""
+        return Shifted(self.frames, self.ends, pair)
 
 
 def synthetic_speech() -> Path:
@@ -99,7 +109,8 @@ def load_corpus(source: Path | Sequence[Path], frame_length: int = 320) -> Corpu
         if gathering.takes(file, len(samples), bool(samples.any())):
             frames.append(frame(normalize(samples), frame_length))
     gathering.require(len(frames))
-    return Corpus(torch.from_numpy(np.concatenate(frames)), gathering.rate, len(frames), gathering.notes)
+    ends = np.cumsum([len(some) for some in frames]).tolist()
+    return Corpus(torch.from_numpy(np.concatenate(frames)), gathering.rate, ends, gathering.notes)
 
 
 class Gathering:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ergodual.errors import ErgodualError
 from ergodual.functions import Box
 from ergodual.primal_dual import Unrolled
+from ergodual.speech.frames import window
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import Levels, mid_rise
@@ -43,8 +44,7 @@ class Stream:
         self._model, self._quantizer = model, quantizer
         self._n = model.problem.K.n
         self._hop = max(1, round(self._n * (1 - overlap)))
-        window = torch.hann_window(self._n + 1, periodic=True, dtype=torch.float64)[1:]
-        self._window = window if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
+        self._window = window(self._n) if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
         self._lead = self._n - self._hop
         self._waiting = torch.empty(3, 0, dtype=torch.float64)  # x̃, lower, upper from the next frame's first sample on
         self._summed = torch.zeros(2, self._lead, dtype=torch.float64)  # of estimates and of weights, from there on

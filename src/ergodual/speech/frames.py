@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ergodual.errors import ErgodualError
 
@@ -23,6 +25,11 @@ def frame(samples: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     require_length(n)
     count = len(samples) // n
     return samples[: count * n].reshape(count, n)
+
+
+def window(n: int) -> Tensor:
+    """The window of overlapping frames, w_i = sin²(π (i + 1)/(n + 1)): Hann's without its zeros, ``(n,)``, float64."""
+    return torch.hann_window(n + 2, periodic=False, dtype=torch.float64)[1:-1]
 
 
 def require_length(n: int) -> None:
