@@ -31,7 +31,7 @@ def log(out: Path) -> list[dict[str, object]]:
         [],
         ["--output", "plain", "--optimizer", "adam", "--learn", "K", "steps", "--per-iteration"],
         ["--learn", "K", "steps", "weights", "--steps", "weighted", "--weight", "5", "--schedule", "cosine"],
-        ["--rows", "40", "--units", "half-steps", "--shift", "--windowed", "--optimizer", "adam"],
+        ["--rows", "40", "--units", "half-steps", "--shift", "--windowed", "--optimizer", "adam", "--warmup", "2", "--lr-scale", "0.3"],
     ],
 )
 def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +104,8 @@ BAD = {
     "pairs of nothing": (["--per-iteration"], "add steps to --learn"),
     "long frames": (["--frame", "5000"], "no frame to learn from"),
     "rows": (["--rows", "31"], "--rows is 31"),
+    "warmup": (["--warmup", "-1"], "--warmup is -1"),
+    "scale": (["--lr-scale", "0"], "--lr-scale is 0"),
     "start": (["--init", "nowhere"], "nowhere does not exist"),
     "shifted on a disk": (["--shift", "--memory", "0"], "larger than --memory"),
     "dev": (["--dev", "nowhere"], "nowhere is not a folder"),

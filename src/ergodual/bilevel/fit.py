@@ -64,6 +64,8 @@ def fit_data(
     optimizer: Optimizer = "sgd",
     lr: float = 0.05,
     schedule: str | Callable[[int], float] = "sqrt",
+    warmup: int = 0,
+    lr_scale: float = 1.0,
     loss: Loss | None = None,
     seed: int = 0,
     dev: Data | None = None,
@@ -91,6 +93,10 @@ def fit_data(
         ``"sgd"`` or ``"adam"``.
     lr, schedule
         The learning rate and its course; see :func:`~ergodual.bilevel.learning_rate`.
+    warmup
+        Mini-batches of the first epoch over which it rises to its value.
+    lr_scale
+        The learning rate of everything but the operator (step sizes, averaging weights), relative to that of the operator.
     loss
         The loss of each frame; ``HalfSquared()`` if None.
     seed
@@ -122,14 +128,18 @@ def fit_data(
     ErgodualError
         If an argument is out of its range or the checkpoint does not belong to this training.
     """
-    _check(epochs, batch_size, optimizer, lr)
+    _check(epochs, batch_size, optimizer, lr, warmup, lr_scale)
     workers = Workers() if workers is None else workers
     learned = [p for p in model.parameters() if p.requires_grad]
     if not learned:
         raise ErgodualError("The model has no parameter that requires a gradient; there is nothing to learn.")
-    stepper = _OPTIMIZERS[optimizer](learned, lr=lr, foreach=False)
-    training = Training(model, stepper, data, dev, HalfSquared() if loss is None else loss, seed, batch_size, workers)
-    named = {"seed": seed, "batch_size": batch_size, "optimizer": optimizer, "epochs": epochs, "checkpoint_every": checkpoint_every}
+    operator = [p for p in learned if any(p is t for t in model.problem.K.parameters())]
+    others = [p for p in learned if not any(p is t for t in operator)]
+    groups = [{"params": some, "scale": scale} for some, scale in ((operator, 1.0), (others, lr_scale)) if some]
+    stepper = _OPTIMIZERS[optimizer](groups, lr=lr, foreach=False)
+    training = Training(model, stepper, data, dev, HalfSquared() if loss is None else loss, seed, batch_size, warmup, workers)
+    named: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "optimizer": optimizer, "epochs": epochs}
+    named |= {"warmup": warmup, "lr_scale": lr_scale, "checkpoint_every": checkpoint_every}
     identity = {**named, **(identity or {})}
 
     def save() -> None:
@@ -153,11 +163,14 @@ def fit_data(
 _OPTIMIZERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
-def _check(epochs: int, batch_size: int, optimizer: str, lr: float) -> None:
+def _check(epochs: int, batch_size: int, optimizer: str, lr: float, warmup: int, lr_scale: float) -> None:
     if optimizer not in _OPTIMIZERS:
         raise ErgodualError(f"The optimizer is {optimizer!r}; it must be one of {', '.join(_OPTIMIZERS)}.")
     for name, value in (("number of epochs", epochs), ("batch size", batch_size)):
         if value < 1:
             raise ErgodualError(f"The {name} is {value}; it must be at least 1.")
-    if not 0 < lr < 1e30:
-        raise ErgodualError(f"The learning rate is {lr}; it must be positive and below 1e30.")
+    for name, number in (("learning rate", lr), ("scale of the learning rate", lr_scale)):
+        if not 0 < number < 1e30:
+            raise ErgodualError(f"The {name} is {number}; it must be positive and below 1e30.")
+    if warmup < 0:
+        raise ErgodualError(f"The warm-up takes {warmup} mini-batches; it must not be negative.")

@@ -26,13 +26,15 @@ class Training:
     Parameters
     ----------
     model, stepper
-        What is learned, and the optimizer that moves it.
+        What is learned, and the optimizer that moves it; each of its groups has a ``scale``, by which the rate is multiplied.
     data, dev
         What is learned from, and what is only measured.
     loss
         The loss of each frame.
     seed, batch_size
         What decides the mini-batches.
+    warmup
+        Mini-batches of the first epoch over which the learning rate rises to its value.
     workers
         Who takes part.
     """
@@ -46,10 +48,11 @@ class Training:
         loss: Loss,
         seed: int,
         batch_size: int,
+        warmup: int,
         workers: Workers,
     ) -> None:
         self.model, self.stepper, self.data, self.dev, self.loss = model, stepper, data, dev, loss
-        self.seed, self.batch_size, self.workers = seed, batch_size, workers
+        self.seed, self.batch_size, self.warmup, self.workers = seed, batch_size, warmup, workers
         self.history, self.progress = History(), Progress()
         self._learned = [p for p in model.parameters() if p.requires_grad]
         self._observed = [t for t in model.problem.K.tensors() if t.requires_grad] or self._learned
@@ -114,14 +117,15 @@ class Training:
         NotFiniteError
             If the loss or its gradient is not finite; the model is then that of the beginning.
         """
-        for group in self.stepper.param_groups:
-            group["lr"] = rate
         good, number, before = copy.deepcopy(self.model.state_dict()), len(self.history.epochs), self.progress
         begun, norms = time.perf_counter(), before.norms
         batches = self.data.batches(self.batch_size, self.seed, number, before.step, self.workers.share)
         try:
             for step, (x_tilde, x_true) in enumerate(batches, start=before.step + 1):
                 whole = min(self.batch_size, len(self.data) - (step - 1) * self.batch_size)
+                rise = min(1.0, step / (self.warmup + 1)) if number == 1 else 1.0
+                for group in self.stepper.param_groups:
+                    group["lr"] = rate * rise * group["scale"]
                 self.stepper.zero_grad()
                 value = self.loss(self.model(x_tilde), x_true).sum() / whole
                 value.backward()  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ import tyro
 from ergodual.cli.data import Data
 from ergodual.cli.demo import Demo
 from ergodual.cli.dequantize import Dequantize
+from ergodual.cli.evaluate import Evaluate
 from ergodual.cli.figures import Figures
 from ergodual.cli.quantize import Quantize
 from ergodual.cli.train import Train
@@ -19,6 +20,7 @@ from ergodual.errors import ErgodualError
 Command = (
     Annotated[Dequantize, tyro.conf.subcommand("dequantize")]
     | Annotated[Quantize, tyro.conf.subcommand("quantize")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Figures, tyro.conf.subcommand("figures")]
     | Annotated[Data, tyro.conf.subcommand("data")]

@@ -59,6 +59,10 @@ class Train:
     """Learning rate of the first epoch; None means 0.05 for sgd and 0.001 for adam."""
     schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"
     """Learning rate of epoch e = 0, 1, ...: lr/sqrt(1 + e), lr/(1 + e), half a cosine down to 0, or lr."""
+    warmup: int = 0
+    """Mini-batches of the first epoch over which the learning rate rises to its value."""
+    lr_scale: float = 1.0
+    """Learning rate of the step sizes and averaging weights, relative to that of K."""
     batch: int = 32
     """Frames a mini-batch; many processes share them."""
     epochs: int = 20
@@ -173,6 +177,8 @@ class Train:
                 optimizer=self.optimizer,
                 lr=config["lr"],
                 schedule=self.schedule,
+                warmup=self.warmup,
+                lr_scale=self.lr_scale,
                 loss=loss,
                 seed=self.seed,
                 dev=None if dev is None else dev.data(pair),
@@ -230,11 +236,13 @@ class Train:
         for name in ("depth", "batch", "epochs", "frame", "threads", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ErgodualError(f"The value of --{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
-        for name, value in (("lr", lr), ("weight", self.weight)):
+        for name, value in (("lr", lr), ("lr-scale", self.lr_scale), ("weight", self.weight)):
             if not 0 < value < 1e30:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
         if self.rows is not None and self.rows < self.frame:
             raise ErgodualError(f"The value of --rows is {self.rows}; it must be at least --frame, {self.frame}.")
+        if self.warmup < 0:
+            raise ErgodualError(f"The value of --warmup is {self.warmup}; it must not be negative.")
         if not self.memory >= 0:
             raise ErgodualError(f"The value of --memory is {self.memory}; it must not be negative.")
         if self.weight != 1 and self.steps == "balanced":

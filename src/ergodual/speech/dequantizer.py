@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +22,13 @@ from ergodual.speech.quantizers import Levels, mid_rise
 FRAMES_AT_ONCE = 512
 
 
+class Estimator(Protocol):
+    """What restores frames, ``(count, n)``: the model itself, or anything to compare it with."""
+
+    def __call__(self, x_tilde: Tensor, G: Box) -> Tensor:
+        """Points x̂ of x̃ + the box."""
+
+
 class Stream:
     """One channel, block by block.
 
@@ -30,19 +38,20 @@ class Stream:
 
     Parameters
     ----------
-    model
+    estimator
         For frames whose samples are divided by half a step.
+    n
+        Samples a frame.
     quantizer
         What the samples have been through.
     overlap
         The share of a frame that it has in common with the next one, 0 ≤ overlap < 1.
     """
 
-    def __init__(self, model: Unrolled, quantizer: Levels, overlap: float) -> None:
+    def __init__(self, estimator: Estimator, n: int, quantizer: Levels, overlap: float) -> None:
         if not 0 <= overlap < 1:
             raise ErgodualError(f"The overlap is {overlap}; it must be at least 0 and below 1.")
-        self._model, self._quantizer = model, quantizer
-        self._n = model.problem.K.n
+        self._estimator, self._n, self._quantizer = estimator, n, quantizer
         self._hop = max(1, round(self._n * (1 - overlap)))
         self._window = window(self._n) if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
         self._lead = self._n - self._hop
@@ -103,7 +112,7 @@ class Stream:
         half = torch.where(known > 0, widths.sum(1, keepdim=True) / (2 * known.clamp(min=1)), 1.0)
         scaled = [(t / half).float() for t in (x_tilde, below, above)]
         with torch.no_grad():
-            estimate: Tensor = self._model(scaled[0], G=Box(lower=scaled[1].clamp(max=0), upper=scaled[2].clamp(min=0)))
+            estimate = self._estimator(scaled[0], G=Box(lower=scaled[1].clamp(max=0), upper=scaled[2].clamp(min=0)))
         return estimate.double() * half
 
 
@@ -150,7 +159,8 @@ class Dequantizer:
     def stream(self, quantizer: Levels, bits: int) -> Stream:
         """For one channel of samples that have been through this quantizer; the model is that of the nearest word length."""
         nearest = min(self.models, key=lambda trained: (abs(trained - bits), trained))
-        return Stream(self.models[nearest], quantizer, self.overlap)
+        model = self.models[nearest]
+        return Stream(model, model.problem.K.n, quantizer, self.overlap)
 
     def restore(self, samples: NDArray[np.floating], bits: int, quantizer: Levels | None = None) -> NDArray[np.float64]:
         """The estimate of a whole recording, ``(length,)`` or ``(length, channels)``, inside the cell of every sample.

@@ -9,7 +9,7 @@ from ergodual.errors import ErgodualError
 
 
 def model_files(name: str | Path) -> list[Path]:
-    """The files of a model: one for each word length of a shipped one, or the file given.
+    """The files of a model: one for each word length of a shipped one or in a folder, or the file given.
 
     Raises
     ------
@@ -18,9 +18,10 @@ def model_files(name: str | Path) -> list[Path]:
     """
     if Path(name).is_file():
         return [Path(name)]
-    files = sorted((_folder() / str(name)).glob("*.safetensors"))
+    folder = Path(name) if Path(name).is_dir() else _folder() / str(name)
+    files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ErgodualError(f"There is no model {str(name)!r}; give {' or '.join(shipped())}, or the file of a trained model.")
+        raise ErgodualError(f"There is no model {str(name)!r}; give {' or '.join(shipped())}, or the file or the folder of trained ones.")
     return files
 
 

@@ -1,0 +1,121 @@
+"""``ergodual evaluate``: dequantizers side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ergodual.errors import ErgodualError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ergodual.experiments.evaluate import Row
+
+HEADINGS = {
+    "snr_db": "SNR",
+    "delta_snr_db": "gain",
+    "si_sdr_db": "SI-SDR",
+    "segmental_snr_db": "seg. SNR",
+    "lsd_db": "LSD",
+    "estoi": "ESTOI",
+    "pesq_wb": "PESQ",
+    "audio_seconds_per_second": "audio s/s",
+}
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure dequantizers on good recordings, which are quantized first.
+
+    Compared are the quantized signal; with --train, linear least squares with projection and a perceptron of as many parameters
+    as a model, which learn from these recordings; the DCT solved to convergence; l1 analysis with a Gabor frame; and the learned
+    models. OUT gets measures.json and measures.csv: mean, 95 % interval and lowest value over the files. PESQ is among them after
+    pip install ergodual[pesq].
+    """
+
+    corpus: Path
+    """Folder of WAV or FLAC files to measure on."""
+    out: Path
+    """Folder for the table; measures there are replaced."""
+    bits: tuple[int, ...] = (4, 5, 6)
+    """Word lengths of the quantizer."""
+    quantizer: Literal["mid-rise", "mid-tread", "mu-law", "a-law"] = "mid-rise"
+    """Its kind; mu-law and a-law have 8 bits."""
+    models: tuple[str, ...] = ("ergodic=speech-16k",)
+    """Learned models as NAME=MODEL: a model that comes with Ergodual, a file, or a folder of files for several word lengths."""
+    train: Path | None = None
+    """Folder of recordings for those methods that have to learn here."""
+    gabor: bool = True
+    """Whether the Gabor frame is compared too, which takes most of the time."""
+    threads: int = 1
+    """Threads for the products."""
+
+    def run(self) -> None:
+        """Measure, write, print."""
+        import csv
+        import io
+        import json
+
+        import torch
+        from rich.console import Console
+
+        from ergodual.bilevel.files import write_atomically
+        from ergodual.cli.progress import progress_bar
+        from ergodual.experiments.evaluate import Setting, as_dicts, evaluate
+        from ergodual.speech.quantizers import MidRise
+
+        for bits in self.bits:
+            MidRise(bits)
+        if self.quantizer in ("mu-law", "a-law") and self.bits != (8,):
+            raise ErgodualError(f"--quantizer {self.quantizer} has 8 bits; add --bits 8.")
+        models = {}
+        for given in self.models:
+            name, is_, model = given.partition("=")
+            if not (name and is_ and model):
+                raise ErgodualError(f"--models has {given!r}; give NAME=MODEL, for instance ergodic=speech-16k.")
+            models[name] = model
+        if self.out.is_file():
+            raise ErgodualError(f"{self.out} is a file; --out must be a folder.")
+        torch.set_num_threads(self.threads)
+        setting = Setting(self.corpus, self.bits, self.quantizer, models, self.train, self.gabor)
+        with progress_bar("%") as bar:
+            task = bar.add_task("measuring", total=100, note="")
+            rows = evaluate(setting, lambda what, share: bar.update(task, completed=round(100 * share), note=what))
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.out / "measures.json", json.dumps({"command": self._command(), "rows": as_dicts(rows)}, indent=1) + "\n")
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["bits", "method", "measure", "mean", "ci95_low", "ci95_high", "least", "files"])
+        table.writerows([row.bits, row.method, row.measure, row.mean, *row.ci95, row.least, row.files] for row in rows)
+        write_atomically(self.out / "measures.csv", text.getvalue())
+        console = Console()
+        for bits in self.bits:
+            console.print(_table(bits, [row for row in rows if row.bits == bits]))
+        console.print(f"{self.out / 'measures.json'}\n{self.out / 'measures.csv'}", soft_wrap=True)
+
+    def _command(self) -> str:
+        options = [f"--corpus {self.corpus.name}", f"--bits {' '.join(map(str, self.bits))}", f"--quantizer {self.quantizer}"]
+        return " ".join(["ergodual evaluate", *options, f"--models {' '.join(self.models)}"])
+
+
+def _table(bits: int, rows: list[Row]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"{bits} bits, mean over {max(row.files for row in rows)} files; ± half the 95 % interval")
+    table.add_column("method")
+    there = [measure for measure in HEADINGS if any(row.measure == measure for row in rows)]
+    for measure in there:
+        table.add_column(HEADINGS[measure], justify="right")
+    by_name = {(row.method, row.measure): row for row in rows}
+    for method in dict.fromkeys(row.method for row in rows):
+        cells = [by_name.get((method, measure)) for measure in there]
+        table.add_row(method, *("" if cell is None else _cell(cell) for cell in cells))
+    return table
+
+
+def _cell(row: Row) -> str:
+    digits = 0 if row.measure == "audio_seconds_per_second" else 3 if row.measure == "estoi" else 2
+    interval = f" ± {row.mean - row.ci95[0]:.2f}" if row.measure == "snr_db" else ""
+    return f"{row.mean:.{digits}f}{interval}"

@@ -1,0 +1,56 @@
+"""Measures against their definitions."""
+
+import math
+
+import numpy as np
+import pytest
+
+import ergodual as ed
+from ergodual.speech import measures as m
+
+RATE = 16_000
+RANDOM = np.random.default_rng(0)
+CLEAN = np.sin(np.arange(2 * RATE) / 9) * np.sin(np.arange(2 * RATE) / 3000)
+NOISE = RANDOM.standard_normal(len(CLEAN))
+
+
+@pytest.mark.parametrize(
+    ("measure", "estimate", "value"),
+    [
+        (m.snr_db, CLEAN, math.inf),
+        (m.snr_db, 0.9 * CLEAN, 20.0),
+        (m.snr_db, 0 * CLEAN, 0.0),
+        (m.si_sdr_db, 0 * CLEAN, -math.inf),
+        (lambda c, e: m.segmental_snr_db(c, e, RATE), 0.9 * CLEAN, 20.0),
+        (lambda c, e: m.segmental_snr_db(c, e, RATE), CLEAN, m.HIGHEST),
+        (lambda c, e: m.segmental_snr_db(c, e, RATE), 100 * CLEAN, m.LOWEST),
+        (lambda c, e: m.log_spectral_distance_db(c, e, RATE), CLEAN, 0.0),
+        (lambda c, e: m.log_spectral_distance_db(c + NOISE, 10 * (e + NOISE), RATE), CLEAN, 20.0),
+        (lambda c, e: m.estoi(c[:100], e[:100], RATE), CLEAN, math.nan),
+    ],
+)
+def test_what_they_give(measure, estimate: np.ndarray, value: float) -> None:
+    assert measure(CLEAN, estimate) == pytest.approx(value, abs=1e-6, nan_ok=True)
+
+
+def test_si_sdr_does_not_mind_the_volume() -> None:
+    noisy = CLEAN + 0.1 * NOISE
+    assert m.si_sdr_db(CLEAN, 3 * noisy) == pytest.approx(m.si_sdr_db(CLEAN, noisy))
+    orthogonal = NOISE - CLEAN * (CLEAN @ NOISE) / (CLEAN @ CLEAN)
+    orthogonal *= np.linalg.norm(CLEAN) / np.linalg.norm(orthogonal) / 10
+    assert m.si_sdr_db(CLEAN, CLEAN + orthogonal) == pytest.approx(20.0)
+
+
+def test_more_noise_is_worse_in_every_measure() -> None:
+    some, more = CLEAN + 0.01 * NOISE, CLEAN + 0.1 * NOISE
+    for name, measure in m.measures(RATE).items():
+        better, worse = measure(CLEAN, some), measure(CLEAN, more)
+        assert (better < worse) if name == "lsd_db" else (better > worse), name
+
+
+@pytest.mark.parametrize("measure", [m.snr_db, m.si_sdr_db])
+def test_refusals(measure) -> None:
+    with pytest.raises(ed.ErgodualError, match="one length"):
+        measure(CLEAN, CLEAN[1:])
+    with pytest.raises(ed.ErgodualError, match="silent"):
+        measure(0 * CLEAN, CLEAN)
