@@ -34,6 +34,7 @@ def comparable(history: History) -> list[dict[str, object]]:
 LEARNERS = {
     "sgd": lambda: (model(), {"optimizer": "sgd", "lr": 1.0}),
     "adam, all": lambda: (model(ed.Ergodic("learned"), ed.StepSizes.learned(per_iteration=True)), {"optimizer": "adam", "lr": 1e-2}),
+    "relative steps": lambda: (model(steps=ed.StepSizes.learned(relative=True)), {"optimizer": "adam", "lr": 1e-2}),
     "weighted": lambda: (model(ed.Last(), ed.StepSizes.weighted(3.0)), {"optimizer": "adam", "lr": 1e-2, "schedule": "cosine"}),
 }
 

@@ -29,7 +29,7 @@ def log(out: Path) -> list[dict[str, object]]:
     "more",
     [
         [],
-        ["--output", "plain", "--optimizer", "adam", "--learn", "K", "steps", "--per-iteration"],
+        ["--output", "plain", "--optimizer", "adam", "--learn", "K", "steps", "--per-iteration", "--relative"],
         ["--learn", "K", "steps", "weights", "--steps", "weighted", "--weight", "5", "--schedule", "cosine"],
         ["--rows", "40", "--units", "half-steps", "--shift", "--windowed", "--optimizer", "adam", "--warmup", "2", "--lr-scale", "0.3"],
     ],
@@ -102,6 +102,7 @@ BAD = {
     "weight of balanced steps": (["--weight", "5"], "--steps weighted"),
     "plain weights": (["--output", "plain", "--learn", "weights"], "--output ergodic"),
     "pairs of nothing": (["--per-iteration"], "add steps to --learn"),
+    "relative to nothing": (["--relative"], "--relative means nothing"),
     "long frames": (["--frame", "5000"], "no frame to learn from"),
     "rows": (["--rows", "31"], "--rows is 31"),
     "warmup": (["--warmup", "-1"], "--warmup is -1"),

@@ -91,10 +91,12 @@ def test_gradient_of_the_norm_only_when_asked() -> None:
         torch.testing.assert_close((K.matrix.grad * direction).sum(), (values[0] - values[1]) / 2e-6, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("per_iteration", [False, True])
-def test_learned_steps_start_as_weighted_and_learn(per_iteration: bool) -> None:
+def test_learned_steps_start_as_weighted_and_learn(per_iteration: bool, relative: bool) -> None:
     K = ed.Dense(matrix())
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(1.0), K), 4, ed.StepSizes.learned(2.0, per_iteration), ed.Ergodic("learned"))
+    steps = ed.StepSizes.learned(2.0, per_iteration, relative=relative)
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(1.0), K), 4, steps, ed.Ergodic("learned"))
     expected = ed.StepSizes.weighted(2.0)(K, 4)
     for ours, theirs in zip(model.steps(K, 4), expected, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -107,6 +109,21 @@ def test_learned_steps_start_as_weighted_and_learn(per_iteration: bool) -> None:
     assert model.steps.log_sigma.shape == ((4,) if per_iteration else ())
     model(observation()).pow(2).sum().backward()
     assert all(p.grad is not None and p.grad.norm() > 0 for p in model.parameters())
+
+
+def test_relative_learned_steps_follow_the_norm() -> None:
+    K, steps = ed.Dense(matrix()), ed.StepSizes.learned(2.0, relative=True)
+    before = steps(K, 3)
+    with torch.no_grad():
+        K.matrix *= 5
+    steps.refresh(K)
+    for ours, theirs in zip(steps(K, 3)[:2], before[:2], strict=True):
+        torch.testing.assert_close(5 * ours, theirs)
+    with torch.no_grad():
+        K.matrix.zero_()
+    steps.refresh(K)
+    with pytest.raises(ed.ErgodualError, match="K is zero"):
+        steps(K, 3)
 
 
 @pytest.mark.parametrize(

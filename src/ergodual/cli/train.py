@@ -55,6 +55,8 @@ class Train:
     """W, for weighted steps."""
     per_iteration: bool = False
     """Learn a pair of step sizes for each iteration instead of one for all."""
+    relative: bool = False
+    """Learn step sizes in units of 1/|K|, so that they follow K as it grows; steadier for many rows, iterations or large rates."""
     lr: float | None = None
     """Learning rate of the first epoch; None means 0.05 for sgd and 0.001 for adam."""
     schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"
@@ -205,7 +207,16 @@ class Train:
         from ergodual.speech.model import ModelSpec, build, load_model
 
         spec = ModelSpec(
-            self.frame, self.depth, self.output, self.steps, self.weight, self.learn, self.per_iteration, self.rows, self.units
+            n=self.frame,
+            depth=self.depth,
+            output=self.output,
+            steps=self.steps,
+            weight=self.weight,
+            learn=self.learn,
+            per_iteration=self.per_iteration,
+            relative=self.relative,
+            m=self.rows,
+            units=self.units,
         )
         model = build(spec, self.bits)
         if self.init is not None:
@@ -249,8 +260,9 @@ class Train:
             raise ErgodualError(f"--weight {self.weight} means nothing for balanced steps; add --steps weighted.")
         if not self.learn:
             raise ErgodualError("Nothing is to be learned; give --learn K, steps or weights.")
-        if self.per_iteration and "steps" not in self.learn:
-            raise ErgodualError("Step sizes are not learned, so --per-iteration means nothing; add steps to --learn.")
+        for name in ("per_iteration", "relative"):
+            if getattr(self, name) and "steps" not in self.learn:
+                raise ErgodualError(f"Step sizes are not learned, so --{name.replace('_', '-')} means nothing; add steps to --learn.")
         values = {**asdict(self), "lr": lr, "learn": list(self.learn)}
         values |= {name: getattr(self, name) and str(getattr(self, name)) for name in ("corpus", "dev", "init")}
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}

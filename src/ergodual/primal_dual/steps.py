@@ -15,6 +15,7 @@ from ergodual.primal_dual.norm import NormBound
 
 SAFETY = 0.99
 """σ τ ‖K‖² = SAFETY² < 1 for the rules that follow ‖K‖."""
+ZERO = "The operator K is zero, so 0.99 / ‖K‖ does not exist; give StepSizes.fixed(sigma, tau)."
 
 
 class Steps(NamedTuple):
@@ -55,9 +56,13 @@ class StepSizes(nn.Module):
         return _Relative(weight, theta, differentiate_norm)
 
     @staticmethod
-    def learned(weight: float = 1.0, per_iteration: bool = False, theta: Number = 1.0) -> StepSizes:
-        """log σ and log τ are parameters, one pair or a pair per iteration, and start as :meth:`weighted` does."""
-        return _Learned(weight, per_iteration, theta)
+    def learned(weight: float = 1.0, per_iteration: bool = False, theta: Number = 1.0, relative: bool = False) -> StepSizes:
+        """log σ and log τ are parameters, one pair or a pair per iteration, and start as :meth:`weighted` does.
+
+        With ``relative``, the parameters are log(σ‖K‖) and log(τ‖K‖) instead: the steps follow ‖K‖ while K is learned (the
+        gradient takes it as a constant), so that σ τ ‖K‖², on which convergence hangs, moves by learning alone.
+        """
+        return _Learned(weight, per_iteration, theta, relative)
 
     def prepare(self, K: Operator, depth: int) -> None:
         """Make the parameters that depend on the operator or the depth; ``Unrolled`` calls this once."""
@@ -106,7 +111,7 @@ class _Relative(StepSizes):
 
     def forward(self, K: Operator, depth: int) -> Steps:
         norm: Number = K.norm() if self.differentiate_norm else self._bound(K)
-        require(norm > 0, "The operator K is zero, so 0.99 / ‖K‖ does not exist; give StepSizes.fixed(sigma, tau).")
+        require(norm > 0, ZERO)
         return self._steps(self.weight * SAFETY / norm, SAFETY / (self.weight * norm), K, depth)
 
 
@@ -114,25 +119,33 @@ class _Learned(StepSizes):
     log_sigma: Tensor
     log_tau: Tensor
 
-    def __init__(self, weight: float, per_iteration: bool, theta: Number) -> None:
+    def __init__(self, weight: float, per_iteration: bool, theta: Number, relative: bool) -> None:
         super().__init__(theta)
         _check_weight(weight)
         self.weight = weight
         self.per_iteration = per_iteration
+        self.relative = relative
+        self._bound = NormBound()
         self.register_parameter("log_sigma", None)
         self.register_parameter("log_tau", None)
 
     def prepare(self, K: Operator, depth: int) -> None:
         if isinstance(self.log_sigma, Tensor):
             return
-        like, norm = K.tensors()[0], NormBound().refresh(K)
+        like, norm = K.tensors()[0], 1.0 if self.relative else NormBound().refresh(K)
         start = torch.zeros(depth if self.per_iteration else (), dtype=like.dtype, device=like.device)
         self.log_sigma = nn.Parameter(start + math.log(self.weight * SAFETY / norm))
         self.log_tau = nn.Parameter(start + math.log(SAFETY / (self.weight * norm)))
 
+    def refresh(self, K: Operator) -> None:
+        if self.relative:
+            self._bound.refresh(K)
+
     def forward(self, K: Operator, depth: int) -> Steps:
         self.prepare(K, depth)
-        return self._steps(self.log_sigma.exp(), self.log_tau.exp(), K, depth)
+        norm = self._bound(K) if self.relative else 1.0
+        require(norm > 0, ZERO)
+        return self._steps(self.log_sigma.exp() / norm, self.log_tau.exp() / norm, K, depth)
 
 
 def _check_weight(weight: float) -> None:

@@ -41,6 +41,8 @@ class ModelSpec:
         What is learned.
     per_iteration
         Whether learned step sizes are a pair for each iteration.
+    relative
+        Whether learned step sizes are in units of 1/‖K‖.
     m
         Rows of K; n if None.
     units
@@ -55,6 +57,7 @@ class ModelSpec:
     weight: float = 1.0
     learn: tuple[Learnable, ...] = ("K",)
     per_iteration: bool = False
+    relative: bool = False
     m: int | None = None
     units: Literal["signal", "half-steps"] = "signal"
 
@@ -70,7 +73,8 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     if "weights" in spec.learn and spec.output == "plain":
         raise ErgodualError("Averaging weights can be learned with the ergodic output only; give --output ergodic.")
     weight = spec.weight if spec.steps == "weighted" else 1.0
-    steps = StepSizes.learned(weight, spec.per_iteration) if "steps" in spec.learn else StepSizes.weighted(weight)
+    learned = StepSizes.learned(weight, spec.per_iteration, relative=spec.relative)
+    steps = learned if "steps" in spec.learn else StepSizes.weighted(weight)
     output = Last() if spec.output == "plain" else Ergodic("learned" if "weights" in spec.learn else "1/k")
     radius = MidRise(bits).radius if spec.units == "signal" else 1.0
     problem = Problem(L1(), Box(radius=radius), Dense.dct(spec.n, m=spec.m))
