@@ -45,6 +45,9 @@ FUNCTIONS: dict[str, Callable[[], ed.Function]] = {
     "l1": ed.L1,
     "l1 weighted": lambda: ed.L1(parameter(0.7)),
     "l1 per coefficient": lambda: ed.L1(spread(N, low=0.2, high=2.0, seed=1)),
+    "l21": lambda: ed.L21(N),
+    "l21 weighted": lambda: ed.L21(N, parameter(0.4)),
+    "l21 of one": lambda: ed.L21(1, spread(N, low=0.2, high=2.0, seed=6)),
     "box": lambda: ed.Box(radius=0.3),
     "box per sample": lambda: ed.Box(radius=spread(BATCH, 1, low=0.1, high=0.5, seed=2)),
     "box bounds": lambda: ed.Box(lower=-0.2, upper=spread(BATCH, N, low=0.1, high=0.5, seed=4)),
@@ -88,6 +91,7 @@ OPERATORS: dict[str, Callable[[], ed.Operator]] = {
     "wide": lambda: ed.Dense(matrix(2, N)),
     "one row": lambda: ed.Dense(matrix(1, N)),
     "dct": lambda: ed.Dense.dct(N, dtype=torch.float64),
+    "dft": lambda: ed.Dense.dft(N, M, dtype=torch.float64),
     "user's": Slow,
 }
 
@@ -104,6 +108,7 @@ PROBLEMS: dict[str, Callable[[], ed.Problem]] = {
     "dantzig": lambda: ed.Problem(ed.Box(radius=parameter(0.2)), ed.L1(parameter(0.1)), ed.Dense(matrix())),
     "unregularised": lambda: ed.Problem(ed.SquaredL2(parameter(0.5)), ed.Zero(), ed.Dense(matrix())),
     "trivial": lambda: ed.Problem(ed.Zero(), ed.SquaredL2(1.0), ed.Dense(matrix())),
+    "pairs": lambda: ed.Problem(ed.L21(2, spread(M // 2, low=0.2, high=0.6, seed=14)), ed.Box(radius=0.15), ed.Dense(matrix())),
     "user's function": lambda: ed.Problem(Huber(parameter(0.6)), Huber(parameter(0.9)), ed.Dense(matrix())),
     "user's operator": lambda: ed.Problem(ed.L1(), ed.Box(radius=0.15), Slow()),
 }

@@ -1,6 +1,8 @@
-"""What several test files need: a folder of small recordings."""
+"""What several test files need: a folder of small recordings, and a disk that is soon full."""
 
-from collections.abc import Callable
+import resource
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +28,17 @@ def recordings(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+LIMIT = 20_000
+
+
+@pytest.fixture
+def small_files_only() -> Iterator[None]:
+    """While it lasts, no file can grow beyond 20,000 bytes: the nearest thing to a full disk that needs no rights."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)

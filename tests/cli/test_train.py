@@ -32,6 +32,7 @@ def log(out: Path) -> list[dict[str, object]]:
         ["--output", "plain", "--optimizer", "adam", "--learn", "K", "steps", "--per-iteration", "--relative"],
         ["--learn", "K", "steps", "weights", "--steps", "weighted", "--weight", "5", "--schedule", "cosine"],
         ["--rows", "40", "--units", "half-steps", "--shift", "--windowed", "--optimizer", "adam", "--warmup", "2", "--lr-scale", "0.3"],
+        ["--regulariser", "l21", "--rows", "48", "--optimizer", "adam"],
     ],
 )
 def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +106,7 @@ BAD = {
     "relative to nothing": (["--relative"], "--relative means nothing"),
     "long frames": (["--frame", "5000"], "no frame to learn from"),
     "rows": (["--rows", "31"], "--rows is 31"),
+    "odd rows": (["--regulariser", "l21", "--rows", "33"], "33 rows"),
     "warmup": (["--warmup", "-1"], "--warmup is -1"),
     "scale": (["--lr-scale", "0"], "--lr-scale is 0"),
     "start": (["--init", "nowhere"], "nowhere does not exist"),

@@ -113,7 +113,7 @@ def test_at_a_kink_the_derivative_is_zero_on_the_bound(f: ed.Function, which: st
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=6), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
 def test_moreau_everywhere(values: list[float], step: float, weight: float) -> None:
     z = torch.tensor([values], dtype=torch.float64)
-    for f in (ed.L1(weight), ed.Box(radius=weight), ed.SquaredL2(weight), ed.Zero()):
+    for f in (ed.L1(weight), ed.L21(len(values), weight), ed.Box(radius=weight), ed.SquaredL2(weight), ed.Zero()):
         total = f.prox(z, step) + step * f.prox_conjugate(z / step, 1 / step)
         torch.testing.assert_close(total, z, rtol=1e-12, atol=1e-12)
 
@@ -122,6 +122,9 @@ def test_moreau_everywhere(values: list[float], step: float, weight: float) -> N
     ("make", "said"),
     [
         (lambda: ed.L1(0.0), "weight is 0"),
+        (lambda: ed.L21(0), "groups have 0"),
+        (lambda: ed.L21(2, -1.0), "weight is -1"),
+        (lambda: ed.L21(2).value(torch.ones(1, 3)), "groups of 2 need a multiple"),
         (lambda: ed.SquaredL2(-1.0), "weight is -1"),
         (lambda: ed.Box(radius=-0.1), "radius is -0.1"),
         (lambda: ed.Box(radius=torch.tensor([[0.1], [-0.1]])), "must not be negative"),

@@ -52,6 +52,18 @@ def test_dct_is_orthonormal(n: int) -> None:
     torch.testing.assert_close(K @ K.T, torch.eye(n, dtype=torch.float64), rtol=0, atol=1e-13)
 
 
+@given(st.integers(1, 20), st.integers(0, 20))
+def test_tall_frames_are_tight(n: int, more: int) -> None:
+    for K in (ed.Dense.dct(n, torch.float64, n + more), ed.Dense.dft(n, n + more + (n + more) % 2, torch.float64)):
+        torch.testing.assert_close(K.matrix.T @ K.matrix, torch.eye(n, dtype=torch.float64), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(("n", "m"), [(0, 2), (4, 2), (2, 3)])
+def test_dft_refuses(n: int, m: int) -> None:
+    with pytest.raises(ed.ErgodualError, match=f"length is {n} and it has {m} rows"):
+        ed.Dense.dft(n, m)
+
+
 def test_dct_is_the_second_kind() -> None:
     x = torch.tensor([[1.0, 2.0, 4.0]], dtype=torch.float64)
     expected = [7 / 3**0.5, (1 - 4) / 2**0.5, (1 - 4 + 4) / 6**0.5]

@@ -92,7 +92,7 @@ SPECS = [
     ModelSpec(n=16, depth=2),
     ModelSpec(n=16, depth=3, output="plain", steps="weighted", weight=5.0, learn=("K", "steps"), per_iteration=True),
     ModelSpec(n=16, depth=3, learn=("weights", "steps")),
-    ModelSpec(n=16, m=20, depth=3, learn=("K", "steps"), per_iteration=True, relative=True, units="half-steps"),
+    ModelSpec(n=16, m=20, depth=3, regulariser="l21", learn=("K", "steps"), per_iteration=True, relative=True, units="half-steps"),
 ]
 
 

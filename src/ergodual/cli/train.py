@@ -73,6 +73,8 @@ class Train:
     """Samples a frame (20 ms at 16 kHz)."""
     rows: int | None = None
     """Rows of K; None means as many as a frame has samples, and more are allowed."""
+    regulariser: Literal["l1", "l21"] = "l1"
+    """What K's coefficients are put through: their l1 norm, or that of their pairs (l21: rows k and k + ROWS/2 together)."""
     units: Literal["signal", "half-steps"] = "signal"
     """What a frame is measured in: with half-steps of the quantizer, the model is one for dequantize, which takes any volume."""
     shift: bool = False
@@ -216,6 +218,7 @@ class Train:
             per_iteration=self.per_iteration,
             relative=self.relative,
             m=self.rows,
+            regulariser=self.regulariser,
             units=self.units,
         )
         model = build(spec, self.bits)

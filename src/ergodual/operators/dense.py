@@ -55,6 +55,19 @@ class Dense(Operator):
         matrix[0] /= math.sqrt(2)
         return cls(matrix.to(dtype))
 
+    @classmethod
+    def dft(cls, n: int, m: int, dtype: torch.dtype = torch.float32) -> Dense:
+        """Real parts, then imaginary parts, of m/2 frequencies: K_kj = √(2/m) cos(π (2j + 1 − n)(k + ½)/m), below with sin.
+
+        Phases count from the middle of the frame, and KᵀK = I: half of an orthonormal DFT of length m between the usual
+        frequencies, as those of a real signal come in conjugate pairs. For pairs of coefficients, :class:`~ergodual.L21`.
+        """
+        if n < 1 or m < n or m % 2:
+            raise ErgodualError(f"The DFT's length is {n} and it has {m} rows; give at least 1 and an even number that is not below it.")
+        k, j = torch.arange(m // 2, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
+        phase = math.pi * (2 * j + 1 - n) * (k + 0.5) / m
+        return cls((torch.cat([torch.cos(phase), torch.sin(phase)]) * math.sqrt(2 / m)).to(dtype))
+
     def forward(self, x: Tensor) -> Tensor:
         return x @ self.matrix.T
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
-from ergodual.speech.detect import Found, detect, distance, occurring, resolution
+from ergodual.speech.detect import Found, detect, distance, needed, occurring, resolution
 from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_law
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
@@ -135,8 +134,9 @@ def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Callable[[NDA
         with soundfile.SoundFile(temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()) as file:
             yield lambda block: file.write(_encoded(block, subtype))
         os.replace(temporary, path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.error_string
+    except (soundfile.LibsndfileError, OSError, AssertionError) as error:
+        # on a full disk soundfile asserts that all samples were written
+        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or "not all samples were written"
         raise ErgodualError(f"{path} cannot be written ({reason}); check the folder and the disk.") from error
     finally:
         with contextlib.suppress(OSError):
@@ -159,7 +159,7 @@ def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> F
     for name in named:
         quantizer = quantizer_of(name, bits or 8)
         if distance(quantizer, values) <= 1.01 * resolution(values, audio.subtype):
-            return Found(quantizer, quantizer.name, bits or 8)
+            return Found(quantizer, quantizer.name, needed(quantizer, values))
     found = detect(values, audio.subtype)
     if kind is not None or (bits is not None and found.quantizer is None):
         what = f"{quantizer_of(kind, bits or 8).name}" if kind else f"{bits} bits"
@@ -167,7 +167,7 @@ def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> F
             f"{source} has values that are no levels of a quantizer ({what}) on [-1, 1]; leave --bits and --quantizer to auto, "
             "which also finds one that was rescaled."
         )
-    return found if bits is None else replace(found, bits=bits)
+    return found
 
 
 def _check_target(target: Path, subtype: Subtype) -> None:

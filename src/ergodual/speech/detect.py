@@ -36,7 +36,7 @@ class Found:
     said
         The same as a sentence.
     bits
-        The word length that would be needed for the values that occur.
+        The word length that suffices for the values that occur: smaller than that of the file where it is quiet.
     """
 
     quantizer: Levels | None
@@ -64,6 +64,14 @@ def distance(quantizer: Levels, values: NDArray[np.float64]) -> float:
     levels = quantizer.levels.numpy()
     above = np.clip(np.searchsorted(levels, values), 1, len(levels) - 1)
     return float(np.minimum(np.abs(values - levels[above - 1]), np.abs(levels[above] - values)).max(initial=0))
+
+
+def needed(quantizer: Levels, values: NDArray[np.float64]) -> int:
+    """The bits that suffice for these values at the quantizer's smallest step; 8 for G.711, whose steps differ."""
+    steps = np.diff(quantizer.levels.numpy())
+    if steps.max() > 1.5 * steps.min():
+        return 8
+    return max(1, math.ceil(math.log2(2 * np.abs(values).max() / steps.min()) - 1e-3))
 
 
 def detect(values: NDArray[np.float64], subtype: str) -> Found:
@@ -110,7 +118,7 @@ def _described(step: float, offset: float, values: NDArray[np.float64], bits: in
     half = 2 ** (bits - 1)
     name = f"{kind}, {bits} bits"
     quantizer = uniform(name, step, offset, lowest, highest, (lowest <= -half, highest >= half - 1))
-    return Found(quantizer, f"{name}, step {step:.6g}", bits)
+    return Found(quantizer, f"{name}, step {step:.6g}", needed(quantizer, values))
 
 
 def _companded(values: NDArray[np.float64], subtype: str) -> Levels | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ergodual.bilevel.files import write_atomically
 from ergodual.errors import ErgodualError
-from ergodual.functions import L1, Box
+from ergodual.functions import L1, L21, Box
 from ergodual.operators import Dense
 from ergodual.primal_dual import Ergodic, Last, StepSizes, Unrolled
 from ergodual.problem import Problem
@@ -45,6 +45,8 @@ class ModelSpec:
         Whether learned step sizes are in units of 1/‖K‖.
     m
         Rows of K; n if None.
+    regulariser
+        The ℓ1 norm of the coefficients, or of their pairs (ℓ2,1).
     units
         What frames are measured in: the signal's own scale, or half a quantization step, in which the box has radius 1 whatever
         the word length.
@@ -59,11 +61,12 @@ class ModelSpec:
     per_iteration: bool = False
     relative: bool = False
     m: int | None = None
+    regulariser: Literal["l1", "l21"] = "l1"
     units: Literal["signal", "half-steps"] = "signal"
 
 
 def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
-    """F = ‖·‖₁, G the box of radius 2^−bits (1 in half steps), K to begin with the DCT, of m frequencies where m ≠ n.
+    """G the box of radius 2^−bits (1 in half steps), F = ‖·‖₁ or ‖·‖₂,₁ of pairs, K to begin with the DCT or DFT of m rows.
 
     Raises
     ------
@@ -77,7 +80,9 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     steps = learned if "steps" in spec.learn else StepSizes.weighted(weight)
     output = Last() if spec.output == "plain" else Ergodic("learned" if "weights" in spec.learn else "1/k")
     radius = MidRise(bits).radius if spec.units == "signal" else 1.0
-    problem = Problem(L1(), Box(radius=radius), Dense.dct(spec.n, m=spec.m))
+    pairs = spec.regulariser == "l21"
+    K = Dense.dft(spec.n, spec.m or spec.n) if pairs else Dense.dct(spec.n, m=spec.m)
+    problem = Problem(L21() if pairs else L1(), Box(radius=radius), K)
     model = Unrolled(problem, spec.depth, steps, output)
     problem.K.requires_grad_("K" in spec.learn)
     return model
