@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ergodual as ed
+from ergodual.functions import Box
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.model import ModelSpec, build, save_model
+from ergodual.speech.stream import estimator_of, restore_channel
 
 RATE, N = 16_000, 48
 
@@ -88,6 +90,19 @@ def test_a_model_in_units_of_the_signal_is_refused(tmp_path) -> None:
         Dequantizer.load(tmp_path / "signal.safetensors")
     with pytest.raises(ed.ErgodualError, match="There is no model 'nothing'"):
         Dequantizer.load("nothing")
+
+
+def test_a_model_in_units_of_the_signal_restores_what_it_was_trained_for() -> None:
+    """In full frames without overlap, the stream gives what the model gives, whatever its units."""
+    spec = ModelSpec(n=N, depth=3)
+    model, quantizer = build(spec, 4), QUANTIZERS["mid-rise 4"]
+    stored = quantizer.quantize(torch.from_numpy(recording(3 * N)).clamp(-0.99, 0.99))
+    whole = restore_channel(estimator_of(model, spec, 4), N, stored.numpy(), quantizer, overlap=0)
+    with torch.no_grad():
+        lower, upper = (edge - stored for edge in quantizer.cell(stored))
+        boxes = Box(lower=lower.float().reshape(-1, N), upper=upper.float().reshape(-1, N))
+        frames = model(stored.float().reshape(-1, N), G=boxes)
+    assert np.allclose(whole, frames.reshape(-1), atol=1e-6)
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0, float("nan")])

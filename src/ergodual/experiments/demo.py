@@ -23,8 +23,8 @@ from ergodual.speech.corpora import find_audio, load_corpus
 from ergodual.speech.frames import normalize
 from ergodual.speech.measures import snr_db
 from ergodual.speech.model import Learnable, ModelSpec, build
-from ergodual.speech.quantizers import MidRise
-from ergodual.speech.restore import restore
+from ergodual.speech.quantizers import MidRise, mid_rise
+from ergodual.speech.stream import estimator_of, restore_channel
 
 MOST_FRAMES = 4000
 """Frames that are learned from; a larger corpus is thinned out evenly, to keep the demo short."""
@@ -102,13 +102,18 @@ def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, floa
     work = _Work(report)
 
     runs = [_curve(depth, output, bits, pairs, work) for depth in DEPTHS for output in (OUTPUTS if depth > 1 else OUTPUTS[:1])]
-    models: dict[str, Unrolled] = {"DCT, not learned": build(ModelSpec(depth=DEPTH, output="plain"), bits)}
+    specs = {"DCT, not learned": ModelSpec(depth=DEPTH, output="plain")}
+    models: dict[str, Unrolled] = {name: build(spec, bits) for name, spec in specs.items()}
     for output in OUTPUTS:
+        specs[f"learned, {output}"] = _spec(output)
         models[f"learned, {output}"] = _model(output, bits, pairs, work)
 
     clean = normalize(samples)
     stored = quantizer.quantize(torch.from_numpy(clean)).numpy()
-    restored = {name: restore(model, stored, quantizer) for name, model in models.items()}
+    restored = {
+        name: restore_channel(estimator_of(model, specs[name], bits), specs[name].n, stored, mid_rise(bits)).astype(np.float32)
+        for name, model in models.items()
+    }
     signals = {f"quantized to {bits} bits": stored, **restored}
     snr = {name: snr_db(clean, signal) for name, signal in signals.items()}
     content = {
@@ -158,9 +163,13 @@ def _curve(depth: int, output: Output, bits: int, pairs: tuple[torch.Tensor, tor
     }
 
 
-def _model(output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> Unrolled:
+def _spec(output: Output) -> ModelSpec:
     learn: tuple[Learnable, ...] = ("K", "steps", "weights") if output == "ergodic" else ("K", "steps")
-    model = build(ModelSpec(depth=DEPTH, output=output, steps="weighted", weight=20.0, learn=learn), bits)
+    return ModelSpec(depth=DEPTH, output=output, steps="weighted", weight=20.0, learn=learn)
+
+
+def _model(output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> Unrolled:
+    model = build(_spec(output), bits)
     fit(
         model,
         *pairs,

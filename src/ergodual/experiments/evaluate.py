@@ -19,10 +19,11 @@ from ergodual.experiments.classical import Linear, Perceptron, converged_dct, ga
 from ergodual.speech.audio import read_audio
 from ergodual.speech.convert import Kind, quantizer_of
 from ergodual.speech.corpora import find_audio, load_corpus
-from ergodual.speech.dequantizer import Dequantizer, Estimator, Stream
+from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.frames import normalize
 from ergodual.speech.measures import measures
 from ergodual.speech.quantizers import Levels
+from ergodual.speech.stream import Estimator, restore_channel
 
 Restore = Callable[[NDArray[np.float64], Levels, int], NDArray[np.float64]]
 """Takes what was stored, its quantizer and the word length, and gives the estimate."""
@@ -152,11 +153,7 @@ def _methods(setting: Setting, quantizer: Levels, learned: dict[str, Dequantizer
 
 
 def _by_frames(estimator: Estimator) -> Restore:
-    def restore(stored: NDArray[np.float64], quantizer: Levels, bits: int) -> NDArray[np.float64]:
-        stream = Stream(estimator, N, quantizer, overlap=0.75)
-        return np.concatenate([stream.push(stored), stream.finish()])
-
-    return restore
+    return lambda stored, quantizer, bits: restore_channel(estimator, N, stored, quantizer)
 
 
 def _learned(dequantizer: Dequantizer) -> Restore:
