@@ -14,6 +14,7 @@ from ergodual.cli.dequantize import Dequantize
 from ergodual.cli.evaluate import Evaluate
 from ergodual.cli.figures import Figures
 from ergodual.cli.quantize import Quantize
+from ergodual.cli.report import Report
 from ergodual.cli.train import Train
 from ergodual.errors import ErgodualError
 
@@ -22,6 +23,7 @@ Command = (
     | Annotated[Quantize, tyro.conf.subcommand("quantize")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Figures, tyro.conf.subcommand("figures")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]

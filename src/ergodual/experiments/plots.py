@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps, rc_context
@@ -40,6 +41,14 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
             temporary.unlink(missing_ok=True)
         files.append(file)
     return files
+
+
+def figure_bytes(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
+    """The figure as the content of a file, for a page."""
+    file = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(file, format=kind, dpi=110, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
+    return file.getvalue()
 
 
 def loss_figure(runs: list[dict[str, Any]]) -> Figure:
@@ -140,15 +149,25 @@ def spectrogram_figure(signals: dict[str, NDArray[np.floating]], rate: int) -> F
     return figure
 
 
+def spectra(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The power spectrum of each row, at twice as many frequencies as a row resolves."""
+    return np.square(np.abs(np.fft.rfft(rows, 2 * rows.shape[1], axis=1)))
+
+
+def centres(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The centre of gravity of each spectrum, in bins."""
+    weighted: NDArray[np.float64] = (power * np.arange(power.shape[1])).sum(1) / power.sum(1).clip(1e-30)
+    return weighted
+
+
 def operator_figure(operators: dict[str, NDArray[np.floating]], rate: int) -> Figure:
     """The spectrum of each row, rows sorted by their centre of gravity in frequency."""
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(2.9 * len(operators), 3.3), layout="constrained")
         axes = figure.subplots(1, len(operators), sharey=True, squeeze=False)[0]
         for axis, (name, rows) in zip(axes, operators.items(), strict=True):
-            power = np.square(np.abs(np.fft.rfft(rows, 2 * rows.shape[1], axis=1)))
-            centre = (power * np.arange(power.shape[1])).sum(1) / power.sum(1).clip(1e-30)
-            image = 10 * np.log10(power[centre.argsort()].T / power.max().clip(1e-30) + 1e-12)
+            power = spectra(rows)
+            image = 10 * np.log10(power[centres(power).argsort()].T / power.max().clip(1e-30) + 1e-12)
             drawn = axis.imshow(
                 image,
                 origin="lower",

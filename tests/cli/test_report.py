@@ -1,0 +1,117 @@
+"""The report: whole in one file, drawn without complaint by a browser, with players that hold what was restored."""
+
+import base64
+import io
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ergodual.cli import main
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--window-size=1200,900"),
+)
+DECODED = """
+const done = arguments[arguments.length - 1];
+const context = new OfflineAudioContext(1, 1, 16000);
+Promise.all([...document.querySelectorAll('audio')].map(async player => {
+  const sound = await context.decodeAudioData(await (await fetch(player.src)).arrayBuffer());
+  return [sound.duration, player.error === null];
+})).then(done, error => done(String(error)));
+"""
+
+
+@pytest.fixture
+def page(recordings: Callable[..., Path], tmp_path: Path) -> Path:
+    corpus, dev = recordings(samples=9000), recordings("dev", 2, 8000)
+    options = ["--depth", "3", "--epochs", "2", "--learn", "K", "steps", "weights", "--per-iteration", "--dev", str(dev)]
+    assert main(["train", "--corpus", str(corpus), "--out", str(tmp_path / "run"), *options]) == 0
+    assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html"), "--seconds", "0.4"]) == 0
+    return tmp_path / "page.html"
+
+
+def players(page: Path) -> list[np.ndarray]:
+    found = re.findall(r'src="data:audio/wav;base64,([^"]+)"', page.read_text())
+    return [soundfile.read(io.BytesIO(base64.b64decode(sound)))[0] for sound in found]
+
+
+def test_everything_is_in_the_page(page: Path) -> None:
+    text = page.read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
+    assert len(sources) == 1 + 2 * 6 + 4  # the icon; of each of two clips four players and two pictures; four of the run
+    assert all(source.startswith("data:") for source in sources)
+    true, stored, restored, wrong = players(page)[:4]
+    assert len(true) == 6400
+    assert len(np.unique(stored)) <= 16
+    assert not np.allclose(restored, stored, atol=1e-3)
+    assert np.allclose(restored - true, wrong, atol=2**-14)
+    assert np.abs(restored - stored).max() <= 0.5 * 2**-4 + 2**-14  # half a cell at half the scale
+    for heading in ("ESTOI", "SNR in dB", "DCT, converged", "learned"):
+        assert heading in text
+
+
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
+def test_in_a_browser(page: Path, tmp_path: Path) -> None:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in (*QUIET, f"--user-data-dir={tmp_path / 'browser'}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    try:
+        browser.get(page.as_uri())
+        widths = browser.execute_script("return [...document.images].map(image => image.complete && image.naturalWidth)")
+        assert len(widths) == 8
+        assert all(width > 300 for width in widths)
+        sounds = browser.execute_async_script(DECODED)
+        assert len(sounds) == 8
+        for duration, playable in sounds:
+            assert duration == pytest.approx(0.4, abs=1e-3)
+            assert playable
+        assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda run: shutil.rmtree(run), "is not a folder"),
+        (lambda run: (run / "model.safetensors").unlink(), "holds no finished run"),
+        (lambda run: (run / "log.jsonl").write_text("{"), "is damaged"),
+        (lambda run: (run / "log.jsonl").unlink(), "is damaged"),
+    ],
+)
+def test_bad_runs(
+    change: Callable[[Path], object], said: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", "--corpus", str(recordings()), "--out", str(run), "--depth", "1", "--epochs", "1", "--frame", "16"]) == 0
+    change(run)
+    assert main(["report", str(run), "--out", str(tmp_path / "page.html")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "page.pdf"], "does not end in .html"),
+        (["--out", "nowhere/page.html"], "nowhere is not a folder"),
+        (["--out", "page.html", "--count", "0"], "--count is 0"),
+        (["--out", "page.html", "--seconds", "nan"], "--seconds is nan"),
+    ],
+)
+def test_bad_options(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "run", *options]) == 2
+    assert said in capsys.readouterr().err
