@@ -1,0 +1,1 @@
+"""Long experiments: the shipped models, and the quality of dequantizing against other methods."""

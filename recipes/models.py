@@ -1,0 +1,76 @@
+"""The models that come with the package: trained on LibriSpeech, measured on speakers that they were not trained on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from ergodual.bilevel.files import write_atomically
+from ergodual.speech.model import load_model, save_model
+from recipes.training import ROOT, Recipe
+
+NAME = "speech-16k"
+TARGET, RESULTS = ROOT / "src" / "ergodual" / "data" / "models" / NAME, ROOT / "results" / "models"
+RECIPE = Recipe(
+    corpus="librispeech/train",
+    options="--depth 8 --learn K steps weights --warmup 500 --memory 2",
+    first=4,
+    epochs=10,
+    chains=((3, 2), (5, 6, 7, 8)),
+    further=5,
+)
+EVALUATIONS = {
+    "mid-rise": "--bits 2 3 4 5 6 7 8",
+    "mu-law": "--bits 8 --quantizer mu-law",
+    "a-law": "--bits 8 --quantizer a-law",
+}
+METHODS = {"quantized": "stored", "linear": "linear", "perceptron": "perceptron", "dct": "DCT", "gabor": "Gabor", "ergodic": "this model"}
+
+
+def main(corpora: Path, out: Path) -> None:
+    """Train, put into the package, measure, and write the card."""
+    commands = RECIPE.train(corpora, out)
+    TARGET.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for bits, command in commands.items():
+        pack(out / str(bits) / "model.safetensors", TARGET / f"{bits}.safetensors", command)
+        shutil.copyfile(out / str(bits) / "log.jsonl", RESULTS / f"{bits}.jsonl")
+    for name, options in EVALUATIONS.items():
+        words = f"evaluate --corpus librispeech/dev --train librispeech/train {options} --models ergodic={NAME} --out".split()
+        environment = {**os.environ, "COLUMNS": "120"}
+        subprocess.run([sys.executable, "-m", "ergodual", *words, RESULTS / name], cwd=corpora, env=environment, check=True)
+    write_atomically(TARGET / "CARD.md", card(commands))
+
+
+def pack(source: Path, target: Path, command: str) -> None:
+    """A trained model with K in half precision, and in its metadata the command instead of the configuration."""
+    model, spec, metadata = load_model(source)
+    K = model.problem.K
+    K.matrix = torch.nn.Parameter(K.tensors()[0].detach().half())
+    save_model(target, model, spec, {**{key: metadata[key] for key in ("bits", "rate", "epoch")}, "training": command})
+
+
+def card(commands: dict[int, str]) -> str:
+    """The card, with the measures of ``RESULTS``."""
+    template = (Path(__file__).parent / "card.md").read_text()
+    tables = {name: json.loads((RESULTS / name / "measures.json").read_text())["rows"] for name in EVALUATIONS}
+    rows = [{**row, "kind": name} for name, table in tables.items() for row in table]
+    lines = []
+    for kind, bits in [("mid-rise", bits) for bits in range(2, 9)] + [("mu-law", 8), ("a-law", 8)]:
+        of = {(row["method"], row["measure"]): row for row in rows if row["kind"] == kind and row["bits"] == bits}
+        snr = " | ".join(f"{of[method, 'snr_db']['mean']:.2f}" for method in METHODS)
+        least = of["ergodic", "delta_snr_db"]["least"]
+        others = (f"{of['quantized', key]['mean']:.{n}f} → {of['ergodic', key]['mean']:.{n}f}" for key, n in (("estoi", 3), ("lsd_db", 1)))
+        speed = of["ergodic", "audio_seconds_per_second"]["mean"]
+        lines.append(
+            f"| {kind if bits == 8 and kind != 'mid-rise' else bits} | {snr} | {least:+.2f} | {' | '.join(others)} | {speed:.0f} |"
+        )
+    heading = f"| bits | {' | '.join(METHODS.values())} | least gain | ESTOI | LSD in dB | audio s/s |\n|{'---|' * (len(METHODS) + 5)}"
+    shown = "\n".join(f"{command}" for command in commands.values())
+    return template.format(table="\n".join([heading, *lines]), commands=shown)
