@@ -26,7 +26,7 @@ RECIPE = Recipe(
     further=5,
 )
 EVALUATIONS = {
-    "mid-rise": "--bits 2 3 4 5 6 7 8",
+    **{str(bits): f"--bits {bits}" for bits in range(2, 9)},
     "mu-law": "--bits 8 --quantizer mu-law",
     "a-law": "--bits 8 --quantizer a-law",
 }
@@ -59,18 +59,15 @@ def pack(source: Path, target: Path, command: str) -> None:
 def card(commands: dict[int, str]) -> str:
     """The card, with the measures of ``RESULTS``."""
     template = (Path(__file__).parent / "card.md").read_text()
-    tables = {name: json.loads((RESULTS / name / "measures.json").read_text())["rows"] for name in EVALUATIONS}
-    rows = [{**row, "kind": name} for name, table in tables.items() for row in table]
     lines = []
-    for kind, bits in [("mid-rise", bits) for bits in range(2, 9)] + [("mu-law", 8), ("a-law", 8)]:
-        of = {(row["method"], row["measure"]): row for row in rows if row["kind"] == kind and row["bits"] == bits}
+    for name in EVALUATIONS:
+        rows = json.loads((RESULTS / name / "measures.json").read_text())["rows"]
+        of = {(row["method"], row["measure"]): row for row in rows}
         snr = " | ".join(f"{of[method, 'snr_db']['mean']:.2f}" for method in METHODS)
         least = of["ergodic", "delta_snr_db"]["least"]
         others = (f"{of['quantized', key]['mean']:.{n}f} → {of['ergodic', key]['mean']:.{n}f}" for key, n in (("estoi", 3), ("lsd_db", 1)))
         speed = of["ergodic", "audio_seconds_per_second"]["mean"]
-        lines.append(
-            f"| {kind if bits == 8 and kind != 'mid-rise' else bits} | {snr} | {least:+.2f} | {' | '.join(others)} | {speed:.0f} |"
-        )
+        lines.append(f"| {name} | {snr} | {least:+.2f} | {' | '.join(others)} | {speed:.0f} |")
     heading = f"| bits | {' | '.join(METHODS.values())} | least gain | ESTOI | LSD in dB | audio s/s |\n|{'---|' * (len(METHODS) + 5)}"
     shown = "\n".join(f"{command}" for command in commands.values())
     return template.format(table="\n".join([heading, *lines]), commands=shown)

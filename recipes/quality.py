@@ -13,10 +13,10 @@ from recipes.training import ROOT, Recipe
 
 RESULTS = ROOT / "results" / "quality"
 DEEP = Recipe(
-    corpus="ieee/train", options="--depth 16 --learn K steps weights --warmup 200", first=4, epochs=25, chains=((5, 6),), further=12
+    corpus="ieee/train", options="--depth 16 --learn K steps weights --warmup 200", first=4, epochs=25, chains=((5, 6),), further=8
 )
 PLAIN = Recipe(
-    corpus="ieee/train", options="--depth 8 --output plain --learn K steps --warmup 200", first=4, epochs=8, chains=((5, 6),), further=5
+    corpus="ieee/train", options="--depth 8 --output plain --learn K steps --warmup 200", first=4, epochs=5, chains=((5, 6),), further=3
 )
 BARS = {4: 16.5, 5: 21.0, 6: 25.5}
 

@@ -13,6 +13,7 @@ OPTIONS = (
     "--optimizer adam --schedule cosine --batch 64 --per-iteration --relative --frame 320 --rows 640 --regulariser l21 "
     "--units half-steps --shift --windowed"
 )
+ROOT = Path(__file__).parent.parent
 JOBS = int(os.environ.get("JOBS", "2"))
 """Trainings side by side."""
 

@@ -5,6 +5,7 @@ from ergodual.functions import L1, L21, Box, Function, SquaredL2, Zero
 from ergodual.operators import Dense, Operator
 from ergodual.primal_dual import Checkpointed, Ergodic, Last, Reverse, StepSizes, Tape, Truncated, Unrolled
 from ergodual.problem import Problem
+from ergodual.speech.dequantizer import Dequantizer
 
 __version__ = "0.1.0"
 
@@ -14,6 +15,7 @@ __all__ = [
     "Box",
     "Checkpointed",
     "Dense",
+    "Dequantizer",
     "Ergodic",
     "ErgodualError",
     "Function",
