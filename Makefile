@@ -5,13 +5,15 @@
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes)
 # make bench ONLY=NAME     one of gradient, memory, precision, step, inference, data, scale
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
+# make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
+# make quality CORPORA=DIR train on DIR/ieee/train, compare with other methods on DIR/ieee/dev, into results/quality (about an hour)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: demo test check bench figures clean
+.PHONY: demo test check bench figures models quality clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -31,6 +33,10 @@ bench: $(VENV)/.installed-bench
 figures: $(VENV)/.installed
 	@test -n "$(CORPUS)" || { echo "make figures needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }
 	$(BIN)/python -m ergodual figures --corpus "$(CORPUS)" --out figures
+
+models quality: $(VENV)/.installed
+	@test -d "$(CORPORA)" || { echo "make $@ needs CORPORA=DIR, the folder that holds librispeech or ieee." >&2; exit 2; }
+	$(BIN)/python -m recipes $@ "$(CORPORA)"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,0 +1,36 @@
+"""The models that come with the package do what their card says, on speech that they were not trained on."""
+
+import numpy as np
+import pytest
+import torch
+
+import ergodual as ed
+from ergodual.speech.audio import read_audio
+from ergodual.speech.corpora import find_audio, synthetic_speech
+from ergodual.speech.frames import normalize
+from ergodual.speech.measures import snr_db
+from ergodual.speech.models import model_files, shipped
+from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_law
+
+CLEAN = normalize(read_audio(find_audio(synthetic_speech())[3])[0][: 3 * 16_000]).astype(np.float64)
+GAIN = {2: 5, 3: 4, 4: 3, 5: 2, 6: 1, 7: 0, 8: 0}
+"""In dB, at least."""
+CASES = [*((bits, mid_rise(bits), gain) for bits, gain in GAIN.items()), (4, mid_tread(4), 2), (8, mu_law(), 0), (8, a_law(), 0)]
+
+
+def test_what_is_shipped() -> None:
+    assert shipped() == ["speech-16k"]
+    files = model_files("speech-16k")
+    assert [file.stem for file in files] == [str(bits) for bits in range(2, 9)]
+    assert sum(file.stat().st_size for file in files) < 8e6
+    assert ed.Dequantizer.load().rate == 16_000
+    assert "CC BY 4.0" in (files[0].parent / "CARD.md").read_text()
+
+
+@pytest.mark.parametrize(("bits", "quantizer", "gain"), CASES, ids=lambda case: case.name if isinstance(case, Levels) else str(case))
+def test_every_word_length_gains(bits: int, quantizer: Levels, gain: float) -> None:
+    stored = quantizer.quantize(torch.from_numpy(CLEAN)).numpy()
+    restored = ed.Dequantizer.load().restore(stored, bits, quantizer)
+    assert snr_db(CLEAN, restored) > snr_db(CLEAN, stored) + gain
+    lower, upper = quantizer.cell(torch.from_numpy(stored))
+    assert ((lower.numpy() <= restored) & (restored <= upper.numpy())).all()
