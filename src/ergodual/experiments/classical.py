@@ -11,7 +11,7 @@ from ergodual.operators import Dense
 from ergodual.primal_dual import Last, StepSizes, Unrolled
 from ergodual.problem import Problem
 
-CONVERGED = 500
+CONVERGED = 300
 """Iterations after which the DCT's solution no longer changes in the second digit of the SNR."""
 RIDGE = 1e-6
 """Of the least-squares estimator, relative to the mean variance of a sample."""

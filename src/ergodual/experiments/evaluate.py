@@ -29,7 +29,8 @@ Restore = Callable[[NDArray[np.float64], Levels, int], NDArray[np.float64]]
 """Takes what was stored, its quantizer and the word length, and gives the estimate."""
 N = 320
 """Samples a frame of the methods that are not learned."""
-PERCEPTRON_EPOCHS = 20
+PERCEPTRON_BATCH, PERCEPTRON_EPOCHS, PERCEPTRON_STEPS = 64, 20, 20_000
+"""It learns for so many epochs, or, from many frames, so many mini-batches."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def _methods(setting: Setting, quantizer: Levels, learned: dict[str, Dequantizer
         yield "linear", _by_frames(Linear(x_tilde, x_true))
         torch.manual_seed(0)
         perceptron = Perceptron(N, 2 * N * N)
-        perceptron.learn(x_tilde, x_true, PERCEPTRON_EPOCHS)
+        epochs = min(PERCEPTRON_EPOCHS, math.ceil(PERCEPTRON_STEPS * PERCEPTRON_BATCH / len(frames)))
+        perceptron.learn(x_tilde, x_true, epochs, PERCEPTRON_BATCH)
         yield "perceptron", _by_frames(perceptron.eval())
     yield "dct", _by_frames(converged_dct(N))
     if setting.gabor:
