@@ -40,6 +40,22 @@ def test_an_epoch(counts: list[int], size: int, first: int, workers: int) -> Non
     assert sum(len(x) for x, _ in data.chunks(Share())) == len(data)
 
 
+def test_a_quarter_is_biased() -> None:
+    frames = torch.ones(401, N)
+    data = Shifted(frames, [401], lambda x: (x, x), bias=0.5)
+    epochs = [torch.cat([x for x, _ in data.batches(7, 0, epoch, 0, Share())]) for epoch in (0, 0, 1)]
+    assert torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[0], epochs[2])
+    lowered = Shifted(-frames, [401], lambda x: (x, x), bias=0.5)
+    below = torch.cat([x for x, _ in lowered.batches(7, 0, 0, 0, Share())])
+    beta = (epochs[0] + below)[:, 0] / 2  # (1 − |β|) x + β for x = 1 and x = −1
+    assert (beta != 0).double().mean() == pytest.approx(0.25, abs=0.01)
+    assert beta.min() == pytest.approx(-0.5, abs=0.01)
+    assert beta.max() == pytest.approx(0.5, abs=0.02)
+    assert (epochs[0].abs() <= 1 + 1e-6).all()
+    assert all((x == 1).all() for x, _ in data.chunks(Share()))
+
+
 def test_recordings_of_one_frame() -> None:
     with pytest.raises(ed.ErgodualError, match="cannot be shifted"):
         Shifted(torch.zeros(3, N), [1, 2, 3], lambda x: (x, x))

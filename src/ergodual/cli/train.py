@@ -79,6 +79,8 @@ class Train:
     """What a frame is measured in: with half-steps of the quantizer, the model is one for dequantize, which takes any volume."""
     shift: bool = False
     """Cut the frames at another, random place in every epoch."""
+    bias: float = 0.0
+    """With --shift: a quarter of the frames get a constant of up to so many steps of the quantizer, as converters add them."""
     windowed: bool = False
     """Weight the loss by the window under which dequantize averages overlapping frames."""
     init: Path | None = None
@@ -175,7 +177,7 @@ class Train:
             task = bar.add_task("learning", total=batches * self.epochs, completed=done, note="")
             history = fit_data(
                 model,
-                corpus.shifted(pair) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair),
+                corpus.shifted(pair, self.bias * quantizer.step) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair),
                 epochs=self.epochs,
                 batch_size=self.batch,
                 optimizer=self.optimizer,
@@ -246,6 +248,8 @@ class Train:
 
     def resolve(self) -> dict[str, Any]:
         """The configuration with every default filled in; raises :class:`ErgodualError` where a value is out of its range."""
+        from ergodual.speech.quantizers import MidRise
+
         lr = self.lr if self.lr is not None else {"sgd": 0.05, "adam": 1e-3}[self.optimizer]
         for name in ("depth", "batch", "epochs", "frame", "threads", "checkpoint_every"):
             if getattr(self, name) < 1:
@@ -255,6 +259,10 @@ class Train:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
         if self.rows is not None and self.rows < self.frame:
             raise ErgodualError(f"The value of --rows is {self.rows}; it must be at least --frame, {self.frame}.")
+        if not 0 <= self.bias * MidRise(self.bits).step < 1:
+            raise ErgodualError(f"The value of --bias is {self.bias} steps; it must not be negative, and below half the range.")
+        if self.bias and not self.shift:
+            raise ErgodualError(f"--bias {self.bias} means nothing without --shift; add it.")
         if self.warmup < 0:
             raise ErgodualError(f"The value of --warmup is {self.warmup}; it must not be negative.")
         if not self.memory >= 0:

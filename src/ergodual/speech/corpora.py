@@ -55,9 +55,9 @@ class Corpus:
         """For learning; ``pair`` makes (x̃, x†) from x†."""
         return InMemory(self.frames, pair=pair)
 
-    def shifted(self, pair: Callable[[Tensor], Pair]) -> Shifted:
-        """The same from frames that are cut at another place in each epoch."""
-        return Shifted(self.frames, self.ends, pair)
+    def shifted(self, pair: Callable[[Tensor], Pair], bias: float = 0.0) -> Shifted:
+        """The same from frames that are cut at another place in each epoch, some of them with a bias."""
+        return Shifted(self.frames, self.ends, pair, bias)
 
 
 def synthetic_speech() -> Path:
