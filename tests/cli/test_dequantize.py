@@ -42,7 +42,7 @@ def inside(file: Path, stored: np.ndarray = STORED) -> bool:
 
 def test_a_file(stored: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = stored.with_name("out.flac")
-    assert main(["dequantize", str(stored), str(out), "--model", model]) == 0
+    assert main(["dequantize", str(stored), str(out), "--model", model, "--bits", "auto", "--quantizer", "auto"]) == 0
     assert inside(out)
     printed = capsys.readouterr()
     assert printed.out == ""

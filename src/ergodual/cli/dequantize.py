@@ -29,8 +29,8 @@ class Dequantize:
     """What to restore."""
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Where it goes; files that are there are replaced."""
-    bits: int | None = None
-    """Word length of the quantizer; None works it out from the samples (auto)."""
+    bits: int | Literal["auto"] = "auto"
+    """Word length of the quantizer; auto works it out from the samples."""
     quantizer: Literal["auto", "mid-rise", "mid-tread", "mu-law", "a-law"] = "auto"
     """Its kind; auto works it out, and means mid-rise where --bits is given."""
     model: str = "speech-16k"
@@ -51,9 +51,10 @@ class Dequantize:
         from ergodual.speech.dequantizer import Dequantizer
         from ergodual.speech.quantizers import MidRise
 
-        if self.bits is not None:
-            MidRise(self.bits)
-        if self.quantizer in ("mid-rise", "mid-tread") and self.bits is None:
+        bits = None if self.bits == "auto" else self.bits
+        if bits is not None:
+            MidRise(bits)
+        if self.quantizer in ("mid-rise", "mid-tread") and bits is None:
             raise ErgodualError(f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both to auto.")
         if not 0 <= self.overlap < 1:
             raise ErgodualError(f"The value of --overlap is {self.overlap}; it must be at least 0 and below 1.")
@@ -69,7 +70,7 @@ class Dequantize:
                     target.parent.mkdir(parents=True, exist_ok=True)
                 task = bar.add_task(source.name, total=None, note="")
                 try:
-                    found = dequantize_file(source, target, dequantizer, self.bits, kind, self.subtype, partial(bar.advance, task))
+                    found = dequantize_file(source, target, dequantizer, bits, kind, self.subtype, partial(bar.advance, task))
                 except ErgodualError as error:
                     if len(pairs) == 1:
                         raise
