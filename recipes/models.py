@@ -22,8 +22,8 @@ RECIPE = Recipe(
     options="--depth 8 --learn K steps weights --warmup 500 --bias 1",
     first=4,
     epochs=10,
-    chains=((3, 2), (5, 6, 7, 8)),
-    further=5,
+    chains=((5, 6, 7, 8), (3, 2)),
+    further=4,
 )
 EVALUATIONS = {
     **{str(bits): f"--bits {bits}" for bits in range(2, 9)},

@@ -13,6 +13,8 @@ OPTIONS = (
     "--optimizer adam --schedule cosine --batch 64 --per-iteration --relative --frame 320 --rows 640 --regulariser l21 "
     "--units half-steps --shift --windowed"
 )
+FURTHER = "--lr 2e-4"
+"""For those that start from another: at 1e-3 their loss rises above where it was, the more the finer the quantizer."""
 ROOT = Path(__file__).parent.parent
 JOBS = int(os.environ.get("JOBS", "2"))
 """Trainings side by side."""
@@ -56,7 +58,7 @@ class Recipe:
         return {bits: command.replace(f"{out}/", "") for bits, command in sorted(commands.items())}
 
     def _command(self, bits: int, epochs: int, init: int | None, out: Path) -> str:
-        start = "" if init is None else f" --init {out}/{init}/model.safetensors"
+        start = "" if init is None else f" --init {out}/{init}/model.safetensors {FURTHER}"
         return f"ergodual train --corpus {self.corpus} --out {out}/{bits} --bits {bits} --epochs {epochs} {OPTIONS} {self.options}{start}"
 
     def _follow(self, chain: tuple[int, ...], commands: dict[int, str], corpora: Path, out: Path) -> None:
