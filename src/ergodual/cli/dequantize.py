@@ -68,7 +68,7 @@ class Dequantize:
             for source, target in pairs:
                 if self.source.is_dir():
                     target.parent.mkdir(parents=True, exist_ok=True)
-                task = bar.add_task(source.name, total=None, note="")
+                task = bar.add_task(source.name, total=_frames(source), note="")
                 try:
                     found = dequantize_file(source, target, dequantizer, bits, kind, self.subtype, partial(bar.advance, task))
                 except ErgodualError as error:
@@ -85,6 +85,16 @@ class Dequantize:
                     print(f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz and does less well", file=sys.stderr)
         if failed:
             raise ErgodualError(f"{len(failed)} of {len(pairs)} files could not be restored: " + " ".join(failed))
+
+
+def _frames(file: Path) -> int | None:
+    """What the file declares; what is wrong with it is said when it is read."""
+    import soundfile
+
+    try:
+        return int(soundfile.info(file).frames)
+    except soundfile.SoundFileError:
+        return None
 
 
 def _rate(file: Path) -> int:
