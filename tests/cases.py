@@ -24,6 +24,8 @@ def spread(*shape: int, low: float, high: float, seed: int) -> nn.Parameter:
 class Huber(ed.Function):
     """A function as a user would write it: value and prox, all else by default (so its z are kept)."""
 
+    separable = True
+
     def __init__(self, width: float | Tensor) -> None:
         super().__init__()
         self.width = width
@@ -111,6 +113,32 @@ PROBLEMS: dict[str, Callable[[], ed.Problem]] = {
     "pairs": lambda: ed.Problem(ed.L21(2, spread(M // 2, low=0.2, high=0.6, seed=14)), ed.Box(radius=0.15), ed.Dense(matrix())),
     "user's function": lambda: ed.Problem(Huber(parameter(0.6)), Huber(parameter(0.9)), ed.Dense(matrix())),
     "user's operator": lambda: ed.Problem(ed.L1(), ed.Box(radius=0.15), Slow()),
+}
+
+
+def lower_level(K: Tensor, radius: float = 0.2) -> ed.Problem:
+    """The paper's problem with another K."""
+    return ed.Problem(ed.L1(), ed.Box(radius=radius), ed.Dense(K))
+
+
+def low_rank(m: int, n: int, rank: int) -> Tensor:
+    return matrix(m, rank, seed=41).detach() @ matrix(rank, n, seed=42).detach()
+
+
+DEGENERATE: dict[str, Callable[[], ed.Problem]] = {
+    "K is zero": lambda: lower_level(torch.zeros(M, N, dtype=torch.float64)),
+    "radius is zero": lambda: lower_level(matrix(), 0.0),
+    "repeated rows": lambda: lower_level(matrix().detach().repeat(3, 1)),
+    "a row of zeros": lambda: lower_level(torch.cat([matrix().detach(), torch.zeros(1, N, dtype=torch.float64)])),
+    "a column of zeros": lambda: lower_level(matrix().detach() * torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)),
+    "rank one": lambda: lower_level(low_rank(M, N, 1)),
+    "rank two": lambda: lower_level(low_rank(7, N, 2)),
+    "one row": lambda: lower_level(matrix(1, N)),
+    "many rows": lambda: lower_level(matrix(200, N)),
+    "no data term's bound": lambda: lower_level(matrix(), math.inf),
+    "rows of very different size": lambda: lower_level(
+        matrix().detach() * torch.tensor([[1e-4], [1.0], [1e3], [1.0]], dtype=torch.float64)
+    ),
 }
 
 OUTPUTS: dict[str, Callable[[int], ed.Last | ed.Ergodic]] = {

@@ -7,3 +7,11 @@ class ErgodualError(ValueError):
 
 class NotFiniteError(ErgodualError):
     """A number that had to be finite is not, usually because a learning rate is too large."""
+
+
+class NotConvergedWarning(UserWarning):
+    """Some samples of a batch have not reached the tolerance."""
+
+
+class NotDifferentiableWarning(UserWarning):
+    """Some samples' solutions have no derivative."""

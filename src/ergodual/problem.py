@@ -39,8 +39,9 @@ class Problem(nn.Module):
         return self.F.value(self.K(x_tilde + r)) + self.G.value(r)
 
     def dual(self, y: Tensor, x_tilde: Tensor) -> Tensor:
-        """⟨Kx̃, y⟩ − F*(y) − G*(−Kᵀy) for each sample."""
-        return (self.K(x_tilde) * y).sum(-1) - self.F.conjugate(y) - self.G.conjugate(-self.K.adjoint(y))
+        """⟨x̃, Kᵀy⟩ − F*(y) − G*(−Kᵀy) for each sample."""
+        KTy = self.K.adjoint(y)
+        return (x_tilde * KTy).sum(-1) - self.F.conjugate(y) - self.G.conjugate(-KTy)
 
     def gap(self, r: Tensor, y: Tensor, x_tilde: Tensor) -> Tensor:
         """Primal minus dual energy, at least 0, and 0 exactly at a solution; infinite where either is infeasible."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from cases import BATCH, OUTPUTS, PROBLEMS, N, matrix, observation, parameter, spread
+from differences import five_point, relative
 
 import ergodual as ed
 from ergodual.primal_dual import Steps
@@ -36,29 +37,9 @@ def gradients(model: ed.Unrolled, x_tilde: torch.Tensor) -> dict[str, torch.Tens
     return dict(zip(inputs, found, strict=True))
 
 
-def central_differences(model: ed.Unrolled, x_tilde: torch.Tensor, h: float = 2e-5) -> dict[str, torch.Tensor]:
-    """Five points each, so that neither the truncation nor the rounding error comes near the bar."""
+def central_differences(model: ed.Unrolled, x_tilde: torch.Tensor) -> dict[str, torch.Tensor]:
     inputs = {"x_tilde": x_tilde.clone(), **dict(model.named_parameters())}
-    found = {}
-    with torch.no_grad():
-        for name, t in inputs.items():
-            flat, slope = t.view(-1), torch.zeros(t.numel(), dtype=t.dtype)
-            for i in range(t.numel()):
-                kept = flat[i].clone()
-                values = {}
-                for shift in (1, -1, 2, -2):
-                    flat[i] = kept + shift * h
-                    values[shift] = losses(model, inputs["x_tilde"])
-                flat[i] = kept
-                slope[i] = ((8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)).sum()
-            found[name] = slope.view(t.shape)
-    return found
-
-
-def relative(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> float:
-    """The largest relative error of a parameter's gradient; one that vanishes is held against the whole gradient."""
-    whole = torch.cat([t.reshape(-1) for t in theirs.values()]).norm()
-    return max(float((ours[name] - t).norm() / max(t.norm(), 1e-3 * whole)) for name, t in theirs.items())
+    return five_point(lambda: losses(model, inputs["x_tilde"]), inputs)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 7])

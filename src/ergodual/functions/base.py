@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -24,9 +26,12 @@ class Function(nn.Module):
     derivative_from
         What :meth:`prox_vjp` and :meth:`prox_conjugate_vjp` are handed: ``"output"``, the result of the prox (nothing
         but the iterates is kept), or ``"input"``, its argument z, which the sweep then keeps for every iteration.
+    separable
+        Whether f(x) = Σ f_i(x_i), so that a prox may have a step for each coordinate and its derivative is a diagonal.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "input"
+    separable: ClassVar[bool] = False
 
     def value(self, x: Tensor) -> Tensor:
         """f(x) for each sample, shape ``(batch,)``."""
@@ -44,17 +49,33 @@ class Function(nn.Module):
         """The prox of f*, by Moreau: z − step · prox_{f/step}(z / step)."""
         return z - step * self.prox(z / step, 1 / step)
 
-    def prox_(self, z: Tensor, step: float) -> Tensor:
+    def strong_convexity(self) -> Number:
+        """The largest known μ ≥ 0 for which f − ½ μ ‖·‖² is convex; shape ``()`` or ``(batch, 1)``."""
+        return 0.0
+
+    def smoothness(self) -> Number:
+        """The smallest known Lipschitz constant of ∇f, infinite where f has a kink; f* is strongly convex with its inverse."""
+        return math.inf
+
+    def prox_(self, z: Tensor, step: Number) -> Tensor:
         """:meth:`prox` written over z."""
         return z.copy_(self.prox(z, step))
 
-    def prox_conjugate_(self, z: Tensor, step: float) -> Tensor:
+    def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
         """:meth:`prox_conjugate` written over z."""
         return z.copy_(self.prox_conjugate(z, step))
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that the function depends on, in the order of the parameter gradients of the vector–Jacobian products."""
         return tuple(self.parameters()) + tuple(self.buffers())
+
+    def of_samples(self, rows: Tensor, batch: int) -> Function:
+        """f for some samples of a batch: of every tensor with a row for each sample, these rows."""
+        chosen = copy.copy(self)
+        held = [*self.named_parameters(recurse=False), *self.named_buffers(recurse=False)]
+        chosen._parameters = {}
+        chosen._buffers = {name: t.detach()[rows] if t.ndim == 2 and len(t) == batch else t.detach() for name, t in held}
+        return chosen
 
     def prox_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
         """Vector–Jacobian product of ``prox(z, step)``.

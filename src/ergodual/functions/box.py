@@ -32,6 +32,7 @@ class Box(Function):
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
+    separable: ClassVar[bool] = True
     radius: Number
     _lower: Number
     _upper: Number
@@ -75,7 +76,7 @@ class Box(Function):
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return clip(z, self.lower, self.upper)
 
-    def prox_(self, z: Tensor, step: float) -> Tensor:
+    def prox_(self, z: Tensor, step: Number) -> Tensor:
         return clip_(z, self.lower, self.upper)
 
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:

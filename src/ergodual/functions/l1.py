@@ -29,6 +29,7 @@ class L1(Function):
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
+    separable: ClassVar[bool] = True
     weight: Number
 
     def __init__(self, weight: Number = 1.0) -> None:
@@ -49,7 +50,7 @@ class L1(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return clip(z, -self.weight, self.weight)
 
-    def prox_conjugate_(self, z: Tensor, step: float) -> Tensor:
+    def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
         return clip_(z, -self.weight, self.weight)
 
     def prox_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:

@@ -51,7 +51,7 @@ class L21(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return self._project(z, self.weight)
 
-    def prox_conjugate_(self, z: Tensor, step: float) -> Tensor:
+    def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
         groups = self._groups(z)
         groups.div_(_excess(_norms(groups), self.weight))
         return z

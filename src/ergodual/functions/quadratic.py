@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -14,6 +15,7 @@ class Zero(Function):
     """f(x) = 0. Its prox is the identity; f* is the indicator of {0}, so prox_{σf*}(z) = 0."""
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
+    separable: ClassVar[bool] = True
 
     def value(self, x: Tensor) -> Tensor:
         return x.new_zeros(x.shape[:-1])
@@ -24,7 +26,7 @@ class Zero(Function):
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z
 
-    def prox_(self, z: Tensor, step: float) -> Tensor:
+    def prox_(self, z: Tensor, step: Number) -> Tensor:
         return z
 
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
@@ -54,6 +56,7 @@ class SquaredL2(Function):
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
+    separable: ClassVar[bool] = True
     weight: Number
 
     def __init__(self, weight: Number = 1.0) -> None:
@@ -63,6 +66,12 @@ class SquaredL2(Function):
 
     def value(self, x: Tensor) -> Tensor:
         return (0.5 * self.weight * x.square()).sum(-1)
+
+    def strong_convexity(self) -> Number:
+        return self._extreme(torch.amin)
+
+    def smoothness(self) -> Number:
+        return self._extreme(torch.amax)
 
     def conjugate(self, y: Tensor) -> Tensor:
         return (y.square() / (2 * self.weight)).sum(-1)
@@ -84,3 +93,10 @@ class SquaredL2(Function):
 
     def _in_weight(self, gradient: Tensor) -> tuple[Tensor, ...]:
         return (gradient.sum_to_size(self.weight.shape),) if isinstance(self.weight, Tensor) else ()
+
+    def _extreme(self, over: Callable[..., Tensor]) -> Number:
+        """Of the weights, for each sample where they differ."""
+        weight = self.weight
+        if not isinstance(weight, Tensor) or weight.ndim == 0:
+            return weight
+        return over(weight, dim=-1, keepdim=True)

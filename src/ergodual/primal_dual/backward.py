@@ -12,7 +12,7 @@ nothing. Three things keep everything but the matrix products small:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -37,6 +37,13 @@ class Wanted(NamedTuple):
     K: bool
     F: bool
     G: bool
+
+
+def wanted_of(problem: Problem, needed: Sequence[bool], tensors: Sequence[bool]) -> Wanted:
+    """From what autograd needs: of x̃, σ, τ, θ and α, and of the problem's tensors."""
+    in_K, in_F = len(problem.K.tensors()), len(problem.F.tensors())
+    x_tilde, sigma, tau, theta, weights = needed
+    return Wanted(x_tilde, sigma, tau, theta, weights, any(tensors[:in_K]), any(tensors[in_K : in_K + in_F]), any(tensors[in_K + in_F :]))
 
 
 class Segment(NamedTuple):

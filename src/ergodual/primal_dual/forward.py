@@ -125,8 +125,8 @@ class Iteration:
         return state._replace(r=state.r.flip(0)) if length % 2 else state
 
 
-def estimate(problem: Problem, x_tilde: Tensor, numbers: Numbers) -> Tensor:
-    """x̂ = x̃ + Σ_k α_k r^k, keeping no iterate but the last; for use without gradients."""
+def estimate(problem: Problem, x_tilde: Tensor, numbers: Numbers) -> tuple[Tensor, Trajectory]:
+    """x̂ = x̃ + Σ_k α_k r^k and the last iterates, of which alone it keeps; for use without gradients."""
     x_hat = x_tilde.clone()
-    Iteration(problem, x_tilde, numbers).skip(0, len(numbers.sigma), Trajectory.empty(problem, x_tilde, 0), x_hat)
-    return x_hat
+    last = Iteration(problem, x_tilde, numbers).skip(0, len(numbers.sigma), Trajectory.empty(problem, x_tilde, 0), x_hat)
+    return x_hat, last

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ergodual.errors import ErgodualError
-from ergodual.primal_dual.backward import Segment, Wanted, block_length, sweep_backward
+from ergodual.primal_dual.backward import Segment, block_length, sweep_backward, wanted_of
 from ergodual.primal_dual.forward import Iteration, Numbers, Trajectory
 from ergodual.primal_dual.steps import Steps
 from ergodual.problem import Problem
@@ -132,7 +132,7 @@ class _Sweep(torch.autograd.Function):
         states, found = saved[: 2 * len(ctx.starts) - 2], iter(saved[2 * len(ctx.starts) - 2 :])
         last = Trajectory(*(next(found) if kept else None for kept in ctx.whole))  # type: ignore[arg-type]
         segments = _segments(ctx.problem, x_tilde, ctx.numbers, ctx.starts, states, last)
-        wanted = _wanted(ctx.problem, ctx.needs_input_grad)
+        wanted = wanted_of(ctx.problem, ctx.needs_input_grad[2:7], ctx.needs_input_grad[7:])
         return None, None, *sweep_backward(ctx.problem, x_tilde, ctx.numbers, segments, ctx.starts[0], g, wanted)
 
 
@@ -157,10 +157,3 @@ def _segments(
         _begin(again, states[2 * i], states[2 * i + 1])
         iteration.record(start, stop, again)
         yield Segment(start, stop, again)
-
-
-def _wanted(problem: Problem, needs: Sequence[bool]) -> Wanted:
-    tensors = needs[-len(problem.tensors()) :] if problem.tensors() else ()
-    in_K, in_F = len(problem.K.tensors()), len(problem.F.tensors())
-    x_tilde, sigma, tau, theta, weights = needs[2:7]
-    return Wanted(x_tilde, sigma, tau, theta, weights, any(tensors[:in_K]), any(tensors[in_K : in_K + in_F]), any(tensors[in_K + in_F :]))

@@ -91,5 +91,5 @@ class Unrolled(nn.Module):
         if not torch.is_grad_enabled():
             if torch.compiler.is_compiling():  # a graph holds no numbers read to the host
                 return unroll(problem, x_tilde, steps, weights)
-            return estimate(problem, x_tilde, Numbers.read(steps, weights))
+            return estimate(problem, x_tilde, Numbers.read(steps, weights))[0]
         return self.adjoint(problem, x_tilde, steps, weights)

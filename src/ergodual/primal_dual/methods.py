@@ -1,0 +1,247 @@
+"""The algorithms of ``solve``: how a batch of iterates advances, and which of its points is offered as the solution."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from ergodual.errors import ErgodualError
+from ergodual.functions.base import require
+from ergodual.primal_dual.lower import Lower, Point
+
+S = TypeVar("S", bound="State")
+
+
+class State(Protocol):
+    """A tuple of tensors with a row for each sample; among them the primal weight ω, ``(batch, 1)``."""
+
+    @property
+    def weight(self) -> Tensor:
+        """ω."""
+
+
+class Method(Protocol[S]):
+    """An algorithm for the lower level, with its settings."""
+
+    precondition: bool
+
+    def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> S:
+        """The state before the first iteration, from these iterates; ``weight`` is that of an earlier solution, if any."""
+
+    def advance(self, lower: Lower, state: S, iterations: int) -> S:
+        """So many iterations further."""
+
+    def offer(self, lower: Lower, state: S, done: int) -> tuple[S, Point]:
+        """The state, perhaps restarted, and the best point known; ``done`` counts all iterations so far."""
+
+
+class Iterates(NamedTuple):
+    """What :class:`ChambollePock` carries on: r^k, y^k, r̄^k (or ȳ^k), σ_k, τ_k and ω."""
+
+    r: Tensor
+    y: Tensor
+    bar: Tensor
+    sigma: Tensor
+    tau: Tensor
+    weight: Tensor
+
+
+class ChambollePock:
+    """Chambolle–Pock as in (3)–(5) of Brauer, Lorenz 2019, and its accelerated variants; the point is the last iterate.
+
+    Parameters
+    ----------
+    weight
+        ω in σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖); guessed for each sample from the sizes of x̃, F and G if None.
+    accelerated
+        Whether strong convexity is used (Chambolle, Pock, JMIV 2011): with G − ½μ‖·‖² convex, θ_k = (1 + 2μτ_k)^(−½),
+        τ_{k+1} = θ_k τ_k, σ_{k+1} = σ_k/θ_k (their Algorithm 2, rate 1/k²); with F* − ½δ‖·‖² convex the same with the roles of r
+        and y exchanged; with both, constant steps in the ratio of δ to μ and one θ < 1 (Algorithm 3, linear rate).
+
+    Raises
+    ------
+    ErgodualError
+        If the weight is not positive.
+    """
+
+    def __init__(self, weight: float | None = None, accelerated: bool = False) -> None:
+        require(weight is None or weight > 0, f"The step weight is {weight}; it must be positive.")
+        self.weight, self.accelerated, self.precondition = weight, accelerated, False
+
+    def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Iterates:
+        """See :class:`Method`."""
+        if self.weight is not None:
+            weight = torch.full_like(r[:, :1], self.weight)
+        elif weight is None:
+            weight = lower.first_weight()
+        mu, delta = self._strong_convexity(lower)
+        both = (mu > 0) & (delta > 0)
+        # Algorithm 3 has σ δ = τ μ, that is ω² = μ/δ
+        weight = torch.where(both, (mu / delta.clamp(min=torch.finfo(r.dtype).tiny)).sqrt(), weight)
+        sigma, tau = lower.steps(weight)
+        return Iterates(r, y, y if self._swapped(lower) else r, sigma, tau, weight)
+
+    def advance(self, lower: Lower, state: Iterates, iterations: int) -> Iterates:
+        """See :class:`Method`."""
+        F, G, K = lower.problem.F, lower.problem.G, lower.problem.K
+        r, y, bar, sigma, tau, weight = state
+        mu, delta = self._strong_convexity(lower)
+        swapped = self._swapped(lower)
+        for _ in range(iterations):
+            if swapped:
+                r = G.prox_(r - tau * K.adjoint(bar), tau)
+                y, before = F.prox_conjugate_(y + sigma * (lower.Kx + K(r)), sigma), y
+                theta = (1 + 2 * delta * sigma).rsqrt()
+                sigma, tau = theta * sigma, tau / theta
+                bar = y + theta * (y - before)
+                continue
+            y = F.prox_conjugate_(y + sigma * (lower.Kx + K(bar)), sigma)
+            r, before = G.prox_(r - tau * K.adjoint(y), tau), r
+            theta = torch.where(delta > 0, 1 / (1 + 2 * mu * tau), (1 + 2 * mu * tau).rsqrt())
+            sigma, tau = torch.where(delta > 0, sigma, sigma / theta), torch.where(delta > 0, tau, tau * theta)
+            bar = r + theta * (r - before)
+        return Iterates(r, y, bar, sigma, tau, weight)
+
+    def offer(self, lower: Lower, state: Iterates, done: int) -> tuple[Iterates, Point]:
+        """See :class:`Method`."""
+        return state, lower.judge(state.r, state.y, state.weight)
+
+    def _strong_convexity(self, lower: Lower) -> tuple[Tensor, Tensor]:
+        """μ of G and δ of F*; 0 where it is not to be used."""
+        zero = torch.zeros_like(lower.x_tilde[:, :1])
+        if not self.accelerated:
+            return zero, zero
+        return zero + lower.problem.G.strong_convexity(), zero + 1 / torch.as_tensor(lower.problem.F.smoothness())
+
+    def _swapped(self, lower: Lower) -> bool:
+        mu, delta = self._strong_convexity(lower)
+        return bool((delta > 0).any() and not (mu > 0).any())
+
+
+class Anchored(NamedTuple):
+    """What :class:`Restarted` carries on.
+
+    Attributes
+    ----------
+    r, y
+        The iterates.
+    r_other, y_other
+        Their averages since the last restart, or, for Halpern's iteration, what the last primal-dual step gave.
+    r_anchor, y_anchor
+        The iterates of the last restart.
+    weight
+        ω.
+    since
+        Iterations since then.
+    begun, last
+        The error at the last restart, and when it was looked at last.
+    """
+
+    r: Tensor
+    y: Tensor
+    r_other: Tensor
+    y_other: Tensor
+    r_anchor: Tensor
+    y_anchor: Tensor
+    weight: Tensor
+    since: Tensor
+    begun: Tensor
+    last: Tensor
+
+
+class Restarted:
+    """The restarted primal-dual method, which converges linearly where F and G are piecewise linear or quadratic.
+
+    Every sample restarts for itself, with a primal weight ω of its own (Applegate et al., "Practical large-scale linear
+    programming using primal-dual hybrid gradient", NeurIPS 2021): as soon as the error is a fifth of what it was at the last
+    restart; when it is below four fifths and no longer falls; or when the iterations since then are 36 % of all. ω then moves
+    half-way, on a logarithmic scale, to ‖Δy‖/‖Δr‖ of the last stretch.
+
+    Parameters
+    ----------
+    kind
+        ``"average"``: the iterates and their ergodic averages are compared, and the better point is what it restarts from.
+        ``"halpern"``: z^{k+1} = (k+1)/(k+2) (2T(z^k) − z^k) + 1/(k+2) z^0 with T the primal-dual step and z^0 the last restart (Lu,
+        Yang, "Restarted Halpern PDHG for linear programming", 2024), which takes about half as many iterations.
+    precondition
+        Whether each coordinate has steps of its own, in the inverse proportion of the norm of K's row or column (in the manner of
+        Pock, Chambolle, ICCV 2011, and still scaled by the norm of what that makes of K). For K whose rows differ much.
+
+    Raises
+    ------
+    ErgodualError
+        If there is no such kind.
+    """
+
+    def __init__(self, kind: Literal["average", "halpern"] = "halpern", precondition: bool = False) -> None:
+        if kind not in ("average", "halpern"):
+            raise ErgodualError(f"Restarted's kind is {kind!r}; it must be 'average' or 'halpern'.")
+        self.kind, self.precondition = kind, precondition
+
+    def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Anchored:
+        """See :class:`Method`."""
+        weight = lower.first_weight() if weight is None else weight
+        begun = lower.judge(r, y, weight).error
+        return Anchored(r, y, r, y, r, y, weight, torch.zeros_like(weight), begun, torch.full_like(begun, math.inf))
+
+    def advance(self, lower: Lower, state: Anchored, iterations: int) -> Anchored:
+        """See :class:`Method`."""
+        F, G, K = lower.problem.F, lower.problem.G, lower.problem.K
+        r, y, r_other, y_other = (t.clone() for t in state[:4])
+        sigma, tau = lower.steps(state.weight)
+        halpern, since = self.kind == "halpern", state.since
+        r_next, y_next, v, Ku = torch.empty_like(r), torch.empty_like(y), torch.empty_like(r), torch.empty_like(y)
+        for i in range(iterations):
+            # T(r, y): r⁺ = prox_{τG}(r − τKᵀy), y⁺ = prox_{σF*}(y + σK(x̃ + 2r⁺ − r))
+            K.adjoint_onto(r, y, -1.0, out=v, keep=0.0)
+            G.prox_(torch.addcmul(r, v, tau, out=r_next), tau)
+            r.lerp_(r_next, 2.0)
+            K.forward_onto(lower.Kx, r, 1.0, out=Ku)
+            F.prox_conjugate_(torch.addcmul(y, Ku, sigma, out=y_next), sigma)
+            done = since + i
+            if halpern:
+                share = (done + 1) / (done + 2)
+                torch.lerp(state.r_anchor, r, share, out=r)
+                torch.lerp(state.y_anchor, y.lerp_(y_next, 2.0), share, out=y)
+            else:
+                (r, r_next), (y, y_next) = (r_next, r), (y_next, y)
+                r_other.lerp_(r, 1 / (done + 1))
+                y_other.lerp_(y, 1 / (done + 1))
+        if halpern and iterations:
+            r_other, y_other = r_next, y_next
+        return state._replace(r=r, y=y, r_other=r_other, y_other=y_other, since=since + iterations)
+
+    def offer(self, lower: Lower, state: Anchored, done: int) -> tuple[Anchored, Point]:
+        """See :class:`Method`."""
+        point = lower.judge(state.r_other, state.y_other, state.weight)
+        if self.kind == "average":
+            point = lower.best(point, lower.judge(state.r, state.y, state.weight))
+        error, since = point.error, state.since[:, 0]
+        restart = (error <= 0.2 * state.begun) | ((error <= 0.8 * state.begun) & (error > state.last)) | (since >= 0.36 * max(1, done))
+        rows = restart[:, None]
+        r, y = torch.where(rows, point.r, state.r), torch.where(rows, point.y, state.y)
+        return Anchored(
+            r,
+            y,
+            torch.where(rows, point.r, state.r_other),
+            torch.where(rows, point.y, state.y_other),
+            torch.where(rows, point.r, state.r_anchor),
+            torch.where(rows, point.y, state.y_anchor),
+            torch.where(rows, self._moved(lower, state, point), state.weight),
+            torch.where(rows, 0.0, state.since),
+            torch.where(restart, error, state.begun),
+            torch.where(restart, math.inf, error),
+        ), point
+
+    def _moved(self, lower: Lower, state: Anchored, point: Point) -> Tensor:
+        """ω half-way to ‖Δy‖/‖Δr‖."""
+        dual, primal = point.y - state.y_anchor, point.r - state.r_anchor
+        if lower.scales is not None:  # in the norms in which the steps are the same for all coordinates
+            dual, primal = dual * lower.scales[0].rsqrt(), primal * lower.scales[1].rsqrt()
+        up, down = dual.norm(dim=-1, keepdim=True), primal.norm(dim=-1, keepdim=True)
+        tiny = torch.finfo(up.dtype).eps
+        known = (up > tiny * point.y.norm(dim=-1, keepdim=True)) & (down > tiny * point.r.norm(dim=-1, keepdim=True))
+        return torch.where(known, (state.weight * up / down).sqrt(), state.weight)

@@ -1,0 +1,195 @@
+"""The lower level solved to a tolerance, with a certificate for each sample."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ergodual.errors import ErgodualError, NotConvergedWarning
+from ergodual.functions.base import require
+from ergodual.operators import Dense
+from ergodual.primal_dual.lower import Lower, Point
+from ergodual.primal_dual.methods import ChambollePock, Method, Restarted
+from ergodual.primal_dual.norm import NormBound
+from ergodual.problem import Problem
+
+EVERY = 32
+"""Iterations between two looks at the error, each of which costs as much as one or two iterations."""
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What :func:`solve` found, for each sample of the batch.
+
+    Attributes
+    ----------
+    x
+        x̂ = x̃ + r, ``(batch, n)``.
+    r, y
+        The primal and the dual solution, ``(batch, n)`` and ``(batch, m)``; r is exact where x̂ − x̃ would be rounded.
+    gap
+        F(Kx̂) + G(r) − (⟨Kx̃, y⟩ − F*(y) − G*(−Kᵀy)) ≥ 0, ``(batch,)``: no r has an objective lower by more than this. Infinite where
+        F or G* is ∞ beside the solution.
+    error
+        What was compared with the tolerance: the gap over F(Kx̃) + G(0) (the gap itself where that is 0 or infinite), or, where the gap
+        is infinite, the relative fixed-point residual of a primal-dual step.
+    iterations
+        How many it took, in steps of 32.
+    converged
+        Whether error ≤ tolerance.
+    weight
+        The primal weight ω ∼ ‖y‖/‖r‖ that the method ended with, ``(batch, 1)``.
+    """
+
+    x: Tensor
+    r: Tensor
+    y: Tensor
+    gap: Tensor
+    error: Tensor
+    iterations: Tensor
+    converged: Tensor
+    weight: Tensor
+
+
+def solve(
+    problem: Problem,
+    x_tilde: Tensor,
+    tol: float | None = None,
+    method: Method[Any] | None = None,
+    max_iterations: int = 100_000,
+    start: Solution | None = None,
+    norm: float | None = None,
+) -> Solution:
+    """min_r F(K(x̃ + r)) + G(r) for every sample of a batch, to a relative duality gap: (1) of Brauer, Lorenz 2019.
+
+    Samples have step weights, restarts and a stopping of their own, and leave the batch when they are solved.
+
+    Parameters
+    ----------
+    problem
+        F, G and K.
+    x_tilde
+        Observations, ``(batch, n)``.
+    tol
+        Of the error, see :class:`Solution`; 1e-6 in float64 and 1e-4 in float32 if None.
+    method
+        :class:`Restarted` or :class:`ChambollePock`; if None, the former, or, where both G and F* are strongly convex, the latter
+        accelerated.
+    max_iterations
+        Where it ends in any case.
+    start
+        An earlier solution to start from, for instance with a slightly different K.
+    norm
+        An upper bound of ‖K‖ where one is known; by singular values if None.
+
+    Raises
+    ------
+    ErgodualError
+        If x̃ does not fit the problem or is not finite, or an argument is out of its range.
+
+    Warns
+    -----
+    NotConvergedWarning
+        If a sample has not reached the tolerance.
+    """
+    problem.check(x_tilde)
+    tol = TOLERANCE.get(x_tilde.dtype, 1e-4) if tol is None else tol
+    require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
+    require(max_iterations >= 0, f"The number of iterations is {max_iterations}; it must not be negative.")
+    require(x_tilde.isfinite(), "The observations have an entry that is not finite; remove such samples.")
+    method = _default(problem) if method is None else method
+    with torch.no_grad():
+        solution = _solve(problem, x_tilde, tol, method, max_iterations, start, norm)
+    left = int((~solution.converged).sum())
+    if left:
+        warnings.warn(
+            f"{left} of {len(x_tilde)} problems did not reach {tol:g} within {max_iterations} iterations; the largest error is "
+            f"{float(solution.error.max()):.2g}.",
+            NotConvergedWarning,
+            stacklevel=2,
+        )
+    return solution
+
+
+def _solve(
+    problem: Problem, x_tilde: Tensor, tol: float, method: Method[Any], limit: int, start: Solution | None, norm: float | None
+) -> Solution:
+    scales, norm = _scales(problem, x_tilde) if method.precondition else (None, NormBound().refresh(problem.K) if norm is None else norm)
+    lower = Lower(problem, x_tilde, norm or 1.0, scales)
+    state = method.start(lower, *_first(lower, start))
+    rows = torch.arange(len(x_tilde), device=x_tilde.device)
+    found = _Found(lower, state.weight)
+    done = 0
+    while True:
+        state, point = method.offer(lower, state, done)
+        through = (point.error <= tol) | (done >= limit)
+        if bool(through.any()) or not len(rows):
+            found.take(rows, point, state.weight, done, through)
+            left = (~through).nonzero()[:, 0]
+            if not len(left):
+                return found.solution(x_tilde, tol)
+            rows, lower, state = rows[left], lower.at(left), type(state)._make(t[left] for t in state)
+        step = min(EVERY, limit - done)
+        state = method.advance(lower, state, step)
+        done += step
+
+
+class _Found:
+    """The solutions so far."""
+
+    def __init__(self, lower: Lower, weight: Tensor) -> None:
+        self.r, self.y = torch.zeros_like(lower.x_tilde), torch.zeros_like(lower.Kx)
+        self.gap, self.error = torch.full_like(lower.unit, math.inf), torch.full_like(lower.unit, math.inf)
+        self.iterations, self.weight = torch.zeros(len(self.r), dtype=torch.long, device=self.r.device), weight.clone()
+
+    def take(self, rows: Tensor, point: Point, weight: Tensor, done: int, which: Tensor) -> None:
+        """The points of those samples that are through."""
+        rows = rows[which]
+        for to, of in zip((self.r, self.y, self.gap, self.error, self.weight), (*point, weight), strict=True):
+            to[rows] = of[which]
+        self.iterations[rows] = done
+
+    def solution(self, x_tilde: Tensor, tol: float) -> Solution:
+        """All of them."""
+        r, y = self.r, self.y
+        return Solution(x_tilde + r, r, y, self.gap, self.error, self.iterations, self.error <= tol, self.weight)
+
+
+def _first(lower: Lower, start: Solution | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """r, y and ω to begin with: those of an earlier solution; else r = 0 with y = 0 or the dual that answers it, if that is nearer."""
+    if start is None:
+        nothing, weight = (torch.zeros_like(lower.x_tilde), torch.zeros_like(lower.Kx)), lower.first_weight()
+        point = lower.best(lower.judge(*nothing, weight), lower.judge(nothing[0], lower.nearest_dual(), weight))
+        return point.r, point.y, None
+    for name, given, like in (("r", start.r, lower.x_tilde), ("y", start.y, lower.Kx)):
+        if given.shape != like.shape or given.dtype != like.dtype or given.device != like.device:
+            raise ErgodualError(
+                f"The solution to start from has {name} of shape {tuple(given.shape)}, {given.dtype} on {given.device}; this batch needs "
+                f"{tuple(like.shape)}, {like.dtype} on {like.device}."
+            )
+    return start.r, start.y, start.weight
+
+
+def _scales(problem: Problem, x_tilde: Tensor) -> tuple[tuple[Tensor, Tensor], float]:
+    """Preconditioners 1/‖row‖ and 1/‖column‖, and the norm of K between their roots."""
+    K = problem.K
+    if not isinstance(K, Dense) or not (problem.F.separable and problem.G.separable):
+        raise ErgodualError("Preconditioning needs a Dense operator and functions that are sums over coordinates; leave it out.")
+    matrix = K.matrix.detach()
+    tiny = torch.finfo(matrix.dtype).tiny ** 0.5
+    rows, columns = ((1 / matrix.norm(dim=axis).clamp(min=tiny)) for axis in (1, 0))
+    rows, columns = rows.where(rows < 1 / tiny, 1.0), columns.where(columns < 1 / tiny, 1.0)
+    scaled = Dense(rows.sqrt()[:, None] * matrix * columns.sqrt())
+    return (rows, columns), NormBound().refresh(scaled)
+
+
+def _default(problem: Problem) -> Method[Any]:
+    mu, smooth = torch.as_tensor(problem.G.strong_convexity()), torch.as_tensor(problem.F.smoothness())
+    both = bool((mu > 0).all() and smooth.isfinite().all())
+    return ChambollePock(accelerated=True) if both else Restarted()

@@ -1,0 +1,93 @@
+"""The solution of the lower level as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ergodual.errors import ErgodualError
+from ergodual.functions import Function
+from ergodual.primal_dual.implicit import Implicit
+from ergodual.primal_dual.lower import SAFETY
+from ergodual.primal_dual.methods import Method
+from ergodual.primal_dual.norm import NormBound
+from ergodual.primal_dual.solve import Solution, solve
+from ergodual.primal_dual.stationary import AtSolution, FixedPoint
+from ergodual.problem import Problem
+
+
+class Solved(nn.Module):
+    """x̂ ∈ argmin F(Kx) + G(x − x̃), (1) of Brauer, Lorenz 2019, solved to a tolerance and differentiated at the solution.
+
+    Parameters
+    ----------
+    problem
+        The lower-level problem.
+    tol, method, max_iterations
+        See :func:`solve`.
+    adjoint
+        How gradients flow: ``Implicit()`` (if None), ``Stationary(b)`` or ``OneStep()``.
+
+    Attributes
+    ----------
+    solution
+        The latest one, with its certificates; None before the first call.
+
+    Raises
+    ------
+    ErgodualError
+        If the adjoint is one that goes through the iterations of ``Unrolled``.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        tol: float | None = None,
+        adjoint: AtSolution | None = None,
+        method: Method[Any] | None = None,
+        max_iterations: int = 100_000,
+    ) -> None:
+        super().__init__()
+        if adjoint is not None and not isinstance(adjoint, AtSolution):
+            raise ErgodualError(
+                f"The adjoint is {type(adjoint).__name__}, which goes through the iterations of Unrolled; "
+                "Solved takes Implicit(), Stationary(b) or OneStep()."
+            )
+        self.problem, self.tol, self.method, self.max_iterations = problem, tol, method, max_iterations
+        self.adjoint = Implicit() if adjoint is None else adjoint
+        self.solution: Solution | None = None
+        self._bound = NormBound()
+
+    def forward(self, x_tilde: Tensor, G: Function | None = None, start: Solution | None = None) -> Tensor:
+        """The solution x̂, ``(batch, n)``.
+
+        Parameters
+        ----------
+        x_tilde
+            The observations, ``(batch, n)``.
+        G
+            Another data term for this call.
+        start
+            An earlier solution for these observations to start from.
+
+        Raises
+        ------
+        ErgodualError
+            If x̃ does not fit the problem.
+
+        Warns
+        -----
+        NotConvergedWarning
+            If a sample has not reached the tolerance.
+        """
+        problem = self.problem if G is None else self.problem.with_data_term(G)
+        norm = self._bound(problem.K)
+        found = solve(problem, x_tilde.detach(), self.tol, self.method, self.max_iterations, start, norm)
+        self.solution = found
+        if not torch.is_grad_enabled():
+            return found.x
+        weight, norm = float(found.weight.log().mean().exp()), norm or 1.0
+        point = FixedPoint(problem, x_tilde.detach(), found.r, found.y, SAFETY * weight / norm, SAFETY / (weight * norm), 1.0)
+        return self.adjoint.attach(point, x_tilde, found.x)

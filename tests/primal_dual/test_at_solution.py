@@ -1,0 +1,149 @@
+"""Gradients at a solution: against central differences of the solved problem, and against the sweep through many iterations."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from cases import DEGENERATE, PROBLEMS, N, lower_level, matrix, observation
+from differences import five_point, relative
+
+import ergodual as ed
+from ergodual.primal_dual import AtSolution
+
+# the first has many solutions, and that of the second is 0 whatever its parameters
+UNIQUE = [name for name in PROBLEMS if name not in ("cells", "unregularised")]
+SEPARABLE = [name for name in UNIQUE if name != "pairs"]
+DIRECTION = observation(23)
+TIGHT = 1e-13
+
+
+def losses(x_hat: torch.Tensor) -> torch.Tensor:
+    return x_hat * DIRECTION + x_hat.pow(3) / 7
+
+
+def gradients(model: ed.Solved | ed.Unrolled) -> dict[str, torch.Tensor]:
+    inputs = {"x_tilde": observation().requires_grad_(), **dict(model.problem.named_parameters())}
+    value = losses(model(inputs["x_tilde"])).sum()
+    found = torch.autograd.grad(value, list(inputs.values()), materialize_grads=True, allow_unused=True)
+    return dict(zip(inputs, found, strict=True))
+
+
+def through_iterations(name: str, adjoint: Any, depth: int = 3000) -> dict[str, torch.Tensor]:
+    return gradients(ed.Unrolled(PROBLEMS[name](), depth, output=ed.Last(), adjoint=adjoint))
+
+
+@pytest.mark.parametrize("name", SEPARABLE)
+def test_implicit_is_the_slope_of_the_solution(name: str) -> None:
+    problem, x_tilde = PROBLEMS[name](), observation()
+    layer = ed.Solved(problem, tol=TIGHT)
+    ours = gradients(layer)
+    assert isinstance(layer.adjoint, ed.Implicit)
+    assert layer.adjoint.report is not None
+    assert layer.adjoint.report.regular.all()
+    assert (layer.adjoint.report.residual <= 1e-9).all()
+    inputs = {"x_tilde": x_tilde, **dict(problem.named_parameters())}
+    assert relative(ours, five_point(lambda: losses(ed.solve(problem, x_tilde, tol=TIGHT).x), inputs, h=1e-4)) <= 1e-5
+
+
+@pytest.mark.parametrize("name", SEPARABLE)
+def test_implicit_is_the_limit_of_the_reverse_sweep(name: str) -> None:
+    assert relative(through_iterations(name, ed.Implicit()), through_iterations(name, ed.Reverse())) <= 1e-6
+
+
+@pytest.mark.parametrize("name", UNIQUE)
+def test_many_stationary_steps_are_the_limit_too(name: str) -> None:
+    assert relative(through_iterations(name, ed.Stationary(3000)), through_iterations(name, ed.Reverse())) <= 1e-6
+
+
+@pytest.mark.parametrize("b", [1, 2, 5, 40])
+@pytest.mark.parametrize("name", UNIQUE)
+def test_stationary_is_truncated_where_the_iterates_stand_still(name: str, b: int) -> None:
+    assert relative(through_iterations(name, ed.Stationary(b)), through_iterations(name, ed.Truncated(b))) <= 1e-8
+
+
+def test_one_step_is_one_stationary_step() -> None:
+    ours, theirs = (through_iterations("the paper's", adjoint) for adjoint in (ed.OneStep(), ed.Stationary(1)))
+    assert all(torch.equal(t, theirs[name]) for name, t in ours.items())
+
+
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Stationary(500), ed.OneStep])
+def test_they_serve_unrolled_and_solved_alike(adjoint: Callable[[], AtSolution]) -> None:
+    problem, x_tilde = PROBLEMS["lasso"](), observation()
+    unrolled = ed.Unrolled(problem, 2000, adjoint=adjoint(), output=ed.Last())
+    solved = ed.Solved(problem, tol=TIGHT, adjoint=adjoint())
+    torch.testing.assert_close(unrolled(x_tilde), solved(x_tilde), rtol=0, atol=1e-8)
+    assert torch.equal(solved(x_tilde), torch.no_grad()(solved)(x_tilde))
+    if adjoint is not ed.OneStep:  # whose gradient depends on the steps
+        assert relative(gradients(solved), gradients(unrolled)) <= 1e-6
+
+
+def test_learned_weights_of_an_average_have_no_gradient_there() -> None:
+    model = ed.Unrolled(PROBLEMS["the paper's"](), 200, output=ed.Ergodic("learned"), adjoint=ed.Stationary(50))
+    losses(model(observation())).sum().backward()
+    assert model.output.logits.grad is None
+    assert model.problem.K.matrix.grad.any()
+
+
+@pytest.mark.parametrize("name", ["repeated rows", "rank one", "a column of zeros"])
+def test_a_solution_that_is_not_unique_is_told(name: str) -> None:
+    problem = DEGENERATE[name]()
+    layer = ed.Solved(problem, tol=1e-10)
+    with pytest.warns(
+        ed.NotDifferentiableWarning, match="have no derivative, for want of uniqueness or strict complementarity; theirs are"
+    ):
+        gradients(layer)
+    layer.adjoint = ed.Implicit("refuse")
+    with pytest.raises(ed.ErgodualError, match=r"of 2 samples have no derivative.*leave these samples out"):
+        gradients(layer)
+
+
+def test_where_nothing_can_move_the_derivative_is_zero() -> None:
+    """Near silence: x = 0 is feasible, r = −x̃ on the bound, and it stays so for every K."""
+    eta = 0.2
+    x_tilde = (eta * observation().sign()).requires_grad_()
+    problem = lower_level(matrix(), eta)
+    layer = ed.Solved(problem, tol=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
+        layer(x_tilde).sum().backward()
+    assert problem.K.matrix.grad.abs().max() <= 1e-8
+
+
+def test_refusals() -> None:
+    problem = PROBLEMS["pairs"]()
+    with pytest.raises(ed.ErgodualError, match="sums over coordinates; take Stationary"):
+        gradients(ed.Solved(problem))
+    with pytest.raises(ed.ErgodualError, match="adjoint is Reverse, which goes through the iterations"):
+        ed.Solved(problem, adjoint=ed.Reverse())  # type: ignore[arg-type]
+    with pytest.raises(ed.ErgodualError, match="steps is 0"):
+        ed.Stationary(0)
+    with pytest.raises(ed.ErgodualError, match="otherwise is 'guess'"):
+        ed.Implicit("guess")  # type: ignore[arg-type]
+
+
+def test_a_warm_start_and_another_data_term() -> None:
+    layer, x_tilde = ed.Solved(lower_level(matrix()), adjoint=ed.Stationary(10)), observation()
+    layer(x_tilde)
+    first = layer.solution
+    assert first is not None
+    layer(x_tilde, start=first)
+    assert not layer.solution.iterations.any()
+    wide = layer(x_tilde, G=ed.Box(radius=torch.full((len(x_tilde), N), 10.0, dtype=torch.float64)))
+    assert wide.abs().max() < 1e-3  # x = 0 is feasible
+
+
+@pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning")  # of its own
+def test_agrees_with_cvxpylayers() -> None:
+    cvxpy = pytest.importorskip("cvxpy", reason="cvxpylayers is not installed")
+    layers = pytest.importorskip("cvxpylayers.torch", reason="cvxpylayers is not installed")
+    m, n, eta = 8, 5, 0.2
+    K, x_tilde = matrix(m, n), observation(batch=3, n=n)
+    r, A, b = cvxpy.Variable(n), cvxpy.Parameter((m, n)), cvxpy.Parameter(m)
+    problem = cvxpy.Problem(cvxpy.Minimize(cvxpy.norm1(A @ r + b)), [cvxpy.norm_inf(r) <= eta])
+    layer = layers.CvxpyLayer(problem, [A, b], [r])
+    (found,) = layer(K, x_tilde @ K.T)
+    theirs = torch.autograd.grad((found + x_tilde).pow(3).sum(), K)[0]
+    ours = torch.autograd.grad(ed.Solved(lower_level(K, eta), tol=TIGHT)(x_tilde).pow(3).sum(), K)[0]
+    assert float((ours - theirs).norm() / ours.norm()) <= 1e-4

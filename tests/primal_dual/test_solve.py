@@ -1,0 +1,229 @@
+"""Solutions with certificates: against other solvers, on degenerate problems, whatever the scale, and sample by sample."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import BATCH, DEGENERATE, PROBLEMS, N, lower_level, matrix, observation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+import ergodual as ed
+from ergodual.primal_dual.tape import unroll
+
+METHODS: dict[str, Callable[[], Any]] = {
+    "default": lambda: None,
+    "halpern": ed.Restarted,
+    "average": lambda: ed.Restarted("average"),
+    "chambolle-pock": ed.ChambollePock,
+    "chambolle-pock, weight 3": lambda: ed.ChambollePock(weight=3.0),
+    "accelerated": lambda: ed.ChambollePock(accelerated=True),
+    "preconditioned": lambda: ed.Restarted(precondition=True),
+}
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@every_method
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_solves(name: str, method: str) -> None:
+    problem, x_tilde = PROBLEMS[name](), observation()
+    if method == "preconditioned" and name in ("pairs", "user's operator"):
+        with pytest.raises(ed.ErgodualError, match="Preconditioning needs a Dense operator and functions that are sums"):
+            ed.solve(problem, x_tilde, method=METHODS[method]())
+        return
+    found = ed.solve(problem, x_tilde, tol=1e-9, method=METHODS[method]())
+    assert found.converged.all()
+    assert (found.error <= 1e-9).all()
+    assert (found.gap >= 0).all()
+    torch.testing.assert_close(found.x, x_tilde + found.r)
+    with torch.no_grad():
+        steps = ed.StepSizes.balanced()(problem.K, 4000)
+        expected = unroll(problem, x_tilde, steps, ed.Last()(4000))
+    if name != "cells":  # whose solutions are many
+        torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-4)
+    if name != "user's function":  # which has no conjugate, and so no gap
+        torch.testing.assert_close(problem.gap(found.r, found.y, x_tilde).clamp(min=0), found.gap, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["dantzig", "unregularised", "user's function"])
+def test_where_there_is_no_finite_gap_a_residual_is_used(name: str) -> None:
+    found = ed.solve(PROBLEMS[name](), observation(), tol=1e-9)
+    assert found.gap.isinf().any()
+    assert (found.error <= 1e-9).all()
+
+
+@every_method
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_problems_have_a_certificate(name: str, method: str) -> None:
+    problem = DEGENERATE[name]()
+    limit = 1_000_000 if name == "rows of very different size" and "chambolle" in method else 100_000
+    x_tilde = observation(batch=3)
+    found = ed.solve(problem, x_tilde, tol=1e-5, method=METHODS[method](), max_iterations=limit)
+    assert found.converged.all()
+    with torch.no_grad():
+        cost, gap = problem.F.value(problem.K(x_tilde)), problem.gap(found.r, found.y, x_tilde)
+    if name != "no data term's bound":  # whose gap is infinite off the solution
+        assert (gap <= 1.01e-5 * torch.where(cost > 0, cost, 1.0)).all()
+
+
+def test_a_problem_of_one_number() -> None:
+    for k, x, eta in ((2.0, 1.0, 0.3), (-0.5, 0.1, 0.3), (1e-3, -5.0, 2.0)):
+        problem = lower_level(torch.tensor([[k]], dtype=torch.float64), eta)
+        found = ed.solve(problem, torch.tensor([[x]], dtype=torch.float64))
+        assert found.x.item() == pytest.approx(math.copysign(max(0.0, abs(x) - eta), x), abs=1e-5)
+
+
+def test_nothing_to_do_takes_no_iteration() -> None:
+    assert not ed.solve(lower_level(matrix()), torch.zeros(BATCH, N, dtype=torch.float64)).iterations.any()
+    assert not ed.solve(DEGENERATE["radius is zero"](), observation()).iterations.any()
+
+
+@every_method
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_the_scale_changes_nothing(factor: float, method: str) -> None:
+    K, x_tilde = matrix(9, 6).detach(), observation(n=6)
+    if method == "chambolle-pock, weight 3":
+        pytest.skip("a weight that is given has a scale")
+    found = ed.solve(lower_level(K), x_tilde, method=METHODS[method]())
+    of_K = ed.solve(lower_level(factor * K), x_tilde, method=METHODS[method]())
+    of_x = ed.solve(lower_level(K, factor * 0.2), factor * x_tilde, method=METHODS[method]())
+    for other, scale in ((of_K, 1.0), (of_x, factor)):
+        assert (other.iterations - found.iterations).abs().max() <= 32
+        torch.testing.assert_close(other.x / scale, found.x, rtol=0, atol=1e-5)
+
+
+def highs(K: np.ndarray, x: np.ndarray, eta: float) -> float:
+    """min Σt over −t ≤ K(x + r) ≤ t, |r| ≤ η."""
+    m, n = K.shape
+    A = np.block([[K, -np.eye(m)], [-K, -np.eye(m)]])
+    bounds = [(-eta, eta)] * n + [(0, None)] * m
+    return float(linprog(np.r_[np.zeros(n), np.ones(m)], A_ub=A, b_ub=np.r_[-K @ x, K @ x], bounds=bounds, method="highs").fun)
+
+
+@pytest.mark.parametrize(("m", "n"), [(20, 20), (12, 20), (30, 10)])
+def test_the_objective_is_that_of_a_simplex_solver(m: int, n: int) -> None:
+    K, x_tilde = matrix(m, n).detach(), observation(batch=5, n=n)
+    problem = lower_level(K)
+    found = ed.solve(problem, x_tilde, tol=1e-9)
+    with torch.no_grad():
+        primal = problem.primal(found.r, x_tilde).tolist()
+    for i in range(5):
+        assert primal[i] == pytest.approx(highs(K.numpy(), x_tilde[i].numpy(), 0.2), rel=1e-8)
+
+
+@every_method
+def test_samples_do_not_know_of_each_other(method: str) -> None:
+    K, x_tilde = matrix(9, 6).detach(), observation(batch=8, n=6)
+    radius = 0.05 + 0.3 * torch.rand(8, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(2))
+
+    def solved(rows: torch.Tensor) -> ed.Solution:
+        return ed.solve(ed.Problem(ed.L1(), ed.Box(radius=radius[rows]), ed.Dense(K)), x_tilde[rows], method=METHODS[method]())
+
+    together = solved(torch.arange(8))
+    permuted = solved(order)
+    torch.testing.assert_close(permuted.x, together.x[order], rtol=0, atol=1e-12)
+    for i in range(8):
+        torch.testing.assert_close(solved(torch.tensor([i])).x[0], together.x[i], rtol=0, atol=1e-12)
+
+
+def test_a_cell_without_bounds_on_one_side() -> None:
+    lower = torch.tensor([[-0.1, -math.inf, -0.2, -0.1]], dtype=torch.float64).repeat(3, 1)
+    box = ed.Box(lower=lower, upper=-lower.clamp(min=-0.3))
+    found = ed.solve(ed.Problem(ed.L1(), box, ed.Dense.dct(4, torch.float64)), observation(batch=3, n=4))
+    assert found.converged.all()
+    assert (box.value(found.r) == 0).all()
+
+
+def test_restarts_are_worth_it() -> None:
+    x_tilde = (8 * observation(batch=16, n=40)).round() / 8
+    problem = lower_level(ed.Dense.dct(40, torch.float64).matrix.detach(), 1 / 16)
+    took = {
+        name: ed.solve(problem, x_tilde, tol=1e-8, method=METHODS[name]()).iterations.double().median()
+        for name in ("average", "halpern", "chambolle-pock")
+    }
+    assert took["average"] <= 0.7 * took["chambolle-pock"]
+    assert took["halpern"] <= 0.7 * took["average"]
+
+
+@pytest.mark.filterwarnings("ignore::ergodual.NotConvergedWarning")
+@pytest.mark.parametrize(("F", "G"), [(ed.L1(0.1), ed.SquaredL2()), (ed.SquaredL2(), ed.Box(radius=0.2))])
+def test_strong_convexity_gives_the_quadratic_rate(F: ed.Function, G: ed.Function) -> None:
+    problem, x_tilde = ed.Problem(F, G, ed.Dense(matrix(20, 15))), observation(batch=8, n=15)
+    method = ed.ChambollePock(accelerated=True)
+    early, late = (ed.solve(problem, x_tilde, tol=0.0, method=method, max_iterations=k).error.max() for k in (32, 320))
+    assert late <= early / 50
+
+
+def test_preconditioning_is_worth_it() -> None:
+    K = matrix(30, 20).detach() * torch.logspace(-2, 2, 30, dtype=torch.float64)[:, None]
+    x_tilde = observation(batch=6, n=20)
+    plain, scaled = (ed.solve(lower_level(K), x_tilde, method=ed.Restarted(precondition=flag)).iterations.max() for flag in (False, True))
+    assert scaled < plain / 2
+
+
+def test_a_warm_start() -> None:
+    K, x_tilde = matrix(9, 6).detach(), observation(n=6)
+    found = ed.solve(lower_level(K), x_tilde, tol=1e-10)
+    assert not ed.solve(lower_level(K), x_tilde, tol=1e-10, start=found).iterations.any()
+    moved = K + 1e-6 * matrix(9, 6, seed=9).detach()
+    warm, cold = (ed.solve(lower_level(moved), x_tilde, tol=1e-10, start=start).iterations.sum() for start in (found, None))
+    assert warm < cold
+    with pytest.raises(ed.ErgodualError, match=r"r of shape \(2, 6\).* needs \(3, 6\)"):
+        ed.solve(lower_level(K), observation(batch=3, n=6), start=found)
+
+
+def test_float32_has_a_tolerance_of_its_own() -> None:
+    found = ed.solve(lower_level(matrix(9, 6).detach().float()), observation(n=6).float())
+    assert found.converged.all()
+    assert found.x.dtype == torch.float32
+
+
+def test_what_is_not_solved_is_said() -> None:
+    with pytest.warns(ed.NotConvergedWarning, match=r"[12] of 2 problems did not reach 1e-06 within 5 iterations; the largest error is"):
+        found = ed.solve(lower_level(matrix(30, 20)), observation(n=20), max_iterations=5)
+    assert not found.converged.all()
+    assert (found.error[~found.converged] > 1e-6).all()
+    assert found.iterations.max() == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tol": -1.0}, "tolerance is -1"),
+        ({"tol": math.nan}, "tolerance is nan"),
+        ({"max_iterations": -1}, "number of iterations is -1"),
+        ({"x_tilde": torch.full((1, N), math.nan, dtype=torch.float64)}, "not finite"),
+        ({"x_tilde": torch.ones(1, N + 1, dtype=torch.float64)}, r"shape \(1, 4\)"),
+        ({"x_tilde": torch.ones(1, N)}, "float32"),
+    ],
+)
+def test_refusals(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        ed.solve(lower_level(matrix()), **{"x_tilde": observation(), **options})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(lambda: ed.Restarted("best"), "kind is 'best'"), (lambda: ed.ChambollePock(0.0), "weight is 0")]
+)
+def test_methods_refuse(make: Callable[[], Any], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        make()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 6), st.integers(0, 3), st.floats(0, 2), st.floats(-6, 6))
+def test_any_problem_has_a_gap_that_closes(seed: int, m: int, n: int, batch: int, radius: float, decade: float) -> None:
+    K, x_tilde = 10**decade * matrix(m, n, seed).detach(), observation(seed, batch, n)
+    problem = lower_level(K, radius)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ed.solve(problem, x_tilde)
+    assert (problem.G.value(found.r) == 0).all()
+    assert (found.gap >= 0).all()
+    assert (found.error <= 1e-6).all()
