@@ -104,7 +104,6 @@ def quantize_file(source: Path, target: Path, quantizer: Levels, normalize: bool
 
     _check_target(target, "PCM_24")
     noise = np.random.default_rng(seed)
-    step = float(quantizer.levels.diff().min())
     with open_audio(source) as audio, writing(target, audio, "PCM_24") as write:
         peak = 1.0
         if normalize:
@@ -113,7 +112,7 @@ def quantize_file(source: Path, target: Path, quantizer: Levels, normalize: bool
         for block in audio.blocks(BLOCK):
             x = block.astype(np.float64) / peak
             if dither:
-                x += dither * step / 2 * (noise.random(x.shape) - noise.random(x.shape))
+                x += dither * quantizer.step / 2 * (noise.random(x.shape) - noise.random(x.shape))
             write(quantizer.quantize(torch.from_numpy(x)).numpy())
 
 

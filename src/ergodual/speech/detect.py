@@ -68,10 +68,9 @@ def distance(quantizer: Levels, values: NDArray[np.float64]) -> float:
 
 def needed(quantizer: Levels, values: NDArray[np.float64]) -> int:
     """The bits that suffice for these values at the quantizer's smallest step; 8 for G.711, whose steps differ."""
-    steps = np.diff(quantizer.levels.numpy())
-    if steps.max() > 1.5 * steps.min():
+    if quantizer.companded:
         return 8
-    return max(1, math.ceil(math.log2(2 * np.abs(values).max() / steps.min()) - 1e-3))
+    return max(1, math.ceil(math.log2(2 * np.abs(values).max() / quantizer.step) - 1e-3))
 
 
 def detect(values: NDArray[np.float64], subtype: str) -> Found:

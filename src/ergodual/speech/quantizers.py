@@ -80,9 +80,19 @@ class Levels:
         if len(self.edges) != len(self.levels) + 1 or not inside.all():
             raise ErgodualError(f"The quantizer {self.name} has levels outside of their cells; give rising levels between rising edges.")
 
+    @property
+    def step(self) -> float:
+        """Δ, the smallest distance of two levels."""
+        return float(self.levels.diff().min())
+
+    @property
+    def companded(self) -> bool:
+        """Whether the distances differ, as in G.711."""
+        return float(self.levels.diff().max()) > 1.5 * self.step
+
     def quantize(self, x: Tensor) -> Tensor:
-        """x̃, of the shape and type of x; a value on a threshold goes to the cell above."""
-        return self.levels.to(x.dtype)[self._index(x.double())]
+        """x̃, of the shape, type and device of x; a value on a threshold goes to the cell above."""
+        return self.levels.to(x)[torch.bucketize(x.double(), self.edges[1:-1].to(x.device), right=True)]
 
     def cell(self, x_tilde: Tensor) -> tuple[Tensor, Tensor]:
         """lower ≤ x ≤ upper for all x that are stored as x̃, in float64, possibly infinite.
@@ -90,15 +100,13 @@ class Levels:
         A number that is no level is taken as the nearest one, as after rounding to the word length of a file.
         """
         between = (self.levels[:-1] + self.levels[1:]) / 2
-        index = torch.bucketize(x_tilde.double(), between)
-        return self.edges[index], self.edges[index + 1]
+        index = torch.bucketize(x_tilde.double(), between.to(x_tilde.device))
+        edges = self.edges.to(x_tilde.device)
+        return edges[index], edges[index + 1]
 
     def scaled(self, factor: float) -> Levels:
         """What the quantizer becomes when its output is multiplied by a positive factor."""
         return Levels(self.name, self.levels * factor, self.edges * factor)
-
-    def _index(self, x: Tensor) -> Tensor:
-        return torch.bucketize(x, self.edges[1:-1], right=True)
 
 
 def uniform(name: str, step: float, offset: float, lowest: int, highest: int, saturates: tuple[bool, bool] = (True, True)) -> Levels:
