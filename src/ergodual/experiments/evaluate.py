@@ -21,9 +21,10 @@ from ergodual.speech.convert import Kind, quantizer_of
 from ergodual.speech.corpora import find_audio, load_corpus
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.frames import normalize
+from ergodual.speech.half_steps import Estimator, half_step
 from ergodual.speech.measures import measures
 from ergodual.speech.quantizers import Levels
-from ergodual.speech.stream import Estimator, restore_channel
+from ergodual.speech.stream import restore_channel
 
 Restore = Callable[[NDArray[np.float64], Levels, int], NDArray[np.float64]]
 """Takes what was stored, its quantizer and the word length, and gives the estimate."""
@@ -137,9 +138,7 @@ def _methods(setting: Setting, quantizer: Levels, learned: dict[str, Dequantizer
         frames = load_corpus(setting.train, N).frames.double()
         stored = quantizer.quantize(frames)
         lower, upper = quantizer.cell(stored)
-        # the same unit as a stream has: half the mean width of the closed cells of a frame
-        widths = torch.where((upper - lower).isfinite(), upper - lower, 0.0)
-        half = (widths.sum(1, keepdim=True) / (2 * (widths > 0).sum(1, keepdim=True).clamp(min=1))).clamp(min=1e-12)
+        half = half_step(lower, upper)
         x_tilde, x_true = (stored / half).float(), (frames / half).float()
         yield "linear", _by_frames(Linear(x_tilde, x_true))
         torch.manual_seed(0)
@@ -164,7 +163,7 @@ def _learned(dequantizer: Dequantizer) -> Restore:
 
 def _gabor(stored: NDArray[np.float64], quantizer: Levels, bits: int) -> NDArray[np.float64]:
     samples = torch.from_numpy(stored)
-    unit = float(quantizer.levels.diff().min()) / 2
+    unit = quantizer.step / 2
     x_tilde, lower, upper = ((t / unit).float() for t in (samples, *quantizer.cell(samples)))
     return (gabor(x_tilde, lower, upper).double() * unit).numpy()
 

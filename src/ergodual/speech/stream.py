@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,17 +11,11 @@ from ergodual.errors import ErgodualError
 from ergodual.functions import Box
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.frames import window
+from ergodual.speech.half_steps import Estimator, in_half_steps
 from ergodual.speech.model import ModelSpec
 from ergodual.speech.quantizers import Levels, MidRise
 
 FRAMES_AT_ONCE = 512
-
-
-class Estimator(Protocol):
-    """What restores frames, ``(count, n)``: the model itself, or anything to compare it with."""
-
-    def __call__(self, x_tilde: Tensor, G: Box) -> Tensor:
-        """Points x̂ of x̃ + the box."""
 
 
 class Stream:
@@ -89,7 +81,9 @@ class Stream:
         for first in range(0, count, FRAMES_AT_ONCE):
             some = min(FRAMES_AT_ONCE, count - first)
             start, stop = first * self._hop, (first + some - 1) * self._hop + self._n
-            estimates = self._estimate(self._waiting[:, start:stop].unfold(1, self._n, self._hop)) * self._window
+            with torch.no_grad():
+                frames = in_half_steps(self._estimator, *self._waiting[:, start:stop].unfold(1, self._n, self._hop))
+            estimates = frames * self._window
             places = torch.arange(start, start + some * self._hop, self._hop)[:, None] + torch.arange(self._n)
             sums[0].index_add_(0, places.reshape(-1), estimates.reshape(-1))
             sums[1].index_add_(0, places.reshape(-1), self._window.repeat(some))
@@ -99,18 +93,6 @@ class Stream:
         drop = min(self._dropped, done)
         self._dropped -= drop
         return restored[drop:].numpy()
-
-    def _estimate(self, cells: Tensor) -> Tensor:
-        """The model's estimates of frames, (3, count, n) → (count, n)."""
-        x_tilde, lower, upper = cells
-        below, above = lower - x_tilde, upper - x_tilde
-        widths = torch.where(below.isfinite() & above.isfinite(), above - below, 0.0)
-        known = (widths > 0).sum(1, keepdim=True)
-        half = torch.where(known > 0, widths.sum(1, keepdim=True) / (2 * known.clamp(min=1)), 1.0)
-        scaled = [(t / half).float() for t in (x_tilde, below, above)]
-        with torch.no_grad():
-            estimate = self._estimator(scaled[0], G=Box(lower=scaled[1].clamp(max=0), upper=scaled[2].clamp(min=0)))
-        return estimate.double() * half
 
 
 def _unbounded(value: Tensor, count: int) -> Tensor:

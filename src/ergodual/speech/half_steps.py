@@ -1,0 +1,65 @@
+"""Frames whose cells differ in width: estimators take them in half steps, each frame in its own."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ergodual.functions import Box, Function
+from ergodual.primal_dual import Unrolled
+from ergodual.speech.quantizers import Levels
+
+
+class Estimator(Protocol):
+    """What restores frames, ``(count, n)``: the model itself, or anything to compare it with."""
+
+    def __call__(self, x_tilde: Tensor, G: Box) -> Tensor:
+        """Points x̂ of x̃ + the box."""
+
+
+def half_step(lower: Tensor, upper: Tensor) -> Tensor:
+    """Half the mean width of a frame's closed cells, ``(count, 1)``; 1 where none is closed."""
+    widths = upper - lower
+    closed = widths.isfinite() & (widths > 0)
+    known = closed.sum(1, keepdim=True)
+    return torch.where(known > 0, widths.where(closed, 0.0).sum(1, keepdim=True) / (2 * known.clamp(min=1)), 1.0)
+
+
+def in_half_steps(estimator: Estimator, x_tilde: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """The estimates of frames on any scale by what takes them in half steps.
+
+    Parameters
+    ----------
+    estimator
+        Restores frames that are divided by their :func:`half_step`, in float32.
+    x_tilde, lower, upper
+        The frames and their cells, ``(count, n)``.
+    """
+    half = half_step(lower, upper)
+    scaled, below, above = ((t / half).float() for t in (x_tilde, lower - x_tilde, upper - x_tilde))
+    estimate = estimator(scaled, G=Box(lower=below.clamp(max=0), upper=above.clamp(min=0)))
+    return (estimate * half).to(x_tilde.dtype)
+
+
+class Companded(Unrolled):
+    """A model for half steps as one for whatever a quantizer stores, to learn it under what recordings will go through.
+
+    x̂ is a function of x̃ alone, which says what its cells are. The parameters are those of the model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    quantizer
+        On the scale of the frames.
+    """
+
+    def __init__(self, model: Unrolled, quantizer: Levels) -> None:
+        super().__init__(model.problem, model.depth, model.steps, model.output, model.adjoint)
+        self._quantizer = quantizer
+
+    def forward(self, x_tilde: Tensor, G: Function | None = None) -> Tensor:
+        """The estimates of frames, ``(batch, n)``, in the cells of the quantizer whatever G is."""
+        return in_half_steps(super().forward, x_tilde, *self._quantizer.cell(x_tilde))
