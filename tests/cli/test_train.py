@@ -48,6 +48,8 @@ def log(out: Path) -> list[dict[str, object]]:
             "0.3",
         ],
         ["--regulariser", "l21", "--rows", "48", "--optimizer", "adam"],
+        ["--quantizer", "mu-law", "--bits", "8", "--units", "half-steps", "--shift", "--bias", "1", "--optimizer", "adam"],
+        ["--quantizer", "a-law", "--bits", "8", "--units", "half-steps", "--optimizer", "adam"],
     ],
 )
 def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +58,9 @@ def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp
     assert {file.name for file in out.iterdir()} == {"config.json", "log.jsonl", "model.safetensors", "best.safetensors", "checkpoint.pt"}
     config = json.loads((out / "config.json").read_text())
     assert config["lr"] == (1e-3 if "adam" in more else 0.05)
-    assert config["bits"] == 4
+    bits, quantizer = (8, more[1]) if "--quantizer" in more else (4, "mid-rise")
+    assert config["bits"] == bits
+    assert config.get("quantizer", "mid-rise") == quantizer
     lines = log(out)
     assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert set(lines[0]) == {
@@ -64,7 +68,7 @@ def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp
     }
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
     model, spec, metadata = load_model(out / "model.safetensors")
-    assert (spec.depth, spec.n, metadata["bits"], metadata["rate"]) == (2, 32, 4, 16_000)
+    assert (spec.depth, spec.n, metadata["bits"], metadata["quantizer"], metadata["rate"]) == (2, 32, bits, quantizer, 16_000)
     assert metadata["training"] == config
     printed = capsys.readouterr()
     assert "3 files at 16000 Hz, 63 frames of 32 samples" in printed.out
@@ -100,6 +104,7 @@ def test_a_model_for_another_word_length_to_start_from(recordings: Callable[...,
     assert train(corpus, tmp_path / "five", *options, "--bits", "5", "--init", four) == 0
     assert train(corpus, tmp_path / "same", *options, "--init", four) == 0
     assert log(tmp_path / "same")[0]["train_loss"] == pytest.approx(log(tmp_path / "four")[-1]["train_loss"], rel=1e-6)
+    assert train(corpus, tmp_path / "g711", *options, "--bits", "8", "--quantizer", "mu-law", "--init", four) == 0
     capsys.readouterr()
     assert train(corpus, tmp_path / "other", *options, "--depth", "3", "--init", four) == 2
     assert "its depth is 2 and that of the new one 3" in capsys.readouterr().err
@@ -108,6 +113,8 @@ def test_a_model_for_another_word_length_to_start_from(recordings: Callable[...,
 BAD = {
     "bits": (["--bits", "0"], "0 bits"),
     "too many bits": (["--bits", "17"], "17 bits"),
+    "bits of G.711": (["--quantizer", "mu-law", "--units", "half-steps"], "add --bits 8"),
+    "units of G.711": (["--quantizer", "a-law", "--bits", "8"], "--units half-steps"),
     "depth": (["--depth", "0"], "--depth is 0"),
     "epochs": (["--epochs", "0"], "--epochs is 0"),
     "batch": (["--batch", "0"], "--batch is 0"),
@@ -158,6 +165,7 @@ def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path,
         ([], "is not empty"),
         (["--resume", "--bits", "5"], "bits was 4 and is now 5"),
         (["--resume", "--seed", "1"], "seed was 0 and is now 1"),
+        (["--resume", "--units", "half-steps", "--bits", "8", "--quantizer", "mu-law"], "bits was 4 and is now 8"),
     ]:
         assert train(corpus, out, *options) == 2
         assert said in capsys.readouterr().err

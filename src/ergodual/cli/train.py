@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ergodual.bilevel.workers import Workers
     from ergodual.primal_dual import Unrolled
     from ergodual.speech.model import ModelSpec
+    from ergodual.speech.quantizers import Levels, MidRise
 
 NOT_OF_THE_RESULT = ("out", "resume", "tensorboard", "device", "store")
 """Options that may differ between a run and its continuation."""
@@ -41,6 +42,8 @@ class Train:
     """Folder of recordings that are not learned from, to choose the best epoch by."""
     bits: int = 4
     """Word length of the quantizer, 1 to 16."""
+    quantizer: Literal["mid-rise", "mu-law", "a-law"] = "mid-rise"
+    """Its kind; the two of G.711 have 8 bits and are learned in half-steps."""
     depth: int = 8
     """Iterations of the algorithm."""
     output: Literal["plain", "ergodic"] = "ergodic"
@@ -80,7 +83,7 @@ class Train:
     shift: bool = False
     """Cut the frames at another, random place in every epoch."""
     bias: float = 0.0
-    """With --shift: a quarter of the frames get a constant of up to so many steps of the quantizer, as converters add them."""
+    """With --shift: a quarter of the frames get a constant of up to so many (smallest) steps of the quantizer, as converters add them."""
     windowed: bool = False
     """Weight the loss by the window under which dequantize averages overlapping frames."""
     init: Path | None = None
@@ -130,10 +133,11 @@ class Train:
         from ergodual.cli.progress import progress_bar
         from ergodual.speech.corpora import Corpus, bytes_of, find_audio
         from ergodual.speech.frames import window
+        from ergodual.speech.half_steps import Companded
         from ergodual.speech.model import save_model
         from ergodual.speech.quantizers import MidRise
 
-        quantizer = MidRise(self.bits)
+        quantizer = self._quantizer()
         model, spec = self._model(device)
         if self.shift and bytes_of(find_audio(self.corpus)) > self.memory * 1e9:
             raise ErgodualError(f"{self.corpus} is larger than --memory, where frames can be shifted; raise it, or leave out --shift.")
@@ -143,7 +147,9 @@ class Train:
         corpora = open_corpora(folders, self.frame, self.memory, store, workers, lambda: self._claim(config, resume))
         corpus, dev = corpora["train"], corpora.get("dev")
 
-        unit = 1.0 if self.units == "signal" else quantizer.radius
+        unit = 1.0 if self.units == "signal" else quantizer.step / 2
+        # of G.711 the frames stay in one unit, so that the loss weighs them as the SNR does, and the model measures each in its own
+        learner = model if isinstance(quantizer, MidRise) else Companded(model, quantizer.scaled(1 / unit))
         loss = HalfSquared(window(self.frame).float().to(device) if self.windowed else None)
 
         def pair(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +159,7 @@ class Train:
         console = Console(soft_wrap=True, quiet=not workers.leads)
         for name, loaded in corpora.items():
             describe(console, folders[name], loaded, self.frame)
-        metadata = {"bits": self.bits, "rate": corpus.rate, "training": config}
+        metadata = {"bits": self.bits, "quantizer": self.quantizer, "rate": corpus.rate, "training": config}
         best: list[Epoch] = []
         logs: list[Any] = []
 
@@ -176,7 +182,7 @@ class Train:
             done = batches * max(0, len(started.epochs) - 1) + steps_done
             task = bar.add_task("learning", total=batches * self.epochs, completed=done, note="")
             history = fit_data(
-                model,
+                learner,
                 corpus.shifted(pair, self.bias * quantizer.step) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair),
                 epochs=self.epochs,
                 batch_size=self.batch,
@@ -205,6 +211,12 @@ class Train:
         for name in ("model.safetensors", "best.safetensors", "log.jsonl", "config.json"):
             if (self.out / name).exists():
                 console.print(str(self.out / name))
+
+    def _quantizer(self) -> MidRise | Levels:
+        from ergodual.speech.convert import quantizer_of
+        from ergodual.speech.quantizers import MidRise
+
+        return MidRise(self.bits) if self.quantizer == "mid-rise" else quantizer_of(self.quantizer, self.bits)
 
     def _model(self, device: torch.device) -> tuple[Unrolled, ModelSpec]:
         from ergodual.bilevel.checkpoint import first_difference
@@ -248,8 +260,6 @@ class Train:
 
     def resolve(self) -> dict[str, Any]:
         """The configuration with every default filled in; raises :class:`ErgodualError` where a value is out of its range."""
-        from ergodual.speech.quantizers import MidRise
-
         lr = self.lr if self.lr is not None else {"sgd": 0.05, "adam": 1e-3}[self.optimizer]
         for name in ("depth", "batch", "epochs", "frame", "threads", "checkpoint_every"):
             if getattr(self, name) < 1:
@@ -259,7 +269,9 @@ class Train:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
         if self.rows is not None and self.rows < self.frame:
             raise ErgodualError(f"The value of --rows is {self.rows}; it must be at least --frame, {self.frame}.")
-        if not 0 <= self.bias * MidRise(self.bits).step < 1:
+        if self.quantizer != "mid-rise" and (self.bits, self.units) != (8, "half-steps"):
+            raise ErgodualError(f"--quantizer {self.quantizer} has 8 bits, in cells that differ; add --bits 8 --units half-steps.")
+        if not 0 <= self.bias * self._quantizer().step < 1:
             raise ErgodualError(f"The value of --bias is {self.bias} steps; it must not be negative, and below half the range.")
         if self.bias and not self.shift:
             raise ErgodualError(f"--bias {self.bias} means nothing without --shift; add it.")
@@ -276,6 +288,8 @@ class Train:
                 raise ErgodualError(f"Step sizes are not learned, so --{name.replace('_', '-')} means nothing; add steps to --learn.")
         values = {**asdict(self), "lr": lr, "learn": list(self.learn)}
         values |= {name: getattr(self, name) and str(getattr(self, name)) for name in ("corpus", "dev", "init")}
+        if self.quantizer == "mid-rise":  # once the only one: runs from then can still be resumed
+            del values["quantizer"]
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
 
     def _claim(self, config: dict[str, Any], resume: bool) -> None:

@@ -92,7 +92,11 @@ def _curves(runs: list[dict[str, Any]], key: str, first: int, label: str, logari
 
 
 def waveform_figure(
-    true: NDArray[np.floating], quantized: NDArray[np.floating], restored: NDArray[np.floating], rate: int, radius: float
+    true: NDArray[np.floating],
+    quantized: NDArray[np.floating],
+    restored: NDArray[np.floating],
+    rate: int,
+    radius: float | NDArray[np.floating],
 ) -> Figure:
     """8 ms of speech where it is loudest: the truth, what was stored with the cell that it allows, and the estimate."""
     length = max(2, rate // 125)
@@ -100,13 +104,14 @@ def waveform_figure(
     start = int(energy.argmax())
     shown = slice(start, start + length)
     time = 1e3 * np.arange(len(true[shown])) / rate
+    around = np.broadcast_to(radius, quantized.shape)[shown]
     with rc_context(STYLE):
         figure = Figure(figsize=(8.4, 3.4), layout="constrained")
         axis = figure.subplots()
         axis.fill_between(
             time,
-            quantized[shown] - radius,
-            quantized[shown] + radius,
+            quantized[shown] - around,
+            quantized[shown] + around,
             step="mid",
             color=QUANTIZED,
             alpha=0.35,

@@ -28,11 +28,11 @@ from ergodual.experiments.report_plots import history_figure, iteration_figure, 
 from ergodual.operators import Dense
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio
+from ergodual.speech.convert import Kind, quantizer_of
 from ergodual.speech.corpora import find_audio
 from ergodual.speech.frames import normalize
 from ergodual.speech.measures import measures
 from ergodual.speech.model import ModelSpec, load_model
-from ergodual.speech.quantizers import MidRise, mid_rise
 from ergodual.speech.stream import estimator_of, restore_channel
 
 Signals = dict[str, NDArray[np.floating]]
@@ -56,7 +56,7 @@ class Run:
     ----------
     model, spec
         The best model on the held-out recordings if there is one, else the last.
-    bits, rate, epoch
+    kind, bits, rate, epoch
         What it was trained for, and until when.
     config
         The configuration.
@@ -66,6 +66,7 @@ class Run:
 
     model: Unrolled
     spec: ModelSpec
+    kind: Kind
     bits: int
     rate: int
     epoch: int
@@ -89,7 +90,8 @@ def load_run(folder: Path) -> Run:
     model, spec, metadata = load_model(best if best.exists() else folder / "model.safetensors")
     try:
         epochs = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        return Run(model, spec, metadata["bits"], metadata["rate"], metadata["epoch"], metadata["training"], epochs)
+        kind, bits, rate, epoch = (metadata[key] for key in ("quantizer", "bits", "rate", "epoch"))
+        return Run(model, spec, kind, bits, rate, epoch, metadata["training"], epochs)
     except (FileNotFoundError, ValueError, KeyError) as error:
         raise ErgodualError(f"{folder} is damaged: its log or its model's metadata cannot be read; train again.") from error
 
@@ -148,7 +150,7 @@ def _clip(run: Run, file: Path, seconds: float) -> dict[str, Any]:
     if not samples.any():
         raise ErgodualError(f"{file} is silent where the report begins; remove it, or give other --clips.")
     clean = normalize(samples).astype(np.float64)
-    quantizer = mid_rise(run.bits)
+    quantizer = quantizer_of(run.kind, run.bits)
     stored = quantizer.quantize(torch.from_numpy(clean)).numpy()
     restored = {
         "DCT, converged": restore_channel(converged_dct(run.spec.n), run.spec.n, stored, quantizer),
@@ -157,7 +159,8 @@ def _clip(run: Run, file: Path, seconds: float) -> dict[str, Any]:
     signals: Signals = {"true": clean, f"quantized to {run.bits} bits": stored, "restored": restored["learned"]}
     signals["what is still wrong"] = signals["restored"] - clean
     found = {"quantized": stored, **restored}
-    picture = waveform_figure(clean, stored, restored["learned"], rate, MidRise(run.bits).radius)
+    lower, upper = (edge.numpy() for edge in quantizer.cell(torch.from_numpy(stored)))
+    picture = waveform_figure(clean, stored, restored["learned"], rate, np.minimum(stored - lower, upper - stored))
     return {
         "name": file.stem,
         "rate": rate,

@@ -96,7 +96,7 @@ def save_model(path: Path, model: Unrolled, spec: ModelSpec, metadata: dict[str,
 
 
 def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
-    """The model of a file, its specification, and its metadata.
+    """The model of a file, its specification, and its metadata; the quantizer in it is mid-rise where it names none.
 
     Raises
     ------
@@ -112,6 +112,7 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         if version > FORMAT:
             raise ErgodualError(f"{path} has format {version} and this version of Ergodual reads up to {FORMAT}; update Ergodual.")
         described = header.pop("spec")
+        header.setdefault("quantizer", "mid-rise")
         spec = ModelSpec(**{**described, "learn": tuple(described["learn"])})
         model = build(spec)
         model.load_state_dict(tensors)
