@@ -74,6 +74,28 @@ def test_the_model_of_the_nearest_word_length(bits: int, model: int) -> None:
     assert np.array_equal(tool.restore(samples, bits, quantizer), alone.restore(samples, bits, quantizer))
 
 
+@pytest.mark.parametrize("name", ["mid-rise 8", "mid-tread 8", "mu-law", "a-law"])
+def test_the_model_for_g711(name: str) -> None:
+    tool, quantizer = dequantizer(), QUANTIZERS[name]
+    own = build(ModelSpec(n=N, depth=3, units="half-steps"))
+    samples = quantizer.quantize(torch.from_numpy(recording(200))).numpy()
+    expected = Dequantizer({8: own} if quantizer.companded else tool.models, RATE)
+    assert quantizer.companded == name.endswith("law")
+    with_it = Dequantizer(tool.models, RATE, g711=own)
+    assert np.array_equal(with_it.restore(samples, 8, quantizer), expected.restore(samples, 8, quantizer))
+    assert np.array_equal(with_it.restore(samples / 2, 8, quantizer.scaled(0.5)), with_it.restore(samples, 8, quantizer) / 2)
+
+
+def test_a_folder_with_a_model_for_g711(tmp_path) -> None:
+    for name, depth, metadata in [("4", 2, {"bits": 4}), ("g711", 3, {"bits": 8, "quantizer": "mu-law"})]:
+        spec = ModelSpec(n=N, depth=depth, units="half-steps")
+        save_model(tmp_path / f"{name}.safetensors", build(spec), spec, {**metadata, "rate": RATE})
+    both, alone = Dequantizer.load(tmp_path), Dequantizer.load(tmp_path / "g711.safetensors")
+    assert (list(both.models), both.models[4].depth) == ([4], 2)
+    assert both.g711 is not None
+    assert both.g711.depth == alone.models[8].depth == 3  # on its own it serves for everything
+
+
 def test_the_volume_does_not_matter() -> None:
     quantizer = QUANTIZERS["mid-rise 4"]
     samples = quantizer.quantize(torch.from_numpy(recording(300))).numpy()

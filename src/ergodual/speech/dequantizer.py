@@ -27,10 +27,12 @@ class Dequantizer:
         The sampling rate in Hz that they were trained at.
     overlap
         Of neighbouring frames; 0.75 is best, 0 four times as fast.
+    g711
+        The model for G.711; that for the word length nearest to 8 bits if None.
     """
 
-    def __init__(self, models: dict[int, Unrolled], rate: int, overlap: float = 0.75) -> None:
-        self.models, self.rate, self.overlap = models, rate, overlap
+    def __init__(self, models: dict[int, Unrolled], rate: int, overlap: float = 0.75, g711: Unrolled | None = None) -> None:
+        self.models, self.rate, self.overlap, self.g711 = models, rate, overlap, g711
 
     @staticmethod
     def load(name: str | Path = "speech-16k", overlap: float = 0.75) -> Dequantizer:
@@ -41,18 +43,21 @@ class Dequantizer:
         ErgodualError
             If there is no such model, or it is none for dequantizing.
         """
-        models, rate = {}, 0
+        models: dict[int, Unrolled] = {}
+        g711: dict[int, Unrolled] = {}
+        rate = 0
         for file in model_files(name):
             model, spec, metadata = load_model(file)
             if spec.units != "half-steps":
                 raise ErgodualError(f"{file} was trained in units of the signal; train it again with --units half-steps.")
-            models[int(metadata["bits"])], rate = model, int(metadata["rate"])
-        return Dequantizer(models, rate, overlap)
+            trained_on = models if metadata["quantizer"] == "mid-rise" else g711
+            trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
+        return Dequantizer(models or g711, rate, overlap, g711.get(8))
 
     def stream(self, quantizer: Levels, bits: int) -> Stream:
-        """For one channel of samples that have been through this quantizer; the model is that of the nearest word length."""
+        """For one channel of samples that have been through this quantizer; the model is that of the nearest word length, or G.711's."""
         nearest = min(self.models, key=lambda trained: (abs(trained - bits), trained))
-        model = self.models[nearest]
+        model = self.g711 if self.g711 is not None and quantizer.companded else self.models[nearest]
         return Stream(model, model.problem.K.n, quantizer, self.overlap)
 
     def restore(self, samples: NDArray[np.floating], bits: int, quantizer: Levels | None = None) -> NDArray[np.float64]:
