@@ -13,7 +13,7 @@ import torch
 
 from ergodual.bilevel.files import write_atomically
 from ergodual.speech.model import load_model, save_model
-from recipes.training import ROOT, Recipe
+from recipes.training import G711, ROOT, Name, Recipe
 
 NAME = "speech-16k"
 TARGET, RESULTS = ROOT / "src" / "ergodual" / "data" / "models" / NAME, ROOT / "results" / "models"
@@ -22,7 +22,7 @@ RECIPE = Recipe(
     options="--depth 8 --learn K steps weights --warmup 500 --bias 1",
     first=4,
     epochs=10,
-    chains=((5, 6, 7, 8), (3, 2)),
+    chains=((5, 6, 7, 8, G711), (3, 2)),
     further=4,
 )
 EVALUATIONS = {
@@ -38,13 +38,13 @@ def main(corpora: Path, out: Path) -> None:
     commands = RECIPE.train(corpora, out)
     TARGET.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for bits, command in commands.items():
-        pack(out / str(bits) / "model.safetensors", TARGET / f"{bits}.safetensors", command)
-        shutil.copyfile(out / str(bits) / "log.jsonl", RESULTS / f"{bits}.jsonl")
-    for name, options in EVALUATIONS.items():
+    for name, command in commands.items():
+        pack(out / str(name) / "model.safetensors", TARGET / f"{name}.safetensors", command)
+        shutil.copyfile(out / str(name) / "log.jsonl", RESULTS / f"{name}.jsonl")
+    for setting, options in EVALUATIONS.items():
         words = f"evaluate --corpus librispeech/dev --train librispeech/train {options} --models ergodic={NAME} --out".split()
         environment = {**os.environ, "COLUMNS": "120"}
-        subprocess.run([sys.executable, "-m", "ergodual", *words, RESULTS / name], cwd=corpora, env=environment, check=True)
+        subprocess.run([sys.executable, "-m", "ergodual", *words, RESULTS / setting], cwd=corpora, env=environment, check=True)
     write_atomically(TARGET / "CARD.md", card(commands))
 
 
@@ -53,10 +53,10 @@ def pack(source: Path, target: Path, command: str) -> None:
     model, spec, metadata = load_model(source)
     K = model.problem.K
     K.matrix = torch.nn.Parameter(K.tensors()[0].detach().half())
-    save_model(target, model, spec, {**{key: metadata[key] for key in ("bits", "rate", "epoch")}, "training": command})
+    save_model(target, model, spec, {**{key: metadata[key] for key in ("bits", "quantizer", "rate", "epoch")}, "training": command})
 
 
-def card(commands: dict[int, str]) -> str:
+def card(commands: dict[Name, str]) -> str:
     """The card, with the measures of ``RESULTS``."""
     template = (Path(__file__).parent / "card.md").read_text()
     lines = []

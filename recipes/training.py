@@ -18,11 +18,14 @@ FURTHER = "--lr 2e-4"
 ROOT = Path(__file__).parent.parent
 JOBS = int(os.environ.get("JOBS", "2"))
 """Trainings side by side."""
+Name = int | str
+"""Of a model: its word length, or, for G.711, this one."""
+G711 = "g711"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the models of several word lengths come from one corpus.
+    """How the models of several word lengths, and that for G.711, come from one corpus.
 
     Attributes
     ----------
@@ -42,28 +45,29 @@ class Recipe:
     options: str
     first: int
     epochs: int
-    chains: tuple[tuple[int, ...], ...]
+    chains: tuple[tuple[Name, ...], ...]
     further: int
 
-    def train(self, corpora: Path, out: Path) -> dict[int, str]:
-        """Learn all of them into OUT/BITS, ``JOBS`` chains side by side, and give the commands; what is there is gone on with."""
-        commands = {self.first: self._command(self.first, self.epochs, None, out)}
+    def train(self, corpora: Path, out: Path) -> dict[Name, str]:
+        """Learn all of them into OUT/NAME, ``JOBS`` chains side by side, and give the commands; what is there is gone on with."""
+        commands: dict[Name, str] = {self.first: self._command(self.first, self.epochs, None, out)}
         for chain in self.chains:
-            for before, bits in zip((self.first, *chain), chain, strict=False):
-                commands[bits] = self._command(bits, self.further, before, out)
+            for before, name in zip((self.first, *chain), chain, strict=False):
+                commands[name] = self._command(name, self.further, before, out)
         self._run(commands[self.first], corpora, out)
         with ThreadPoolExecutor(JOBS) as pool:
             for done in [pool.submit(self._follow, chain, commands, corpora, out) for chain in self.chains]:
                 done.result()
-        return {bits: command.replace(f"{out}/", "") for bits, command in sorted(commands.items())}
+        return {name: commands[name].replace(f"{out}/", "") for name in sorted(commands, key=str)}
 
-    def _command(self, bits: int, epochs: int, init: int | None, out: Path) -> str:
+    def _command(self, name: Name, epochs: int, init: Name | None, out: Path) -> str:
+        quantizer = "--bits 8 --quantizer mu-law" if name == G711 else f"--bits {name}"
         start = "" if init is None else f" --init {out}/{init}/model.safetensors {FURTHER}"
-        return f"ergodual train --corpus {self.corpus} --out {out}/{bits} --bits {bits} --epochs {epochs} {OPTIONS} {self.options}{start}"
+        return f"ergodual train --corpus {self.corpus} --out {out}/{name} {quantizer} --epochs {epochs} {OPTIONS} {self.options}{start}"
 
-    def _follow(self, chain: tuple[int, ...], commands: dict[int, str], corpora: Path, out: Path) -> None:
-        for bits in chain:
-            self._run(commands[bits], corpora, out)
+    def _follow(self, chain: tuple[Name, ...], commands: dict[Name, str], corpora: Path, out: Path) -> None:
+        for name in chain:
+            self._run(commands[name], corpora, out)
 
     def _run(self, command: str, corpora: Path, out: Path) -> None:
         words = command.split()
