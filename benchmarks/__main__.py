@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import ROOT
 
-NAMES = ("gradient", "memory", "precision", "step", "inference", "data", "scale")
+NAMES = ("gradient", "memory", "precision", "step", "inference", "data", "scale", "solve")
 
 
 def main() -> int:

@@ -77,7 +77,7 @@ class Function(nn.Module):
         chosen._buffers = {name: t.detach()[rows] if t.ndim == 2 and len(t) == batch else t.detach() for name, t in held}
         return chosen
 
-    def prox_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
         """Vector–Jacobian product of ``prox(z, step)``.
 
         Parameters
@@ -98,11 +98,11 @@ class Function(nn.Module):
         """
         return self._replay(self.prox, kept, step, grad, parameters)
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
         """Vector–Jacobian product of ``prox_conjugate(z, step)``; see :meth:`prox_vjp`."""
         return self._replay(self.prox_conjugate, kept, step, grad, parameters)
 
-    def _replay(self, prox: Any, z: Tensor, step: float, grad: Tensor, parameters: bool) -> ProxGradient:
+    def _replay(self, prox: Any, z: Tensor, step: Number, grad: Tensor, parameters: bool) -> ProxGradient:
         wanted = [t for t in self.tensors() if t.requires_grad] if parameters else []
         with torch.enable_grad():
             z = z.detach().requires_grad_()

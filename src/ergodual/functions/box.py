@@ -82,11 +82,11 @@ class Box(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return shrink(z, _scaled(self.lower, step), _scaled(self.upper, step))
 
-    def prox_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
         found = self._in_bounds(*bound_gradients(kept, self.lower, self.upper, grad)) if parameters else ()
         return clip_vjp_(kept, self.lower, self.upper, grad), found
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
         grad.mul_(kept != 0)
         found = self._in_bounds(-step * grad * (kept < 0), -step * grad * (kept > 0)) if parameters else ()
         return grad, found

@@ -56,7 +56,7 @@ class L21(Function):
         groups.div_(_excess(_norms(groups), self.weight))
         return z
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: float, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
         z, g = self._groups(kept), self._groups(grad)
         norms = _norms(z)
         along = _dot(z, g).div_(norms).mul_(norms >= self.weight)  # ⟨g, z/‖z‖⟩ where z was moved

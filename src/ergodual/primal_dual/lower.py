@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -49,22 +50,34 @@ class Lower:
         F, G and K, and the observations, ``(batch, n)``.
     norm
         At least ‖K‖; for K = 0, 1.
+    tol
+        A sample is solved when its error is not above this.
     scales
         Of the steps in each coordinate, σ_j ∝ scales[0]_j and τ_i ∝ scales[1]_i, where ``norm`` is that of K between their roots.
     """
 
-    def __init__(self, problem: Problem, x_tilde: Tensor, norm: float, scales: tuple[Tensor, Tensor] | None = None) -> None:
-        self.problem, self.x_tilde, self.norm, self.scales = problem, x_tilde, norm, scales
+    def __init__(self, problem: Problem, x_tilde: Tensor, norm: float, tol: float, scales: tuple[Tensor, Tensor] | None = None) -> None:
+        self.problem, self.x_tilde, self.norm, self.tol, self.scales = problem, x_tilde, norm, tol, scales
+        self.separable = problem.F.separable and problem.G.separable
         self.Kx = problem.K(x_tilde)
         nothing = torch.zeros_like(x_tilde)
         cost = problem.F.value(self.Kx) + problem.G.value(nothing)
         self.unit = torch.where((cost > 0) & cost.isfinite(), cost, 1.0)
 
+    @cached_property
+    def matrix(self) -> Tensor:
+        """K, ``(m, n)``."""
+        K = self.problem.K
+        return K(torch.eye(K.n, dtype=self.Kx.dtype, device=self.Kx.device)).T
+
     def at(self, rows: Tensor) -> Lower:
         """Some of the samples."""
         chosen, count = object.__new__(Lower), len(self.x_tilde)
         F, G = (f.of_samples(rows, count) for f in (self.problem.F, self.problem.G))
-        chosen.problem, chosen.norm, chosen.scales = Problem(F, G, self.problem.K), self.norm, self.scales
+        chosen.problem, chosen.norm, chosen.tol, chosen.scales = Problem(F, G, self.problem.K), self.norm, self.tol, self.scales
+        chosen.separable = self.separable
+        if "matrix" in self.__dict__:
+            chosen.matrix = self.matrix
         chosen.x_tilde, chosen.Kx, chosen.unit = self.x_tilde[rows], self.Kx[rows], self.unit[rows]
         return chosen
 

@@ -121,7 +121,7 @@ def _solve(
     problem: Problem, x_tilde: Tensor, tol: float, method: Method[Any], limit: int, start: Solution | None, norm: float | None
 ) -> Solution:
     scales, norm = _scales(problem, x_tilde) if method.precondition else (None, NormBound().refresh(problem.K) if norm is None else norm)
-    lower = Lower(problem, x_tilde, norm or 1.0, scales)
+    lower = Lower(problem, x_tilde, norm or 1.0, tol, scales)
     state = method.start(lower, *_first(lower, start))
     rows = torch.arange(len(x_tilde), device=x_tilde.device)
     found = _Found(lower, state.weight)

@@ -1,0 +1,166 @@
+"""Solving the lower level on speech frames: iterations against plain Chambolle–Pock, time and objective against a simplex solver, the derivative."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import linprog
+from torch import Tensor
+
+import ergodual as ed
+from benchmarks.measure import ROOT, report
+from ergodual.bilevel import fit
+from ergodual.speech.corpora import load_corpus
+from ergodual.speech.quantizers import MidRise
+
+N, BITS, FRAMES, TOLERANCE = 320, 4, 256, 1e-6
+WEIGHTS = (5, 10, 20, 40, 80, 160, 320)
+SIMPLEX_FRAMES = 16
+DIRECTIONS, TIGHT = 16, 1e-12
+NOTES = [
+    f"{FRAMES} random frames of ieee/dev at {BITS} bits with some sample beyond half a step, float64, relative gap {TOLERANCE:g}; all cores.",
+    "plain: Chambolle–Pock as in (3)–(5) at the fixed step weight of those tried whose median is least.",
+    f"HiGHS: scipy's linprog on {SIMPLEX_FRAMES} of the frames, one after the other, in turn with solve on all of them.",
+    "silent: as many frames where no sample is beyond half a step, whose solution is x = 0.",
+    f"derivative: Implicit against central differences of the solved problem (gap {TIGHT:g}) along {DIRECTIONS} random directions in K.",
+]
+
+
+def main(out: Path) -> None:
+    """For the DCT and for a K learned at depth 8."""
+    corpora = Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora"))
+    loud, silent = frames(corpora / "ieee" / "dev")
+    eta, rows = MidRise(BITS).radius, []
+    for name, K in (("DCT", ed.Dense.dct(N, torch.float64)), ("learned", learned(corpora / "ieee" / "train"))):
+        problem = ed.Problem(ed.L1(), ed.Box(radius=eta), K)
+        best, plain = min(((weight, plain_iterations(problem, loud, weight)) for weight in WEIGHTS), key=lambda found: found[1])
+        found = ed.solve(problem, loud, TOLERANCE)
+        average = ed.solve(problem, loud, TOLERANCE, method=ed.Restarted("average")).iterations.double().median()
+        median = float(found.iterations.double().median())
+        rows.append(
+            {
+                "K": name,
+                "solved": f"{int(found.converged.sum())} of {len(loud)}",
+                "plain, median": plain,
+                "its weight": best,
+                "average, median": float(average),
+                "halpern, median": median,
+                "plain/halpern": plain / median,
+                "largest": int(found.iterations.max()),
+                "silent, median": float(ed.solve(problem, silent, TOLERANCE).iterations.double().median()),
+                **against_simplex(problem, loud),
+                **derivative(problem, loud),
+            }
+        )
+    report("solve", "Solving the lower level", rows, out, NOTES)
+
+
+def frames(folder: Path) -> tuple[Tensor, Tensor]:
+    """Quantized frames: random ones with some |x̃| > Δ/2, and random ones with none."""
+    quantizer = MidRise(BITS)
+    x_tilde = quantizer.quantize(load_corpus(folder, N).frames.double())
+    loud = (x_tilde.abs() > quantizer.radius).any(1)
+    generator = torch.Generator().manual_seed(0)
+
+    def some(which: Tensor) -> Tensor:
+        rows = which.nonzero()[:, 0]
+        return x_tilde[rows[torch.randperm(len(rows), generator=generator)[:FRAMES]]]
+
+    return some(loud), some(~loud)
+
+
+def learned(folder: Path) -> ed.Dense:
+    """K after two epochs at depth 8, ergodic, as in the figures."""
+    quantizer = MidRise(BITS)
+    x_true = load_corpus(folder, N).frames
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=quantizer.radius), ed.Dense.dct(N)), 8)
+    fit(model, quantizer.quantize(x_true), x_true, epochs=2)
+    return ed.Dense(model.problem.K.matrix.detach().double())
+
+
+def plain_iterations(problem: ed.Problem, x_tilde: Tensor, weight: float) -> float:
+    """Their median; it ends as soon as that is known."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ed.NotConvergedWarning)
+        found = ed.solve(problem, x_tilde, TOLERANCE, ed.ChambollePock(weight), max_iterations=40_000)
+    return float(found.iterations.double().median())
+
+
+def against_simplex(problem: ed.Problem, x_tilde: Tensor) -> dict[str, Any]:
+    """Seconds a frame, and the largest relative difference of the objectives."""
+    K, eta = problem.K.matrix.detach().numpy(), problem.G.radius
+    m, n = K.shape
+    bounds = [(-eta, eta)] * n + [(0, None)] * m
+    cost, left = np.r_[np.zeros(n), np.ones(m)], np.block([[K, -np.eye(m)], [-K, -np.eye(m)]])
+    batches, ours, theirs, off = x_tilde[:SIMPLEX_FRAMES].split(SIMPLEX_FRAMES // 4), [], [], 0.0
+    for batch in batches:
+        begun = time.perf_counter()
+        found = ed.solve(problem, x_tilde, TOLERANCE)
+        ours.append((time.perf_counter() - begun) / len(x_tilde))
+        with torch.no_grad():
+            objective = problem.primal(found.r, x_tilde)
+        for x in batch:
+            begun = time.perf_counter()
+            exact = linprog(cost, A_ub=left, b_ub=np.r_[-K @ x.numpy(), K @ x.numpy()], bounds=bounds, method="highs").fun
+            theirs.append(time.perf_counter() - begun)
+            at = int((x_tilde == x).all(1).nonzero()[0])
+            off = max(off, abs(float(objective[at]) - exact) / exact)
+    return {
+        "ours, ms a frame": 1e3 * statistics.median(ours),
+        "HiGHS, ms a frame": 1e3 * statistics.median(theirs),
+        "HiGHS/ours": statistics.median(theirs) / statistics.median(ours),
+        "objectives differ by": off,
+    }
+
+
+def derivative(problem: ed.Problem, x_tilde: Tensor) -> dict[str, Any]:
+    """The relative error of the slopes, where the active set is the same on both sides, and the share of frames where it is defined."""
+    generator = torch.Generator().manual_seed(1)
+    g = torch.randn(x_tilde.shape, dtype=x_tilde.dtype, generator=generator)
+    matrix = problem.K.matrix.detach()
+    layer, errors, same = ed.Solved(problem, tol=TIGHT, adjoint=ed.Implicit()), [], []
+    base = ed.solve(problem, x_tilde, TIGHT)
+    slopes = per_sample(problem, layer, x_tilde, g, base)
+    regular = layer.adjoint.report.regular
+    for _ in range(DIRECTIONS):
+        direction = torch.randn(matrix.shape, dtype=matrix.dtype, generator=generator)
+        direction *= 1e-7 * matrix.norm() / direction.norm()
+        sides = [
+            ed.solve(ed.Problem(problem.F, problem.G, ed.Dense(matrix + sign * direction)), x_tilde, TIGHT, start=base) for sign in (1, -1)
+        ]
+        unchanged = torch.stack([(active(side) == active(base)).all(1) for side in sides]).all(0) & regular
+        numeric = ((sides[0].r - sides[1].r) * g).sum(1) / 2
+        analytic = torch.stack([(slope * direction).sum() for slope in slopes])
+        errors.append(float((numeric - analytic)[unchanged].norm() / analytic[unchanged].norm()))
+        same.append(float(unchanged.double().mean()))
+    return {
+        "derivative's error": max(errors),
+        "derivative defined": float(regular.double().mean()),
+        "active set unchanged": statistics.median(same),
+    }
+
+
+def per_sample(problem: ed.Problem, layer: ed.Solved, x_tilde: Tensor, g: Tensor, base: ed.Solution) -> list[Tensor]:
+    """The gradient of ⟨g_i, x̂_i⟩ in K for each sample i; the report is of all of them."""
+    slopes, reports = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
+        for i in range(len(x_tilde)):
+            start = ed.Solution(*(t[i : i + 1] for t in vars(base).values()))
+            slopes.append(torch.autograd.grad((layer(x_tilde[i : i + 1], start=start) * g[i]).sum(), problem.K.matrix)[0])
+            reports.append(layer.adjoint.report)
+    layer.adjoint.report = type(reports[0])(*(torch.cat([getattr(r, key) for r in reports]) for key in ("residual", "regular")))
+    return slopes
+
+
+def active(solution: ed.Solution) -> Tensor:
+    """Which bounds are met, of r and of y."""
+    eta = solution.r.abs().max()
+    return torch.cat([solution.r.abs() >= eta, solution.y.abs() >= 1], 1)
