@@ -1,6 +1,8 @@
 """``ergodual train`` and its neighbours as a person calls them."""
 
+import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -182,20 +184,33 @@ def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path,
 
 
 def test_a_disk_that_is_full(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    """The fourth file that is flushed does not fit: a sentence, and only whole files."""
-    flushed = []
+    """Whichever file does not fit: a sentence, only whole files, and with --resume all that an undisturbed run leaves."""
+    corpus, whole, fits = recordings(), tmp_path / "whole", math.inf
+    dev = ["--dev", str(recordings("dev", 1)), "--lr", "2"]
 
     def full(descriptor: int) -> None:
-        flushed.append(descriptor)
-        if len(flushed) == 4:
+        nonlocal fits
+        fits -= 1
+        if fits < 0:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert train(recordings(), tmp_path / "run") == 2
-    error = capsys.readouterr().err
-    assert "No space left on device" in error
-    assert error.count("\n") == 1
-    assert not [file for file in (tmp_path / "run").iterdir() if "tmp" in file.name]
+    assert train(corpus, whole, *dev) == 0
+    for number in itertools.count():
+        out, fits = tmp_path / str(number), number
+        if train(corpus, out, *dev) == 0:
+            break
+        error = capsys.readouterr().err
+        assert f"refused {out}" in error
+        assert "No space left on device" in error
+        assert error.count("\n") == 1
+        assert not [file for file in out.iterdir() if "tmp" in file.name]
+        fits = math.inf
+        assert train(corpus, out, *dev, "--resume") == 0
+        assert log(out) == log(whole)
+        for name in ("model.safetensors", "best.safetensors"):
+            assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert number > 8
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc, where not even the superuser may make a folder")

@@ -113,7 +113,7 @@ def fit_data(
     identity
         What else must agree for a checkpoint to belong to this training.
     on_epoch, on_step
-        Called after each epoch (and before the first), and with the loss of each mini-batch.
+        Called after each epoch (and before the first), before its checkpoint is written, and with the loss of each mini-batch.
     workers
         The processes that take part; this one alone if None.
 
@@ -154,9 +154,10 @@ def fit_data(
             entry = training.measure(None)
         else:
             entry = training.epoch(learning_rate(schedule, lr, done - 1, epochs), on_step, checkpoint_every, save)
-        save()
+        # first what others see of the epoch, then the checkpoint: a run that ends between them does the epoch, and it, again
         if on_epoch is not None:
             on_epoch(entry)
+        save()
     return training.history
 
 
