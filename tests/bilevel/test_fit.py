@@ -145,6 +145,16 @@ def test_a_learning_rate_beyond_all_bounds() -> None:
     assert learner.problem.K.matrix.isfinite().all()
 
 
+@pytest.mark.parametrize("adjoint", [ed.Reverse(), ed.Checkpointed(), ed.Tape()], ids=lambda adjoint: type(adjoint).__name__)
+def test_learned_step_sizes_that_vanish(adjoint: ed.Reverse | ed.Tape) -> None:
+    learner = model(steps=ed.StepSizes.learned())
+    learner.adjoint = adjoint
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
+    with pytest.raises(ed.NotFiniteError, match="epoch 1 at the learning rate 10000: .*the last good epoch; lower the learning rate"):
+        fit(learner, *pairs(), epochs=2, lr=1e4)
+    assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
+
+
 def test_frozen_parts_stay(tmp_path: Path) -> None:
     learner = model(steps=ed.StepSizes.learned())
     learner.problem.K.requires_grad_(False)

@@ -126,6 +126,16 @@ def test_relative_learned_steps_follow_the_norm() -> None:
         steps(K, 3)
 
 
+@pytest.mark.parametrize("log", [-1e3, 1e3, torch.nan])
+@pytest.mark.parametrize("name", ["sigma", "tau"])
+def test_learned_steps_that_are_no_positive_numbers(name: str, log: float) -> None:
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense(matrix())), 3, ed.StepSizes.learned(per_iteration=True))
+    getattr(model.steps, f"log_{name}").data[1] = log
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients), pytest.raises(ed.NotFiniteError, match=f"step size {name} is (0.0|inf|nan)"):
+            model(observation())
+
+
 @pytest.mark.parametrize(
     ("output", "expected"),
     [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ergodual.errors import NotFiniteError
 from ergodual.primal_dual.steps import Steps
 from ergodual.problem import Problem
 
@@ -22,8 +24,19 @@ class Numbers(NamedTuple):
 
     @staticmethod
     def read(steps: Steps, weights: Tensor) -> Numbers:
-        """One read each."""
-        return Numbers(steps.sigma.tolist(), steps.tau.tolist(), steps.theta.item(), weights.tolist())
+        """One read each.
+
+        Raises
+        ------
+        NotFiniteError
+            If a step size is not positive and finite, as learned ones become that leave the range of the floating-point numbers.
+        """
+        sigma, tau = steps.sigma.tolist(), steps.tau.tolist()
+        for name, values in (("sigma", sigma), ("tau", tau)):
+            for value in values:
+                if not 0 < value < math.inf:
+                    raise NotFiniteError(f"A step size {name} is {value}; it must be positive and finite.")
+        return Numbers(sigma, tau, steps.theta.item(), weights.tolist())
 
 
 class Trajectory(NamedTuple):
