@@ -87,7 +87,7 @@ def test_in_a_browser(page: Path, tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda run: shutil.rmtree(run), "is not a folder"),
-        (lambda run: (run / "model.safetensors").unlink(), "holds no finished run"),
+        (lambda run: (run / "model.safetensors").unlink(), "has no model.safetensors"),
         (lambda run: (run / "log.jsonl").write_text("{"), "is damaged"),
         (lambda run: (run / "log.jsonl").unlink(), "is damaged"),
     ],

@@ -183,6 +183,20 @@ def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path,
     assert "is a file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("rate", "said"), [("1e4", "at the learning rate 10000"), ("1e29", "at the learning rate 1e+29")])
+def test_a_training_that_diverges_leaves_the_last_good_model(
+    rate: str, said: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page = tmp_path / "run", tmp_path / "page.html"
+    assert train(recordings(), out, "--learn", "K", "steps", "--lr", rate) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert f"the last good epoch; lower the learning rate. That model is {out / 'model.safetensors'}." in error
+    assert error.count("\n") == 1
+    assert load_model(out / "model.safetensors")[2]["epoch"] == log(out)[-1]["epoch"]
+    assert main(["report", str(out), "--out", str(page), "--count", "1", "--seconds", "0.5"]) == 0
+
+
 def test_a_disk_that_is_full(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     """Whichever file does not fit: a sentence, only whole files, and with --resume all that an undisturbed run leaves."""
     corpus, whole, fits = recordings(), tmp_path / "whole", math.inf

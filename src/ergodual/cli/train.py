@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ergodual.errors import ErgodualError
+from ergodual.errors import ErgodualError, NotFiniteError
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +30,8 @@ class Train:
 
     Each recording is divided by its peak, cut into frames and quantized; K is learned so that a few iterations of the
     Chambolle-Pock algorithm lead back from the quantized frame to the true one. OUT gets the configuration (config.json),
-    a log with one line an epoch (log.jsonl), the model (model.safetensors), with --dev the best one on it
-    (best.safetensors), and a checkpoint after every epoch (checkpoint.pt).
+    and after every epoch a line of the log (log.jsonl), the model (model.safetensors), with --dev the best one so far on it
+    (best.safetensors), and a checkpoint (checkpoint.pt).
     """
 
     corpus: Path
@@ -122,7 +122,15 @@ class Train:
         torch.set_float32_matmul_precision(self.precision)
         device = self._device()
         with joined(device) as workers:
-            self._learn(config, device, workers)
+            try:
+                self._learn(config, device, workers)
+            except NotFiniteError as error:
+                there = f" That model is {self._file}." if self._file.exists() else ""
+                raise NotFiniteError(f"{error}{there}") from error
+
+    @property
+    def _file(self) -> Path:
+        return self.out / "model.safetensors"
 
     def _learn(self, config: dict[str, Any], device: torch.device, workers: Workers) -> None:
         from rich.console import Console
@@ -175,6 +183,7 @@ class Train:
             if epoch.dev_loss is not None and (not best or epoch.dev_loss < (best[-1].dev_loss or 0.0)):
                 best.append(epoch)
                 save_model(self.out / "best.safetensors", model, spec, {**metadata, "epoch": epoch.epoch})
+            save_model(self._file, model, spec, {**metadata, "epoch": epoch.epoch})
 
         started, steps_done = self._started(best, resume)
         batches = -(-len(corpus) // self.batch)
@@ -206,7 +215,7 @@ class Train:
             return
         if not logs:  # nothing was left to do
             JsonLog(self.out / "log.jsonl", history)
-        save_model(self.out / "model.safetensors", model, spec, {**metadata, "epoch": self.epochs})
+            save_model(self._file, model, spec, {**metadata, "epoch": self.epochs})
         console.print(_summary(history.epochs[0], history.epochs[-1], history.best))
         for name in ("model.safetensors", "best.safetensors", "log.jsonl", "config.json"):
             if (self.out / name).exists():

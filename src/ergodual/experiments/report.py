@@ -50,7 +50,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training.
+    """A training, as far as it has got.
 
     Attributes
     ----------
@@ -80,12 +80,12 @@ def load_run(folder: Path) -> Run:
     Raises
     ------
     ErgodualError
-        If the folder does not hold a finished run.
+        If the folder does not hold a run, or one without an epoch yet.
     """
     if not folder.is_dir():
         raise ErgodualError(f"{folder} is not a folder; give the one that ergodual train wrote to.")
     if not (folder / "model.safetensors").exists():
-        raise ErgodualError(f"{folder} holds no finished run (it has no model.safetensors); give another folder, or train --resume.")
+        raise ErgodualError(f"{folder} holds no model yet (it has no model.safetensors); give another folder, or train --resume.")
     best = folder / "best.safetensors"
     model, spec, metadata = load_model(best if best.exists() else folder / "model.safetensors")
     try:
