@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from ergodual.cli import main
 from ergodual.speech.model import load_model
@@ -137,6 +139,7 @@ BAD = {
     "warmup": (["--warmup", "-1"], "--warmup is -1"),
     "scale": (["--lr-scale", "0"], "--lr-scale is 0"),
     "start": (["--init", "nowhere"], "nowhere does not exist"),
+    "nothing to shift": (["--shift", "--frame", "400"], "leave out --shift"),
     "shifted on a disk": (["--shift", "--memory", "0"], "larger than --memory"),
     "dev": (["--dev", "nowhere"], "nowhere is not a folder"),
     "corpus": (["--corpus", "nowhere"], "nowhere is not a folder"),
@@ -156,6 +159,34 @@ def test_bad_values(name: str, recordings: Callable[..., Path], tmp_path: Path, 
 def test_dev_at_another_rate(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(recordings(), tmp_path / "run", "--dev", str(recordings("dev", 1, rate=8000))) == 2
     assert "8000 Hz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("memory", ["0.5", "0"])
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:1000]), "is truncated"),
+        (lambda file: file.write_text("text"), "is not a readable"),
+        (lambda file: soundfile.write(file, np.zeros(700), 16_000), "no frame to learn from"),
+        (lambda file: soundfile.write(file, np.ones(700) / 2, 8000), "8000 Hz"),
+    ],
+)
+def test_a_bad_recording_leaves_nothing_behind(
+    spoil: Callable[[Path], object], said: str, memory: str, recordings: Callable[..., Path], tmp_path: Path, capsys
+) -> None:
+    """Also where the corpus goes through a file, so that the same command does once the recording is mended."""
+    corpus, dev, out = recordings(), recordings("dev", 1), tmp_path / "run"
+    options = ["--dev", str(dev), "--memory", memory]
+    good = (dev / "0.wav").read_bytes()
+    spoil(dev / "0.wav")
+    assert train(corpus, out, *options) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+    (dev / "0.wav").write_bytes(good)
+    assert train(corpus, out, *options) == 0
+    (dev / "0.wav").unlink()
+    assert train(corpus, out, *options, "--resume") == 2
+    assert (out / "model.safetensors").exists()
 
 
 def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +249,7 @@ def test_a_disk_that_is_full(recordings: Callable[..., Path], tmp_path: Path, ca
         assert f"refused {out}" in error
         assert "No space left on device" in error
         assert error.count("\n") == 1
-        assert not [file for file in out.iterdir() if "tmp" in file.name]
+        assert not list(out.rglob("*tmp*"))
         fits = math.inf
         assert train(corpus, out, *dev, "--resume") == 0
         assert log(out) == log(whole)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -152,9 +155,6 @@ class Train:
         resume = self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
         folders = {"train": self.corpus} if self.dev is None else {"train": self.corpus, "dev": self.dev}
         store = self.store or self.out / "samples"
-        corpora = open_corpora(folders, self.frame, self.memory, store, workers, lambda: self._claim(config, resume))
-        corpus, dev = corpora["train"], corpora.get("dev")
-
         unit = 1.0 if self.units == "signal" else quantizer.step / 2
         # of G.711 the frames stay in one unit, so that the loss weighs them as the SNR does, and the model measures each in its own
         learner = model if isinstance(quantizer, MidRise) else Companded(model, quantizer.scaled(1 / unit))
@@ -163,6 +163,13 @@ class Train:
         def pair(frames: Tensor) -> tuple[Tensor, Tensor]:
             x_true = frames.to(device)
             return quantizer.quantize(x_true) / unit, x_true / unit
+
+        with contextlib.ExitStack() as claimed:
+            corpora = open_corpora(
+                folders, self.frame, self.memory, store, workers, lambda: claimed.enter_context(self._claimed(config, resume))
+            )
+            corpus, dev = corpora["train"], corpora.get("dev")
+            data = corpus.shifted(pair, self.bias * quantizer.step) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair)
 
         console = Console(soft_wrap=True, quiet=not workers.leads)
         for name, loaded in corpora.items():
@@ -192,7 +199,7 @@ class Train:
             task = bar.add_task("learning", total=batches * self.epochs, completed=done, note="")
             history = fit_data(
                 learner,
-                corpus.shifted(pair, self.bias * quantizer.step) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair),
+                data,
                 epochs=self.epochs,
                 batch_size=self.batch,
                 optimizer=self.optimizer,
@@ -301,8 +308,9 @@ class Train:
             del values["quantizer"]
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
 
-    def _claim(self, config: dict[str, Any], resume: bool) -> None:
-        """Make OUT the folder of this configuration, or refuse."""
+    @contextlib.contextmanager
+    def _claimed(self, config: dict[str, Any], resume: bool) -> Iterator[None]:
+        """Make OUT the folder of this configuration, or refuse; after an error within, a new one is gone."""
         from ergodual.bilevel.checkpoint import first_difference
         from ergodual.bilevel.files import write_atomically
 
@@ -324,9 +332,15 @@ class Train:
                     f"{self.out} belongs to another configuration: {field} was {found.get(field)!r} and is now {config.get(field)!r}; "
                     "give the same value, or another --out."
                 )
-        else:
-            self.out.mkdir(parents=True, exist_ok=True)
+            yield
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        try:
             write_atomically(file, json.dumps(config, indent=1) + "\n")
+            yield
+        except (ErgodualError, OSError):
+            shutil.rmtree(self.out, ignore_errors=True)
+            raise
 
     def _started(self, best: list[Epoch], resume: bool) -> tuple[History, int]:
         """The epochs that the checkpoint holds, the mini-batches after them, and into ``best`` the best epoch on the held-out frames."""
