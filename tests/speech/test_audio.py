@@ -10,7 +10,7 @@ import soundfile
 
 import ergodual as ed
 from ergodual.speech.audio import read_audio, write_audio
-from ergodual.speech.corpora import find_audio, load_corpus, synthetic_speech
+from ergodual.speech.corpora import bytes_of, find_audio, load_corpus, synthetic_speech
 from ergodual.speech.frames import frame, normalize
 
 SIGNAL = 0.5 * np.sin(np.arange(1000) / 10)
@@ -159,6 +159,11 @@ def test_bad_corpora(fill: Callable[[Path], object], said: str, tmp_path: Path) 
     fill(tmp_path)
     with pytest.raises(ed.ErgodualError, match=said):
         load_corpus(tmp_path, 100)
+
+
+def test_the_size_of_a_corpus_goes_by_what_can_be_read(tmp_path: Path) -> None:
+    files = [wav(tmp_path / "a.wav"), text(tmp_path / "b.wav"), no_length(wav(tmp_path / "c.flac"))]
+    assert bytes_of(files) == 4 * 1000
 
 
 def test_missing_folder() -> None:

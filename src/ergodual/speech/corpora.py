@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ergodual.bilevel.data import InMemory, Pair
 from ergodual.errors import ErgodualError
-from ergodual.speech.audio import ENDINGS, Audio, open_audio
+from ergodual.speech.audio import ENDINGS, UNKNOWN_FRAMES, Audio, open_audio
 from ergodual.speech.frames import frame, normalize
 from ergodual.speech.shifted import Shifted
 
@@ -86,9 +86,10 @@ def bytes_of(files: Sequence[Path]) -> int:
     total = 0
     for file in files:
         try:
-            total += soundfile.info(file).frames * BYTES
+            frames = soundfile.info(file).frames
         except (soundfile.LibsndfileError, RuntimeError):
             continue
+        total += frames * BYTES if frames != UNKNOWN_FRAMES else 0
     return total
 
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.filesize import decimal
 from torch import Tensor
 
 from ergodual.bilevel.data import CHUNK, Pair, Share, shuffled
@@ -173,8 +174,7 @@ def store_corpus(files: Sequence[Path], frame_length: int, folder: Path, on_file
     needed, free = bytes_of(files), shutil.disk_usage(folder).free
     if needed > free:
         raise ErgodualError(
-            f"{folder} has {free / 1e9:.1f} GB left and the decoded samples take {needed / 1e9:.1f} GB; free some, or give another "
-            "folder for them."
+            f"{folder} has {decimal(free)} left and the decoded samples take {decimal(needed)}; free some, or give another folder for them."
         )
     gathering = Gathering(files, frame_length)
     ends, scales = [0], []
