@@ -208,6 +208,10 @@ def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path,
     assert "not a whole checkpoint" in capsys.readouterr().err
     assert train(corpus, corpus, "--resume") == 2
     assert "no run to resume" in capsys.readouterr().err
+    for damaged in (b"", b"{", b"[]", b"null", b"3", b"\xff"):
+        (out / "config.json").write_bytes(damaged)
+        assert train(corpus, out, "--resume") == 2
+        assert "config.json is damaged; start again in another folder" in capsys.readouterr().err
     file = tmp_path / "file"
     file.touch()
     assert train(corpus, file) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,21 @@ def test_a_finished_experiment_is_only_read(corpus: Path, finished: tuple[Path, 
     told: list[Progress] = []
     assert learn_all(corpus, out, SMALL, jobs=1, report=told.append)["runs"] == content["runs"]
     assert [one.epoch for one in told] == [SMALL.epochs] * 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("setting.json", "give another --out"), ("runs/d1-plain-s0.json", "remove it"), ("figures.json", "remove it")],
+)
+def test_damaged_files_are_named(
+    name: str, advice: str, content: bytes, corpus: Path, finished: tuple[Path, dict[str, Any], list[Progress]], tmp_path: Path
+) -> None:
+    again = shutil.copytree(finished[0], tmp_path / "again")
+    (again / name).write_bytes(content)
+    with pytest.raises(ed.ErgodualError, match=f"{name} is damaged; {advice}") as caught:
+        learn_all(corpus, again, SMALL, jobs=1)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

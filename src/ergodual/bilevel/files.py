@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+from ergodual.errors import ErgodualError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -30,3 +34,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_json(path: Path, advice: str, *keys: str) -> dict[str, Any]:
+    """A JSON object that this package wrote, with at least these keys.
+
+    Raises
+    ------
+    ErgodualError
+        If the file holds anything else; the advice says what to do.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ErgodualError(f"{path} is damaged; {advice}.") from error
+    if not isinstance(content, dict) or not content.keys() >= set(keys):
+        raise ErgodualError(f"{path} is damaged; {advice}.")
+    return content

@@ -312,7 +312,7 @@ class Train:
     def _claimed(self, config: dict[str, Any], resume: bool) -> Iterator[None]:
         """Make OUT the folder of this configuration, or refuse; after an error within, a new one is gone."""
         from ergodual.bilevel.checkpoint import first_difference
-        from ergodual.bilevel.files import write_atomically
+        from ergodual.bilevel.files import read_json, write_atomically
 
         file = self.out / "config.json"
         if self.out.exists() and not self.out.is_dir():
@@ -322,10 +322,7 @@ class Train:
                 raise ErgodualError(f"{self.out} exists and is not empty; give another --out, or --resume to go on with it.")
             if not file.exists():
                 raise ErgodualError(f"{self.out} holds no run to resume (it has no config.json); give the folder of a run.")
-            try:
-                found = json.loads(file.read_text())
-            except ValueError as error:
-                raise ErgodualError(f"{file} is damaged; start again in another folder.") from error
+            found = read_json(file, "start again in another folder")
             field = first_difference(found, config)
             if field is not None:
                 raise ErgodualError(

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from ergodual.bilevel import fit
 from ergodual.bilevel.checkpoint import first_difference
-from ergodual.bilevel.files import write_atomically
+from ergodual.bilevel.files import read_json, write_atomically
 from ergodual.bilevel.history import Epoch
 from ergodual.errors import ErgodualError
 from ergodual.experiments.claims import claims
@@ -30,6 +30,7 @@ from ergodual.speech.quantizers import MidRise
 
 Output = Literal["plain", "ergodic"]
 OUTPUTS: tuple[Output, ...] = ("plain", "ergodic")
+AGAIN = "remove it, and the same command makes it again"
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,14 @@ def learn_all(
     pending = []
     for run in setting.runs():
         if _result(out, run).exists():
-            report(Progress(run, setting.epochs, json.loads(_result(out, run).read_text())["loss"][-1]))
+            report(Progress(run, setting.epochs, _read(out, run)["loss"][-1]))
         else:
             pending.append(run)
     begun = time.perf_counter()
     if pending:
         _train(pending, corpus, out, setting, min(jobs or os.cpu_count() or 1, len(pending)), report)
     done = sorted(setting.runs(), key=lambda run: (run.depth, run.output, run.seed))
-    runs = [json.loads(_result(out, run).read_text()) for run in done]
+    runs = [_read(out, run) for run in done]
     content = {
         "setting": described,
         "machine": {"torch": torch.__version__, "cores": os.cpu_count(), "processes": jobs or os.cpu_count()},
@@ -205,7 +206,7 @@ def _claim(out: Path, described: dict[str, Any]) -> None:
     """Make ``out`` the folder of this setting, or refuse."""
     file = out / "setting.json"
     if file.exists():
-        found = json.loads(file.read_text())
+        found = read_json(file, "give another --out")
         field = first_difference(found, json.loads(json.dumps(described)))
         if field is not None:
             raise ErgodualError(
@@ -222,11 +223,15 @@ def _claim(out: Path, described: dict[str, Any]) -> None:
 def _wall_seconds(out: Path, more: float) -> float:
     """The time that all calls together took (a call that was killed leaves none)."""
     file = out / "figures.json"
-    return more + (json.loads(file.read_text())["wall_seconds"] if file.exists() else 0.0)
+    return more + (read_json(file, AGAIN, "wall_seconds")["wall_seconds"] if file.exists() else 0.0)
 
 
 def _result(out: Path, run: Run) -> Path:
     return out / "runs" / f"{run.name}.json"
+
+
+def _read(out: Path, run: Run) -> dict[str, Any]:
+    return read_json(_result(out, run), AGAIN, *asdict(run), "loss", "gradient_norm", "norm", "seconds")
 
 
 def _train(pending: list[Run], corpus: Path, out: Path, setting: Setting, jobs: int, report: Callable[[Progress], None]) -> None:
