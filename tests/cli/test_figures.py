@@ -19,7 +19,9 @@ def corpus(tmp_path: Path) -> Path:
     folder = tmp_path / "corpus"
     folder.mkdir()
     samples = 0.5 * np.sin(0.3 * np.arange(400)) + 0.1 * np.random.default_rng(0).standard_normal(400)
-    soundfile.write(folder / "a.wav", samples, 8000)
+    soundfile.write(folder / "a.wav", np.stack([samples, samples], axis=1), 8000)
+    soundfile.write(folder / "b.wav", np.zeros(400), 8000)
+    soundfile.write(folder / "c.wav", samples[:15], 8000)
     return folder
 
 
@@ -32,6 +34,8 @@ def test_figures_and_a_second_setting(corpus: Path, tmp_path: Path, capsys: pyte
     assert set(content) >= {"setting", "runs", "claims", "wall_seconds"}
     said = capsys.readouterr()
     assert "figure1.png" in said.out
+    for note in ("a.wav has 2 channels", "b.wav is silent", "c.wav has 15 samples", "1 files at 8000 Hz, 25 frames of 16 samples"):
+        assert said.out.count(note) == 1
     assert said.err == ""  # no progress bar where nobody watches
 
     assert main([*command, "--bits", "5"]) == 2
@@ -47,6 +51,8 @@ def test_figures_and_a_second_setting(corpus: Path, tmp_path: Path, capsys: pyte
         (["--lr", "0"], "--lr"),
         (["--epochs", "0"], "--epochs"),
         (["--depths", "0"], "--depths"),
+        (["--jobs", "0"], "--jobs is 0"),
+        (["--jobs", "-1"], "--jobs is -1"),
     ],
 )
 def test_bad_values_are_a_sentence_and_status_2(

@@ -63,12 +63,10 @@ def open_corpora(
 
 def describe(console: Console, folder: Path, corpus: Corpus | StoredCorpus, n: int) -> None:
     """Print what was found, and what was skipped."""
-    for note in corpus.notes:
-        console.print(note)
     minutes = len(corpus) * n / corpus.rate / 60
-    console.print(
-        f"{folder}: {corpus.files} files at {corpus.rate} Hz, {len(corpus)} frames of {n} samples ({minutes:.1f} min)", highlight=False
-    )
+    found = f"{folder}: {corpus.files} files at {corpus.rate} Hz, {len(corpus)} frames of {n} samples ({minutes:.1f} min)"
+    for sentence in (*corpus.notes, found):
+        console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
 
 def _require_one_rate(folders: dict[str, Path], found: dict[str, Corpus | StoredCorpus]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -45,11 +46,13 @@ class Figures:
         """Learn, draw, and say what holds."""
         from rich.console import Console
 
+        from ergodual.cli.corpora import describe
         from ergodual.cli.progress import progress_bar
         from ergodual.experiments.claims import claims_table
         from ergodual.experiments.figures import Progress, Setting, draw, learn_all, table
 
         setting = Setting(self.depths, self.bits, self.epochs, self.seeds, self.lr, self.steps, self.weight, self.batch, self.frame)
+        console = Console()
         with progress_bar("epochs") as bar:
             task = bar.add_task("learning", total=setting.epochs * len(setting.runs()), note="")
 
@@ -62,9 +65,9 @@ class Figures:
                 if done.epoch == setting.epochs:
                     print(f"{done.run.name}: loss {done.loss:.4f} after {done.epoch} epochs", flush=True)
 
-            content = learn_all(self.corpus, self.out, setting, self.jobs, report)
+            on_corpus = partial(describe, console, self.corpus, n=self.frame)
+            content = learn_all(self.corpus, self.out, setting, self.jobs, report, on_corpus)
         files = draw(content, self.out)
-        console = Console()
         console.print(table(content))
         console.print(claims_table(content["claims"], setting.epochs))
         print("\n".join(str(file) for file in files))

@@ -24,7 +24,7 @@ from ergodual.bilevel.history import Epoch
 from ergodual.errors import ErgodualError
 from ergodual.experiments.claims import claims
 from ergodual.experiments.plots import gradient_figure, loss_figure, save_figure
-from ergodual.speech.corpora import load_corpus
+from ergodual.speech.corpora import Corpus, load_corpus
 from ergodual.speech.model import ModelSpec, build
 from ergodual.speech.quantizers import MidRise
 
@@ -117,6 +117,7 @@ def learn_all(
     setting: Setting,
     jobs: int | None = None,
     report: Callable[[Progress], None] | None = None,
+    on_corpus: Callable[[Corpus], None] | None = None,
 ) -> dict[str, Any]:
     """Train every run and write ``figures.json``; runs that ``out`` already holds are taken from there.
 
@@ -132,6 +133,8 @@ def learn_all(
         How many processes of one thread each work at once; the number of cores if None.
     report
         Called after each epoch of each run, and once, with the last epoch, for each run that is taken from ``out``.
+    on_corpus
+        Called with the corpus once it is clear that ``out`` can be used.
 
     Returns
     -------
@@ -140,9 +143,11 @@ def learn_all(
     Raises
     ------
     ErgodualError
-        If the corpus or the setting cannot be used, or ``out`` holds runs of another setting.
+        If the corpus, the setting or ``jobs`` cannot be used, or ``out`` holds runs of another setting.
     """
     setting.check()
+    if jobs is not None and jobs < 1:
+        raise ErgodualError(f"The value of --jobs is {jobs}; it must be at least 1.")
     loaded = load_corpus(corpus, setting.frame)
     described: dict[str, Any] = {
         **asdict(setting),
@@ -155,6 +160,8 @@ def learn_all(
         "rate": loaded.rate,
     }
     _claim(out, described)
+    if on_corpus is not None:
+        on_corpus(loaded)
     (out / "runs").mkdir(exist_ok=True)
     report = report or (lambda _: None)
     pending = []
