@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +68,32 @@ def test_bad_values_are_a_sentence_and_status_2(
     assert named in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
+
+
+def lives(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the processes are looked up in /proc")
+def test_killed_it_leaves_no_process_and_goes_on(corpus: Path, tmp_path: Path) -> None:
+    out, patience = tmp_path / "out", time.monotonic() + 100
+    arguments = ["figures", "--corpus", str(corpus), "--out", str(out), *SMALL, "--jobs", "2", "--epochs", "200"]
+    with subprocess.Popen([sys.executable, "-m", "ergodual", *arguments], stdout=subprocess.DEVNULL) as command:
+        while not list(out.glob("runs/*.pt")):
+            assert time.monotonic() < patience
+            assert command.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        processes = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
+        os.kill(command.pid, signal.SIGKILL)
+    while any(lives(process) for process in processes):
+        assert time.monotonic() < patience
+        time.sleep(0.005)
+    assert len(processes) >= 2
+    assert main([*arguments, "--jobs", "1"]) == 0
+    assert not [*out.rglob("*.pt"), *out.rglob("*.tmp")]
 
 
 def test_a_corpus_without_audio_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import queue
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,7 +20,6 @@ from rich.table import Table
 from ergodual.bilevel import fit
 from ergodual.bilevel.checkpoint import first_difference
 from ergodual.bilevel.files import read_json, write_atomically
-from ergodual.bilevel.history import Epoch
 from ergodual.errors import ErgodualError
 from ergodual.experiments.claims import claims
 from ergodual.experiments.plots import gradient_figure, loss_figure, save_figure
@@ -243,52 +242,50 @@ def _read(out: Path, run: Run) -> dict[str, Any]:
 
 def _train(pending: list[Run], corpus: Path, out: Path, setting: Setting, jobs: int, report: Callable[[Progress], None]) -> None:
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        told = manager.Queue()
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(corpus, setting)) as pool:
-            futures: set[Future[None]] = {pool.submit(_learn, run, out, setting, told) for run in pending}
-            try:
-                while futures:
-                    finished, futures = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
-                    while True:
-                        try:
-                            report(told.get_nowait())
-                        except queue.Empty:
-                            break
-                    for future in finished:
-                        future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    if process.name.startswith("Spawn"):
-                        process.terminate()
-                raise
+    told = context.SimpleQueue()  # what is put there has arrived when the run that put it is done
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(corpus, setting, told)) as pool:
+        futures: set[Future[None]] = {pool.submit(_learn, run, out, setting) for run in pending}
+        try:
+            while futures:
+                finished, futures = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
+                while not told.empty():
+                    report(told.get())
+                for future in finished:
+                    future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                if process.name.startswith("Spawn"):
+                    process.terminate()
+            raise
 
 
-_frames: tuple[torch.Tensor, torch.Tensor] | None = None
-"""Observations and ground truths of this worker process."""
+_frames: tuple[torch.Tensor, torch.Tensor]
+_told: multiprocessing.SimpleQueue[Progress]
+"""Observations and ground truths of this worker process, and where it says what is done."""
 
 
-def _prepare(corpus: Path, setting: Setting) -> None:
-    global _frames
+def _prepare(corpus: Path, setting: Setting, told: multiprocessing.SimpleQueue[Progress]) -> None:
+    global _frames, _told
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
     # one thread a run: products this small do not gain from a second one, another run does
     torch.set_num_threads(1)
     truth = load_corpus(corpus, setting.frame).frames
-    _frames = MidRise(setting.bits, clip=False).quantize(truth), truth
+    _frames, _told = (MidRise(setting.bits, clip=False).quantize(truth), truth), told
 
 
-def _learn(run: Run, out: Path, setting: Setting, told: Any) -> None:
-    assert _frames is not None
+def _end_with_the_command() -> None:
+    """If it is killed: whoever takes up its runs again must be alone with their files."""
+    command = multiprocessing.parent_process()
+    assert command is not None
+    command.join()
+    os._exit(1)
+
+
+def _learn(run: Run, out: Path, setting: Setting) -> None:
     spec = ModelSpec(n=setting.frame, depth=run.depth, output=run.output, steps=setting.steps, weight=setting.weight)
     model = build(spec, bits=setting.bits)
     checkpoint = out / "runs" / f"{run.name}.pt"
-    parent = os.getppid()
-
-    def on_epoch(epoch: Epoch) -> None:
-        if os.getppid() != parent:  # the command was killed; whoever takes up the run again must be alone with its files
-            os._exit(1)
-        told.put(Progress(run, epoch.epoch, epoch.train_loss))
-
     history = fit(
         model,
         *_frames,
@@ -299,7 +296,7 @@ def _learn(run: Run, out: Path, setting: Setting, told: Any) -> None:
         checkpoint=checkpoint,
         resume=True,
         identity=json.loads(json.dumps({**asdict(setting), **asdict(run)})),
-        on_epoch=on_epoch,
+        on_epoch=lambda epoch: _told.put(Progress(run, epoch.epoch, epoch.train_loss)),
     )
     result = {
         **asdict(run),
