@@ -10,6 +10,7 @@ from torch import Tensor
 import ergodual as ed
 from ergodual.bilevel import History, fit, learning_rate
 from ergodual.bilevel.checkpoint import Checkpoint
+from ergodual.bilevel.data import shuffled
 from ergodual.speech.quantizers import MidRise
 
 N = 16
@@ -116,6 +117,8 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
         learner = model()
         runs.append([epoch.train_loss for epoch in fit(learner, *pairs(), epochs=2, seed=seed).epochs])
     assert runs[0] == runs[1] != runs[2]
+    orders = {tuple(shuffled(50, 2**63 - 1, 1, number).tolist()) for number in range(3)}  # as large as --seed may be
+    assert len(orders) == 3
 
 
 def test_numbers_that_are_not_finite_stop_the_run_and_keep_the_last_good_model() -> None:

@@ -142,6 +142,7 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "bits": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--bits", "0"], "0 bits"),
     "kind alone": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--quantizer", "mid-rise"], "add --bits"),
     "overlap": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--overlap", "1"], "--overlap is 1.0"),
+    "threads": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--threads", "100000"], "--threads is 100000"),
     "flac of floats": (lambda stored, model: [str(stored), str(stored.with_name("out.flac")), "--subtype", "FLOAT"], "does not exist"),
     "model cut": (spoilt(lambda model: model.write_bytes(model.read_bytes()[:-9])), "not a whole Ergodual model"),
     "newer": (spoilt(lambda model: model.write_bytes(model.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9'))), "has format 9"),
@@ -163,7 +164,13 @@ def test_a_sentence_and_nothing_written(name: str, stored: Path, model: str, cap
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [(["--bits", "17"], "17 bits"), (["--dither", "-1"], "--dither is -1"), (["--dither", "nan"], "--dither is nan")]
+    ("options", "said"),
+    [
+        (["--bits", "17"], "17 bits"),
+        (["--dither", "-1"], "--dither is -1"),
+        (["--dither", "nan"], "--dither is nan"),
+        (["--seed", "-1"], "--seed is -1"),
+    ],
 )
 def test_quantize_refuses(options: list[str], said: str, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = stored.with_name("out.wav")

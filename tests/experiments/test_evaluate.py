@@ -100,6 +100,7 @@ def test_the_table(recordings: Callable[..., Path], tmp_path: Path, capsys: pyte
         (["--models", "speech-16k"], "give NAME=MODEL"),
         (["--models", "a=nothing"], "no model 'nothing'"),
         (["--bits", "0"], "0 bits"),
+        (["--threads", "0"], "--threads is 0"),
         (["--quantizer", "mu-law"], "add --bits 8"),
         (["--corpus", "nowhere"], "nowhere is not a folder"),
         (["--train", "nowhere"], "nowhere is not a folder"),

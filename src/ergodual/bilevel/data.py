@@ -73,4 +73,4 @@ def shuffled(count: int, *key: int) -> Tensor:
     number = 0
     for part in key:
         number = 1_000_003 * number + part
-    return torch.randperm(count, generator=torch.Generator().manual_seed(number))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(number % 2**64))

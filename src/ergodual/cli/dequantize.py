@@ -47,6 +47,7 @@ class Dequantize:
         import torch
 
         from ergodual.cli.progress import progress_bar
+        from ergodual.cli.ranges import check_threads
         from ergodual.speech.convert import dequantize_file
         from ergodual.speech.dequantizer import Dequantizer
         from ergodual.speech.quantizers import MidRise
@@ -58,8 +59,7 @@ class Dequantize:
             raise ErgodualError(f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both to auto.")
         if not 0 <= self.overlap < 1:
             raise ErgodualError(f"The value of --overlap is {self.overlap}; it must be at least 0 and below 1.")
-        if self.threads < 1:
-            raise ErgodualError(f"The value of --threads is {self.threads}; it must be at least 1.")
+        check_threads(self.threads)
         torch.set_num_threads(self.threads)
         dequantizer = Dequantizer.load(self.model, self.overlap)
         kind = None if self.quantizer == "auto" else self.quantizer

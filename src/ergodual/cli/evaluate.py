@@ -63,6 +63,7 @@ class Evaluate:
 
         from ergodual.bilevel.files import write_atomically
         from ergodual.cli.progress import progress_bar
+        from ergodual.cli.ranges import check_threads
         from ergodual.experiments.evaluate import Setting, as_dicts, evaluate
         from ergodual.speech.quantizers import MidRise
 
@@ -78,6 +79,7 @@ class Evaluate:
             models[name] = model
         if self.out.is_file():
             raise ErgodualError(f"{self.out} is a file; --out must be a folder.")
+        check_threads(self.threads)
         torch.set_num_threads(self.threads)
         setting = Setting(self.corpus, self.bits, self.quantizer, models, self.train, self.gabor)
         with progress_bar("%") as bar:

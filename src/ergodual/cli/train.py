@@ -276,8 +276,12 @@ class Train:
 
     def resolve(self) -> dict[str, Any]:
         """The configuration with every default filled in; raises :class:`ErgodualError` where a value is out of its range."""
+        from ergodual.cli.ranges import check_seed, check_threads
+
+        check_threads(self.threads)
+        check_seed(self.seed)
         lr = self.lr if self.lr is not None else {"sgd": 0.05, "adam": 1e-3}[self.optimizer]
-        for name in ("depth", "batch", "epochs", "frame", "threads", "checkpoint_every"):
+        for name in ("depth", "batch", "epochs", "frame", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ErgodualError(f"The value of --{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
         for name, value in (("lr", lr), ("lr-scale", self.lr_scale), ("weight", self.weight)):

@@ -20,6 +20,8 @@ from ergodual.problem import Problem
 from ergodual.speech.quantizers import MidRise
 
 FORMAT = 1
+LARGEST = 2**26
+"""Entries of K; 2²⁶ of them take 256 MiB, and a few times that while they are made."""
 Learnable = Literal["K", "steps", "weights"]
 
 
@@ -75,13 +77,19 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     """
     if "weights" in spec.learn and spec.output == "plain":
         raise ErgodualError("Averaging weights can be learned with the ergodic output only; give --output ergodic.")
+    rows = spec.m or spec.n
+    if rows * spec.n > LARGEST:
+        raise ErgodualError(
+            f"An operator of {rows} rows for frames of {spec.n} samples would have more than {LARGEST} entries; give fewer rows or "
+            "shorter frames."
+        )
     weight = spec.weight if spec.steps == "weighted" else 1.0
     learned = StepSizes.learned(weight, spec.per_iteration, relative=spec.relative)
     steps = learned if "steps" in spec.learn else StepSizes.weighted(weight)
     output = Last() if spec.output == "plain" else Ergodic("learned" if "weights" in spec.learn else "1/k")
     radius = MidRise(bits).radius if spec.units == "signal" else 1.0
     pairs = spec.regulariser == "l21"
-    K = Dense.dft(spec.n, spec.m or spec.n) if pairs else Dense.dct(spec.n, m=spec.m)
+    K = Dense.dft(spec.n, rows) if pairs else Dense.dct(spec.n, m=rows)
     problem = Problem(L21() if pairs else L1(), Box(radius=radius), K)
     model = Unrolled(problem, spec.depth, steps, output)
     problem.K.requires_grad_("K" in spec.learn)
