@@ -59,6 +59,12 @@ def test_a_figure_is_saved_as_svg_and_png(name: str, tmp_path: Path) -> None:
     assert all(file.stat().st_size > 1000 for file in files)
 
 
+def test_a_disk_that_is_full_is_named(tmp_path: Path, small_files_only: None) -> None:
+    with pytest.raises(OSError, match="File too large: '.*/drawn.svg'"):
+        save_figure(FIGURES["loss"](), tmp_path / "drawn")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     first, second = (save_figure(loss_figure(runs((1, 2), 2, 3)), tmp_path / name)[0] for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,8 @@ from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
+
+from ergodual.bilevel.files import write_atomically
 
 STYLE: Any = {
     "font.size": 10,
@@ -24,30 +25,25 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "ergodual",
 }
+Kind = Literal["svg", "png"]
+KINDS: tuple[Kind, ...] = ("svg", "png")
 TRUE, QUANTIZED, RESTORED = "#222222", "#b0b0b0", "#c2410c"
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:
     """Write ``stem``.svg and ``stem``.png, each whole or not at all."""
     files = []
-    for kind in ("svg", "png"):
-        file = stem.with_suffix(f".{kind}")
-        temporary = stem.with_name(f".{stem.name}.tmp.{kind}")
-        try:
-            with rc_context(STYLE):
-                figure.savefig(temporary, dpi=160, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        files.append(file)
+    for kind in KINDS:
+        files.append(stem.with_suffix(f".{kind}"))
+        write_atomically(files[-1], figure_bytes(figure, kind, dpi=160))
     return files
 
 
-def figure_bytes(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
-    """The figure as the content of a file, for a page."""
+def figure_bytes(figure: Figure, kind: Kind, dpi: int = 110) -> bytes:
+    """The figure as the content of a file."""
     file = io.BytesIO()
     with rc_context(STYLE):
-        figure.savefig(file, format=kind, dpi=110, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(file, format=kind, dpi=dpi, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
     return file.getvalue()
 
 
