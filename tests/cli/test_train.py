@@ -146,6 +146,7 @@ BAD = {
     "scale": (["--lr-scale", "0"], "--lr-scale is 0"),
     "start": (["--init", "nowhere"], "nowhere does not exist"),
     "nothing to shift": (["--shift", "--frame", "400"], "leave out --shift"),
+    "a folder to start from": (["--init", "/"], "/ cannot be read"),
     "shifted on a disk": (["--shift", "--memory", "0"], "larger than --memory"),
     "dev": (["--dev", "nowhere"], "nowhere is not a folder"),
     "corpus": (["--corpus", "nowhere"], "nowhere is not a folder"),

@@ -126,6 +126,8 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise ErgodualError(f"{path} does not exist; give the file of a trained model.") from error
+    except OSError as error:
+        raise ErgodualError(f"{path} cannot be read ({error}); give the file of a trained model.") from error
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise ErgodualError(f"{path} is not a whole Ergodual model; train it again or take another file.") from error
     return model, spec, header
