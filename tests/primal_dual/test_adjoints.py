@@ -225,9 +225,22 @@ def test_refusals(x: torch.Tensor, said: str) -> None:
         make("the paper's", "1/k", 1.0, 2, "reverse")(x)
 
 
-def test_inference_exports() -> None:
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), ed.Dense.dct(16)), 4, ed.StepSizes.fixed(0.9, 0.9))
+@pytest.mark.parametrize("called", [False, True])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        lambda: ed.StepSizes.fixed(0.9, 0.9),
+        lambda: ed.StepSizes.balanced(),
+        lambda: ed.StepSizes.weighted(5.0, differentiate_norm=True),
+        lambda: ed.StepSizes.learned(),
+        lambda: ed.StepSizes.learned(relative=True),
+    ],
+)
+def test_inference_exports(steps: Callable[[], ed.StepSizes], called: bool) -> None:
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), ed.Dense.dct(16)), 4, steps())
     x = torch.randn(3, 16)
     with torch.no_grad():
+        if called:
+            model(x)
         exported = torch.export.export(model, (x,)).module()
         torch.testing.assert_close(exported(x), model(x))

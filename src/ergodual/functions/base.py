@@ -128,6 +128,8 @@ def hold(module: nn.Module, name: str, value: Number) -> None:
 
 
 def require(condition: bool | Tensor, message: str) -> None:
-    """Raise :class:`ErgodualError` unless the condition holds everywhere."""
+    """Raise :class:`ErgodualError` unless the condition holds everywhere; of a tensor in a graph for export, that is not known."""
+    if isinstance(condition, Tensor) and torch.compiler.is_exporting():
+        return
     if not bool(condition.all() if isinstance(condition, Tensor) else condition):
         raise ErgodualError(message)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import NotFiniteError
+from ergodual.functions.base import Number
 from ergodual.operators import Dense, Operator
 
 LOOSENESS = 0.02
@@ -35,14 +36,16 @@ class NormBound:
             self._adopt(K.matrix, norm)
         return norm
 
-    def __call__(self, K: Operator) -> float:
-        """A number that is at least ‖K‖ and, relatively, at most about 3 % above it.
+    def __call__(self, K: Operator) -> Number:
+        """A number that is at least ‖K‖ and, relatively, at most about 3 % above it; in a graph for export ‖K‖ itself.
 
         Raises
         ------
         NotFiniteError
             If K has an entry that is not finite.
         """
+        if torch.compiler.is_exporting():  # the graph holds no numbers read to the host
+            return K.norm()
         if not isinstance(K, Dense):
             return _exact(K)
         matrix = K.matrix.detach()
