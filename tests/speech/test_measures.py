@@ -33,6 +33,11 @@ def test_what_they_give(measure, estimate: np.ndarray, value: float) -> None:
     assert measure(CLEAN, estimate) == pytest.approx(value, abs=1e-6, nan_ok=True)
 
 
+def test_pesq_of_a_recording_that_is_too_short() -> None:
+    pytest.importorskip("pesq")
+    assert math.isnan(m.pesq_wideband(CLEAN[:1000], CLEAN[:1000], 16_000))
+
+
 def test_si_sdr_does_not_mind_the_volume() -> None:
     noisy = CLEAN + 0.1 * NOISE
     assert m.si_sdr_db(CLEAN, 3 * noisy) == pytest.approx(m.si_sdr_db(CLEAN, noisy))

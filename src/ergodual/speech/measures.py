@@ -75,12 +75,12 @@ def estoi(clean: Signal, estimate: Signal, rate: int) -> float:
 
 
 def pesq_wideband(clean: Signal, estimate: Signal, rate: int) -> float:
-    """The wideband PESQ (ITU-T P.862.2) of the package ``pesq``, 1 to 4.6; nan where it finds no speech."""
+    """The wideband PESQ (ITU-T P.862.2) of the package ``pesq``, 1 to 4.6; nan where it finds no speech or less than 1/4 s."""
     import pesq
 
     try:
         return float(pesq.pesq(rate, *_alike(clean, estimate), "wb"))
-    except pesq.NoUtterancesError:
+    except (pesq.NoUtterancesError, pesq.BufferTooShortError):
         return math.nan
 
 
