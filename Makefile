@@ -3,7 +3,7 @@
 # make test                the tests
 # make check               format, lint and types
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes)
-# make bench ONLY=NAME     one of gradient, memory, precision, step, inference, data, scale
+# make bench ONLY=NAME     one of gradient, memory, precision, step, inference, data, scale, solve
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
 # make quality CORPORA=DIR train on DIR/ieee/train, compare with other methods on DIR/ieee/dev, into results/quality (about an hour)

@@ -72,8 +72,6 @@ class Recipe:
     def _run(self, command: str, corpora: Path, out: Path) -> None:
         words = command.split()
         run = Path(words[words.index("--out") + 1])
-        if (run / "model.safetensors").exists():
-            return
         resume = ["--resume"] if run.exists() else []
         print(command.replace(f"{out}/", ""), flush=True)
         subprocess.run([sys.executable, "-m", *words, *resume], cwd=corpora, check=True)

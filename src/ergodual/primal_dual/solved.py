@@ -83,7 +83,7 @@ class Solved(nn.Module):
             If a sample has not reached the tolerance.
         """
         problem = self.problem if G is None else self.problem.with_data_term(G)
-        norm = self._bound(problem.K)
+        norm = float(self._bound(problem.K))
         found = solve(problem, x_tilde.detach(), self.tol, self.method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
