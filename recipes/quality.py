@@ -13,7 +13,13 @@ from recipes.training import ROOT, Recipe
 
 RESULTS = ROOT / "results" / "quality"
 DEEP = Recipe(
-    corpus="ieee/train", options="--depth 16 --learn K steps weights --warmup 200", first=4, epochs=25, chains=((5, 6),), further=5
+    corpus="ieee/train",
+    options="--depth 16 --learn K steps weights --warmup 200",
+    first=4,
+    epochs=25,
+    chains=((5, 6),),
+    further=10,
+    rate=5e-4,
 )
 PLAIN = Recipe(
     corpus="ieee/train", options="--depth 8 --output plain --learn K steps --warmup 200", first=4, epochs=5, chains=((5, 6),), further=3

@@ -13,8 +13,6 @@ OPTIONS = (
     "--optimizer adam --schedule cosine --batch 64 --per-iteration --relative --frame 320 --rows 640 --regulariser l21 "
     "--units half-steps --shift --windowed"
 )
-FURTHER = "--lr 2e-4"
-"""For those that start from another: at 1e-3 their loss rises above where it was, the more the finer the quantizer."""
 ROOT = Path(__file__).parent.parent
 JOBS = int(os.environ.get("JOBS", "2"))
 """Trainings side by side."""
@@ -37,8 +35,8 @@ class Recipe:
         The word length that starts from the DFT, and its epochs.
     chains
         The others, each of which starts from the one before it; the first of a chain from ``first``.
-    further
-        Their epochs.
+    further, rate
+        Their epochs and learning rate: at 1e-3 their loss rises above where it was, the more the finer the quantizer.
     """
 
     corpus: str
@@ -47,6 +45,7 @@ class Recipe:
     epochs: int
     chains: tuple[tuple[Name, ...], ...]
     further: int
+    rate: float = 2e-4
 
     def train(self, corpora: Path, out: Path) -> dict[Name, str]:
         """Learn all of them into OUT/NAME, ``JOBS`` chains side by side, and give the commands; what is there is gone on with."""
@@ -62,7 +61,7 @@ class Recipe:
 
     def _command(self, name: Name, epochs: int, init: Name | None, out: Path) -> str:
         quantizer = "--bits 8 --quantizer mu-law" if name == G711 else f"--bits {name}"
-        start = "" if init is None else f" --init {out}/{init}/model.safetensors {FURTHER}"
+        start = "" if init is None else f" --init {out}/{init}/model.safetensors --lr {self.rate:g}"
         return f"ergodual train --corpus {self.corpus} --out {out}/{name} {quantizer} --epochs {epochs} {OPTIONS} {self.options}{start}"
 
     def _follow(self, chain: tuple[Name, ...], commands: dict[Name, str], corpora: Path, out: Path) -> None:
