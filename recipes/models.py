@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
 from ergodual.bilevel.files import write_atomically
 from ergodual.speech.model import load_model, save_model
-from recipes.training import G711, ROOT, Name, Recipe
+from recipes.training import G711, JOBS, ROOT, Name, Recipe
 
 NAME = "speech-16k"
 TARGET, RESULTS = ROOT / "src" / "ergodual" / "data" / "models" / NAME, ROOT / "results" / "models"
@@ -41,11 +42,16 @@ def main(corpora: Path, out: Path) -> None:
     for name, command in commands.items():
         pack(out / str(name) / "model.safetensors", TARGET / f"{name}.safetensors", command)
         shutil.copyfile(out / str(name) / "log.jsonl", RESULTS / f"{name}.jsonl")
-    for setting, options in EVALUATIONS.items():
-        words = f"evaluate --corpus librispeech/dev --train librispeech/train {options} --models ergodic={NAME} --out".split()
-        environment = {**os.environ, "COLUMNS": "120"}
-        subprocess.run([sys.executable, "-m", "ergodual", *words, RESULTS / setting], cwd=corpora, env=environment, check=True)
+    with ThreadPoolExecutor(JOBS) as pool:
+        list(pool.map(lambda setting: measure(corpora, setting), EVALUATIONS))
     write_atomically(TARGET / "CARD.md", card(commands))
+
+
+def measure(corpora: Path, setting: str) -> None:
+    """One table of the card."""
+    words = f"evaluate --corpus librispeech/dev --train librispeech/train {EVALUATIONS[setting]} --models ergodic={NAME} --out".split()
+    environment = {**os.environ, "COLUMNS": "120"}
+    subprocess.run([sys.executable, "-m", "ergodual", *words, RESULTS / setting], cwd=corpora, env=environment, check=True)
 
 
 def pack(source: Path, target: Path, command: str) -> None:
