@@ -6,10 +6,8 @@ import json
 import multiprocessing
 import os
 import statistics
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +16,12 @@ import torch
 from rich.table import Table
 
 from ergodual.bilevel import fit
-from ergodual.bilevel.checkpoint import first_difference
 from ergodual.bilevel.files import read_json, write_atomically
 from ergodual.errors import ErgodualError
 from ergodual.experiments.claims import claims
+from ergodual.experiments.folders import claim
 from ergodual.experiments.plots import gradient_figure, loss_figure, save_figure
+from ergodual.experiments.pool import work_off
 from ergodual.speech.corpora import Corpus, load_corpus
 from ergodual.speech.model import ModelSpec, build
 from ergodual.speech.quantizers import MidRise
@@ -158,7 +157,7 @@ def learn_all(
         "files": loaded.files,
         "rate": loaded.rate,
     }
-    _claim(out, described)
+    claim(out, described, "figures")
     if on_corpus is not None:
         on_corpus(loaded)
     (out / "runs").mkdir(exist_ok=True)
@@ -171,7 +170,8 @@ def learn_all(
             pending.append(run)
     begun = time.perf_counter()
     if pending:
-        _train(pending, corpus, out, setting, min(jobs or os.cpu_count() or 1, len(pending)), report)
+        pieces, at_once = [(run, out, setting) for run in pending], min(jobs or os.cpu_count() or 1, len(pending))
+        work_off(_learn, pieces, at_once, _prepare, (corpus, setting), report)
     done = sorted(setting.runs(), key=lambda run: (run.depth, run.output, run.seed))
     runs = [_read(out, run) for run in done]
     content = {
@@ -208,24 +208,6 @@ def table(content: dict[str, Any]) -> Table:
     return found
 
 
-def _claim(out: Path, described: dict[str, Any]) -> None:
-    """Make ``out`` the folder of this setting, or refuse."""
-    file = out / "setting.json"
-    if file.exists():
-        found = read_json(file, "give another --out")
-        field = first_difference(found, json.loads(json.dumps(described)))
-        if field is not None:
-            raise ErgodualError(
-                f"{out} holds runs of another setting: {field} was {found.get(field)!r} and is now {described.get(field)!r}; "
-                "give the same value, or another --out."
-            )
-    elif out.exists() and any(out.iterdir()):
-        raise ErgodualError(f"{out} is not empty and holds no figures of ours; give another --out.")
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(described, indent=1) + "\n")
-
-
 def _wall_seconds(out: Path, more: float) -> float:
     """The time that all calls together took (a call that was killed leaves none)."""
     file = out / "figures.json"
@@ -240,26 +222,6 @@ def _read(out: Path, run: Run) -> dict[str, Any]:
     return read_json(_result(out, run), AGAIN, *asdict(run), "loss", "gradient_norm", "norm", "seconds")
 
 
-def _train(pending: list[Run], corpus: Path, out: Path, setting: Setting, jobs: int, report: Callable[[Progress], None]) -> None:
-    context = multiprocessing.get_context("spawn")
-    told = context.SimpleQueue()  # what is put there has arrived when the run that put it is done
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(corpus, setting, told)) as pool:
-        futures: set[Future[None]] = {pool.submit(_learn, run, out, setting) for run in pending}
-        try:
-            while futures:
-                finished, futures = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
-                while not told.empty():
-                    report(told.get())
-                for future in finished:
-                    future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                if process.name.startswith("Spawn"):
-                    process.terminate()
-            raise
-
-
 _frames: tuple[torch.Tensor, torch.Tensor]
 _told: multiprocessing.SimpleQueue[Progress]
 """Observations and ground truths of this worker process, and where it says what is done."""
@@ -267,19 +229,8 @@ _told: multiprocessing.SimpleQueue[Progress]
 
 def _prepare(corpus: Path, setting: Setting, told: multiprocessing.SimpleQueue[Progress]) -> None:
     global _frames, _told
-    threading.Thread(target=_end_with_the_command, daemon=True).start()
-    # one thread a run: products this small do not gain from a second one, another run does
-    torch.set_num_threads(1)
     truth = load_corpus(corpus, setting.frame).frames
     _frames, _told = (MidRise(setting.bits, clip=False).quantize(truth), truth), told
-
-
-def _end_with_the_command() -> None:
-    """If it is killed: whoever takes up its runs again must be alone with their files."""
-    command = multiprocessing.parent_process()
-    assert command is not None
-    command.join()
-    os._exit(1)
 
 
 def _learn(run: Run, out: Path, setting: Setting) -> None:
