@@ -15,6 +15,7 @@ from ergodual.cli.evaluate import Evaluate
 from ergodual.cli.figures import Figures
 from ergodual.cli.quantize import Quantize
 from ergodual.cli.report import Report
+from ergodual.cli.theory import Theory
 from ergodual.cli.train import Train
 from ergodual.errors import ErgodualError
 
@@ -25,6 +26,7 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Figures, tyro.conf.subcommand("figures")]
+    | Annotated[Theory, tyro.conf.subcommand("theory")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
 )

@@ -19,7 +19,7 @@ from ergodual.bilevel import fit
 from ergodual.bilevel.files import read_json, write_atomically
 from ergodual.errors import ErgodualError
 from ergodual.experiments.claims import claims
-from ergodual.experiments.folders import claim
+from ergodual.experiments.folders import AGAIN, claim
 from ergodual.experiments.plots import gradient_figure, loss_figure, save_figure
 from ergodual.experiments.pool import work_off
 from ergodual.speech.corpora import Corpus, load_corpus
@@ -28,7 +28,6 @@ from ergodual.speech.quantizers import MidRise
 
 Output = Literal["plain", "ergodic"]
 OUTPUTS: tuple[Output, ...] = ("plain", "ergodic")
-AGAIN = "remove it, and the same command makes it again"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from ergodual.bilevel.checkpoint import first_difference
 from ergodual.bilevel.files import read_json, write_atomically
 from ergodual.errors import ErgodualError
 
+AGAIN = "remove it, and the same command makes it again"
+"""The advice for a damaged file among the results."""
+
 
 def claim(out: Path, described: dict[str, Any], what: str) -> None:
     """Make ``out`` the folder of this setting, kept in ``setting.json``.
