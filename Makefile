@@ -5,6 +5,7 @@
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes)
 # make bench ONLY=NAME     one of gradient, memory, precision, step, inference, data, scale, solve
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
+# make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
 # make quality CORPORA=DIR train on DIR/ieee/train, compare with other methods on DIR/ieee/dev, into results/quality (about an hour)
 
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: demo test check bench figures models quality clean
+.PHONY: demo test check bench figures theory models quality clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -30,9 +31,9 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ONLY)
 
-figures: $(VENV)/.installed
-	@test -n "$(CORPUS)" || { echo "make figures needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }
-	$(BIN)/python -m ergodual figures --corpus "$(CORPUS)" --out figures
+figures theory: $(VENV)/.installed
+	@test -n "$(CORPUS)" || { echo "make $@ needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }
+	$(BIN)/python -m ergodual $@ --corpus "$(CORPUS)" --out $@
 
 models quality: $(VENV)/.installed
 	@test -d "$(CORPORA)" || { echo "make $@ needs CORPORA=DIR, the folder that holds librispeech or ieee." >&2; exit 2; }
