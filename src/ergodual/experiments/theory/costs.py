@@ -176,10 +176,19 @@ def draw(content: dict[str, Any]) -> Figure:
         for axis, key, title in ((seconds, "over_reverse", "time over that of Reverse"), (memory, "megabytes", "MB kept for the gradient")):
             values = [rows[name][key] for name in names]
             axis.barh(list(places), values, height=0.55, color="#9ca3af")
-            axis.set(xscale="log")
-            axis.set_xlim(min(values) / 2, max(values) * 3.5)
+            if key == "megabytes":
+                axis.set(xscale="log", xlim=(min(values) / 2, 4 * max(values)))
+            else:
+                axis.set_xlim(0, 1.2 * max(values))
             axis.set_title(title, loc="left", fontsize=10)
             for place, value in zip(places, values, strict=True):
-                axis.annotate(f"{value:.2g}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8)
+                axis.annotate(
+                    f"{value:.2f}" if value < 10 else f"{value:.0f}",
+                    (value, place),
+                    xytext=(3, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=8,
+                )
         figure.legend(*cosine.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8)
     return figure
