@@ -101,6 +101,27 @@ def test_a_solution_that_is_not_unique_is_told(name: str) -> None:
         gradients(layer)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_active_set_that_has_not_settled_is_told(dtype: torch.dtype) -> None:
+    K, x_tilde = matrix(40, 24).detach().to(dtype), observation(batch=12, n=24).to(dtype)
+    directions = observation(9, batch=12, n=24).to(dtype)
+
+    def slopes(layer: ed.Solved, i: int) -> torch.Tensor:
+        of = layer.problem.K.matrix
+        return torch.autograd.grad((layer(x_tilde[i : i + 1].to(of)) * directions[i].to(of)).sum(), of)[0]
+
+    exact = ed.Solved(lower_level(K.double()), tol=TIGHT)
+    rough = ed.Solved(lower_level(K), tol=3e-3, method=ed.Restarted(polish=False))
+    wrong = 0
+    for i in range(12):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
+            off = float((slopes(rough, i) - slopes(exact, i)).norm() / slopes(exact, i).norm())
+        wrong += off > 1e-3
+        assert off <= 1e-3 or not rough.adjoint.report.settled.any()
+    assert wrong  # or the test would say nothing
+
+
 def test_where_nothing_can_move_the_derivative_is_zero() -> None:
     """Near silence: x = 0 is feasible, r = −x̃ on the bound, and it stays so for every K."""
     eta = 0.2

@@ -46,7 +46,7 @@ def test_solves(name: str, method: str) -> None:
         expected = unroll(problem, x_tilde, steps, ed.Last()(4000))
     if name != "cells":  # whose solutions are many
         torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-4)
-    if name != "user's function":  # which has no conjugate, and so no gap
+    if name not in ("user's function", "dantzig"):  # one has no conjugate, and so no gap; the gap of the other ends by a rounding
         torch.testing.assert_close(problem.gap(found.r, found.y, x_tilde).clamp(min=0), found.gap, rtol=0, atol=1e-14)
 
 
@@ -140,6 +140,71 @@ def test_a_cell_without_bounds_on_one_side() -> None:
     assert (box.value(found.r) == 0).all()
 
 
+@pytest.mark.filterwarnings("ignore::ergodual.NotConvergedWarning")
+@pytest.mark.parametrize("weight", [1e-8, 1e8])
+@pytest.mark.parametrize("name", ["unregularised", "cells"])
+def test_no_step_weight_makes_a_certificate(name: str, weight: float) -> None:
+    """A residual would be small for steps that move nothing, so it has steps of its own."""
+    found = ed.solve(PROBLEMS[name](), observation(), method=ed.ChambollePock(weight), max_iterations=64)
+    assert not found.converged.any()
+
+
+@pytest.mark.parametrize("c", [1e-6, 1e3])
+def test_nor_does_preconditioning(c: float) -> None:
+    problem = ed.Problem(ed.SquaredL2(1 / c**2), ed.Zero(), ed.Dense(c * matrix(6, N).detach()))
+    found = ed.solve(problem, observation(), method=ed.Restarted(precondition=True, polish=False))
+    assert found.x.abs().max() <= 1e-3  # the solution is 0
+
+
+def test_a_large_constant_costs_no_digits() -> None:
+    """K x̃ is small where x̃ is not, for differences in float32: a certificate from K(x̃ + r) would be all rounding."""
+    K = (torch.eye(60) - torch.eye(60).roll(1, 1))[:-1]
+    found = ed.solve(lower_level(K, 0.25), 1e4 + observation(batch=4, n=60).float())
+    assert found.converged.all()
+
+
+def test_an_earlier_solution_is_made_feasible() -> None:
+    x_tilde = observation()
+    before = ed.solve(lower_level(matrix(), 0.1), x_tilde)
+    found = ed.solve(lower_level(matrix(), 0.1 * (1 - 1e-7)), x_tilde, start=before)
+    assert found.gap.isfinite().all()
+
+
+class Quadratic(ed.Function):
+    """½ Σ (w x)², w a column that is not one of samples."""
+
+    def __init__(self, w: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("w", w)
+
+    def value(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.w[:, 0] * x).square().sum(-1) / 2
+
+    def conjugate(self, y: torch.Tensor) -> torch.Tensor:
+        return (y / self.w[:, 0]).square().sum(-1) / 2
+
+    def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        return z / (1 + step * self.w[:, 0] ** 2)
+
+
+def test_a_users_function_keeps_its_tensors() -> None:
+    n = 5  # as many as samples, so that a tensor's length says nothing
+    problem = ed.Problem(ed.L1(), Quadratic(0.5 + torch.rand(n, 1, dtype=torch.float64)), ed.Dense(matrix(8, n)))
+    x_tilde = torch.logspace(-2, 1, 5, dtype=torch.float64)[:, None] * observation(batch=5, n=n)
+    together = ed.solve(problem, x_tilde, tol=1e-10)
+    alone = [ed.solve(problem, x[None], tol=1e-10).x[0] for x in x_tilde]
+    torch.testing.assert_close(together.x, torch.stack(alone), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_newton_lands(dtype: torch.dtype) -> None:
+    K, x_tilde = matrix(30, 20).detach().to(dtype), observation(batch=8, n=20).to(dtype)
+    with_, without = (
+        ed.solve(lower_level(K), x_tilde, tol=1e-5, method=ed.Restarted(polish=flag)).iterations.sum() for flag in (True, False)
+    )
+    assert with_ < without
+
+
 def test_restarts_are_worth_it() -> None:
     x_tilde = (8 * observation(batch=16, n=40)).round() / 8
     problem = lower_level(ed.Dense.dct(40, torch.float64).matrix.detach(), 1 / 16)
@@ -201,15 +266,20 @@ def test_what_is_not_solved_is_said() -> None:
         ({"x_tilde": torch.full((1, N), math.nan, dtype=torch.float64)}, "not finite"),
         ({"x_tilde": torch.ones(1, N + 1, dtype=torch.float64)}, r"shape \(1, 4\)"),
         ({"x_tilde": torch.ones(1, N)}, "float32"),
+        ({"norm": -1.0}, "norm is -1"),
+        ({"method": ed.Restarted}, "method is <class"),
+        ({"x_tilde": observation(batch=3), "start": ed.solve(lower_level(matrix()), observation())}, "leave start out"),
+        ({"problem": ed.Problem(ed.L1(), ed.Box(radius=torch.ones(5, 1, dtype=torch.float64)), ed.Dense(matrix()))}, "there are 2"),
+        ({"problem": ed.Problem(ed.L1(torch.ones(4)), ed.Box(radius=1.0), ed.Dense(matrix()))}, "L1 has a tensor"),
     ],
 )
 def test_refusals(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
-        ed.solve(lower_level(matrix()), **{"x_tilde": observation(), **options})
+        ed.solve(**{"problem": lower_level(matrix()), "x_tilde": observation(), **options})
 
 
 @pytest.mark.parametrize(
-    ("make", "said"), [(lambda: ed.Restarted("best"), "kind is 'best'"), (lambda: ed.ChambollePock(0.0), "weight is 0")]
+    ("make", "said"), [(lambda: ed.Restarted("best"), "kind is 'best'"), (lambda: ed.ChambollePock(math.inf), "weight is inf")]
 )
 def test_methods_refuse(make: Callable[[], Any], said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):

@@ -28,10 +28,14 @@ class Function(nn.Module):
         but the iterates is kept), or ``"input"``, its argument z, which the sweep then keeps for every iteration.
     separable
         Whether f(x) = Σ f_i(x_i), so that a prox may have a step for each coordinate and its derivative is a diagonal.
+    per_sample
+        The names of parameters and buffers that may have a row for each sample; None if that is not known, and then samples that are
+        solved stay in their batch.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "input"
     separable: ClassVar[bool] = False
+    per_sample: ClassVar[tuple[str, ...] | None] = None
 
     def value(self, x: Tensor) -> Tensor:
         """f(x) for each sample, shape ``(batch,)``."""
@@ -70,11 +74,14 @@ class Function(nn.Module):
         return tuple(self.parameters()) + tuple(self.buffers())
 
     def of_samples(self, rows: Tensor, batch: int) -> Function:
-        """f for some samples of a batch: of every tensor with a row for each sample, these rows."""
+        """f for some samples of a batch: these rows of the tensors in :attr:`per_sample` that have one for each sample."""
         chosen = copy.copy(self)
-        held = [*self.named_parameters(recurse=False), *self.named_buffers(recurse=False)]
-        chosen._parameters = {}
-        chosen._buffers = {name: t.detach()[rows] if t.ndim == 2 and len(t) == batch else t.detach() for name, t in held}
+        chosen._parameters, chosen._buffers = dict(self._parameters), dict(self._buffers)
+        for name in self.per_sample or ():
+            held = self._parameters.get(name, self._buffers.get(name))
+            if held is not None and held.ndim == 2 and len(held) == batch:
+                chosen._parameters.pop(name, None)
+                chosen._buffers[name] = held.detach()[rows]
         return chosen
 
     def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:

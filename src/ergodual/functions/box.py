@@ -33,6 +33,7 @@ class Box(Function):
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
     separable: ClassVar[bool] = True
+    per_sample: ClassVar[tuple[str, ...] | None] = ("radius", "_lower", "_upper")
     radius: Number
     _lower: Number
     _upper: Number

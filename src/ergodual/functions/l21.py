@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,7 @@ class L21(Function):
         If the size is below 1 or does not divide the number of coefficients, or a weight is not positive.
     """
 
+    per_sample: ClassVar[tuple[str, ...] | None] = ("weight",)
     weight: Number
 
     def __init__(self, size: int = 2, weight: Number = 1.0) -> None:

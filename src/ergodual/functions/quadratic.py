@@ -16,6 +16,7 @@ class Zero(Function):
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
     separable: ClassVar[bool] = True
+    per_sample: ClassVar[tuple[str, ...] | None] = ()
 
     def value(self, x: Tensor) -> Tensor:
         return x.new_zeros(x.shape[:-1])
@@ -57,6 +58,7 @@ class SquaredL2(Function):
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
     separable: ClassVar[bool] = True
+    per_sample: ClassVar[tuple[str, ...] | None] = ("weight",)
     weight: Number
 
     def __init__(self, weight: Number = 1.0) -> None:

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotDifferentiableWarning
 from ergodual.primal_dual.backward import Wanted
+from ergodual.primal_dual.lower import Lower
+from ergodual.primal_dual.newton import free, matrix_of, newton
+from ergodual.primal_dual.saddle import least_norm, missed, solve_saddle
 from ergodual.primal_dual.stationary import AtSolution, FixedPoint
-
-NEGLIGIBLE = 1e-9
-"""A multiplier this small, relative to the largest one of its sample, counts as 0."""
-SOLVED = 1e-6
-"""A relative residual of the linear system above this says that the derivative does not exist."""
+from ergodual.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,14 @@ class Report:
     ----------
     residual
         ‖M δ − g‖/‖g‖ of each sample's linear system, ``(batch,)``.
+    settled
+        Where the active set is that of the solution: a Newton step on it lands on a point with no error but rounding, ``(batch,)``.
     regular
-        Where the solution is unique and strictly complementary, so that its derivative exists, ``(batch,)``.
+        Where moreover the solution is unique and strictly complementary, so that its derivative exists, ``(batch,)``.
     """
 
     residual: Tensor
+    settled: Tensor
     regular: Tensor
 
 
@@ -50,9 +52,9 @@ class Implicit(AtSolution):
     Parameters
     ----------
     otherwise
-        What is done for samples whose derivative does not exist, because the system is singular (the solution is not unique) or
-        a bound is met with a zero multiplier (it is not strictly complementary): ``"least-squares"`` takes the solution of
-        least norm and warns; ``"refuse"`` raises.
+        What is done for samples whose active set has not settled (the solution is not accurate enough), or whose derivative does not
+        exist, because the system is singular (the solution is not unique) or a bound is met with a zero multiplier (it is not
+        strictly complementary): ``"least-squares"`` takes the solution of least norm and warns; ``"refuse"`` raises.
 
     Attributes
     ----------
@@ -71,30 +73,41 @@ class Implicit(AtSolution):
         self.otherwise = otherwise
         self.report: Report | None = None
 
+    def check(self, problem: Problem) -> None:
+        """See :class:`AtSolution`."""
+        if not (problem.F.separable and problem.G.separable):
+            raise ErgodualError("Implicit needs functions that are sums over coordinates; take Stationary(b) for others.")
+
     def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> tuple[Tensor | None, ...]:
         """See :class:`AtSolution`."""
-        problem, _, r, y, sigma, tau, _ = point
+        problem, x_tilde, r, y, sigma, tau, _ = point
+        self.check(problem)
         F, G, K = problem.F, problem.G, problem.K
-        if not (F.separable and G.separable):
-            raise ErgodualError("Implicit needs functions that are sums over coordinates; take Stationary(b) for others.")
-        z_primal, z_dual = point.z_primal, point.z_dual
-        kept_r, kept_y = (z if f.derivative_from == "input" else p for f, z, p in ((G, z_primal, r), (F, z_dual, y)))
-        D_P, D_D = G.prox_vjp(kept_r, tau, torch.ones_like(r))[0], F.prox_conjugate_vjp(kept_y, sigma, torch.ones_like(y))[0]
-        matrix = K(torch.eye(K.n, dtype=r.dtype, device=r.device)).T.detach()
+        Kx, matrix, z_primal, z_dual = K(x_tilde), matrix_of(K), point.z_primal, point.z_dual
+        D_P, D_D = free(problem, Kx, r, y, sigma, tau)
         P, S, residual = torch.zeros_like(r), torch.zeros_like(y), r.new_zeros(len(r))
         regular = _strictly_complementary(z_primal - r, D_P) & _strictly_complementary(z_dual - y, D_D)
+        exact = torch.finfo(r.dtype).eps
         for i in range(len(r)):
             I, J = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]  # noqa: E741 (the name of the docstring)
+            if not len(I):  # nothing can move
+                continue
             a, e = (1 - D_P[i, I]) / (tau * D_P[i, I]), (1 - D_D[i, J]) / (sigma * D_D[i, J])
-            P[i, I], S[i, J], unique = _solve(matrix[J][:, I], a, e, g[i, I])
-            residual[i] = _residual(matrix[J][:, I], a, e, g[i, I], P[i, I], S[i, J])
-            regular[i] &= unique
-        regular &= residual <= SOLVED
-        self._account(Report(residual, regular))
+            system = matrix[J][:, I], a, e, g[i, I], torch.zeros_like(e)
+            found = solve_saddle(*system)
+            if found is None or not missed(*system, *found) <= exact**0.4:
+                regular[i], found = False, least_norm(*system)
+            residual[i] = missed(*system, *found)
+            P[i, I], S[i, J] = found[0], -found[1]
+        step = newton(problem, matrix, Kx, r, y, sigma, tau, D_P, D_D)
+        settled = Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= exact**0.6
+        self._account(Report(residual, settled, regular & settled))
+        kept_r, kept_y = (z if f.derivative_from == "input" else p for f, z, p in ((G, z_primal, r), (F, z_dual, y)))
         KTS = K.adjoint(S)
         _, in_G = G.prox_vjp(kept_r, tau, P + tau * (KTS + g), wanted.G)
         _, in_F = F.prox_conjugate_vjp(kept_y, sigma, S - sigma * K(P), wanted.F)
-        in_K = K.gradients(S, point.x_tilde + r), K.gradients(y, P)
+        r, y = (torch.where(settled[:, None], new, old) for new, old in zip(step, (r, y), strict=True))  # where that is nearer
+        in_K = K.gradients(S, x_tilde + r), K.gradients(y, P)
         return (
             g + KTS if wanted.x_tilde else None,
             *(a - b if wanted.K else None for a, b in zip(*in_K, strict=True)),
@@ -104,52 +117,25 @@ class Implicit(AtSolution):
 
     def _account(self, report: Report) -> None:
         self.report = report
-        bad = int((~report.regular).sum())
-        if not bad:
+        count, moving, bad = len(report.regular), int((~report.settled).sum()), int((report.settled & ~report.regular).sum())
+        if moving:
+            said, advice = f"The active sets of {moving} of {count} samples have not settled", "solve to a smaller tolerance"
+        elif bad:
+            said = f"The solutions of {bad} of {count} samples have no derivative, for want of uniqueness or strict complementarity"
+            advice = "leave these samples out"
+        else:
             return
-        said = (
-            f"The solutions of {bad} of {len(report.regular)} samples have no derivative, for want of uniqueness or strict complementarity"
-        )
         if self.otherwise == "refuse":
-            raise ErgodualError(f"{said}; leave these samples out, or give Implicit('least-squares').")
-        warnings.warn(f"{said}; theirs are those of least norm.", NotDifferentiableWarning, stacklevel=2)
+            raise ErgodualError(f"{said}; {advice}, or give Implicit('least-squares').")
+        warnings.warn(f"{said}; theirs are those of least norm where there is no one solution.", NotDifferentiableWarning, stacklevel=2)
 
 
 def _strictly_complementary(multiplier: Tensor, derivative: Tensor) -> Tensor:
-    """Whether every coordinate that a prox holds fast is pushed against, and no free one is."""
+    """Whether every coordinate that a prox holds fast is pushed against, relative to the hardest push of its sample."""
     size = multiplier.abs()
-    held = (derivative == 0) & (size <= NEGLIGIBLE * size.amax(-1, keepdim=True))
-    return ~held.any(-1)
-
-
-def _solve(A: Tensor, a: Tensor, e: Tensor, g: Tensor) -> tuple[Tensor, Tensor, bool]:
-    """P and S of the system in :class:`Implicit`, A = K_JI, and whether it was regular."""
-    rows, columns = A.shape
-    if not columns:  # nothing can move: S is the dual's own business
-        return g.new_zeros(0), g.new_zeros(rows), True
-    if not (a.any() or e.any()):
-        S, unique = _solution(A.T, -g)
-        return torch.zeros_like(g), S, unique
-    M = torch.cat([torch.cat([torch.diag(a), -A.T], 1), torch.cat([A, torch.diag(e)], 1)])
-    found, unique = _solution(M, torch.cat([g, g.new_zeros(rows)]))
-    return found[:columns], found[columns:], unique
-
-
-def _solution(M: Tensor, b: Tensor) -> tuple[Tensor, bool]:
-    """M⁻¹ b, or the least-squares solution of least norm where there is no inverse."""
-    if M.shape[0] == M.shape[1]:
-        found, info = torch.linalg.solve_ex(M, b)
-        if not int(info) and float((M @ found - b).norm()) <= SOLVED * float(b.norm()) and bool(found.isfinite().all()):
-            return found, True
-    if not M.numel():
-        return b.new_zeros(M.shape[1]), False
-    driver = "gelsd" if M.device.type == "cpu" else None
-    return torch.linalg.lstsq(M, b[:, None], driver=driver).solution[:, 0], False
-
-
-def _residual(A: Tensor, a: Tensor, e: Tensor, g: Tensor, P: Tensor, S: Tensor) -> Tensor:
-    missed: Tensor = torch.cat([a * P - A.T @ S - g, A @ P + e * S]).norm()
-    return missed / g.norm() if g.any() else missed
+    held = (derivative == 0) & (size <= torch.finfo(size.dtype).eps ** 0.6 * size.amax(-1, keepdim=True))
+    failed: Tensor = held.any(-1)
+    return ~failed
 
 
 def _over(found: tuple[Tensor | None, ...], step: float, count: int) -> list[Tensor | None]:

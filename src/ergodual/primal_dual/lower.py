@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ergodual.primal_dual.newton import applies, matrix_of
 from ergodual.problem import Problem
 
 SAFETY = 0.99
@@ -37,12 +37,21 @@ class Point(NamedTuple):
     error: Tensor
 
 
+class Scales(NamedTuple):
+    """Of the steps in each coordinate, σ_j ∝ dual_j and τ_i ∝ primal_i, and the norm of K between their roots."""
+
+    dual: Tensor
+    primal: Tensor
+    norm: float
+
+
 class Lower:
     """Samples of a batch that are still to be solved.
 
     The error of a point (r, y) is its duality gap over F(Kx̃) + G(0), what doing nothing costs; where that is 0 or infinite, the
     gap itself. Where the gap is infinite, because F or G* is ∞ just beside a solution, it is the fixed-point residual
-    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σK(x̃ + r))‖²/ω) over √(ω ‖x̃‖² + ‖y‖²/ω), σ = ω/‖K‖, τ = 1/(ω‖K‖).
+    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σK(x̃ + r))‖²/ω) over √(ω ‖x̃‖² + ‖y‖²/ω), σ = ω/‖K‖, τ = 1/(ω‖K‖),
+    with an ω that depends on the problem alone.
 
     Parameters
     ----------
@@ -53,53 +62,53 @@ class Lower:
     tol
         A sample is solved when its error is not above this.
     scales
-        Of the steps in each coordinate, σ_j ∝ scales[0]_j and τ_i ∝ scales[1]_i, where ``norm`` is that of K between their roots.
+        Steps for each coordinate.
     """
 
-    def __init__(self, problem: Problem, x_tilde: Tensor, norm: float, tol: float, scales: tuple[Tensor, Tensor] | None = None) -> None:
+    def __init__(self, problem: Problem, x_tilde: Tensor, norm: float, tol: float, scales: Scales | None = None) -> None:
         self.problem, self.x_tilde, self.norm, self.tol, self.scales = problem, x_tilde, norm, tol, scales
-        self.separable = problem.F.separable and problem.G.separable
+        self.matrix = matrix_of(problem.K) if applies(problem) else None
         self.Kx = problem.K(x_tilde)
-        nothing = torch.zeros_like(x_tilde)
-        cost = problem.F.value(self.Kx) + problem.G.value(nothing)
+        cost = problem.F.value(self.Kx) + problem.G.value(torch.zeros_like(x_tilde))
         self.unit = torch.where((cost > 0) & cost.isfinite(), cost, 1.0)
-
-    @cached_property
-    def matrix(self) -> Tensor:
-        """K, ``(m, n)``."""
-        K = self.problem.K
-        return K(torch.eye(K.n, dtype=self.Kx.dtype, device=self.Kx.device)).T
+        self.natural = self._guess()
 
     def at(self, rows: Tensor) -> Lower:
         """Some of the samples."""
         chosen, count = object.__new__(Lower), len(self.x_tilde)
+        vars(chosen).update(vars(self))
         F, G = (f.of_samples(rows, count) for f in (self.problem.F, self.problem.G))
-        chosen.problem, chosen.norm, chosen.tol, chosen.scales = Problem(F, G, self.problem.K), self.norm, self.tol, self.scales
-        chosen.separable = self.separable
-        if "matrix" in self.__dict__:
-            chosen.matrix = self.matrix
-        chosen.x_tilde, chosen.Kx, chosen.unit = self.x_tilde[rows], self.Kx[rows], self.unit[rows]
+        chosen.problem = Problem(F, G, self.problem.K)
+        chosen.x_tilde, chosen.Kx, chosen.unit, chosen.natural = (t[rows] for t in (self.x_tilde, self.Kx, self.unit, self.natural))
         return chosen
 
     def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖) for each sample, times the scales of the coordinates."""
-        sigma, tau = weight * (SAFETY / self.norm), SAFETY / (self.norm * weight)
-        return (sigma, tau) if self.scales is None else (sigma * self.scales[0], tau * self.scales[1])
+        """σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖) for each sample; with scales, those of the coordinates and the norm between their roots."""
+        norm = self.norm if self.scales is None else self.scales.norm
+        sigma, tau = weight * (SAFETY / norm), SAFETY / (norm * weight)
+        return (sigma, tau) if self.scales is None else (sigma * self.scales.dual, tau * self.scales.primal)
 
-    def judge(self, r: Tensor, y: Tensor, weight: Tensor) -> Point:
+    def ratio(self, r: Tensor, y: Tensor) -> Tensor:
+        """‖y‖/‖r‖ in the norms in which the steps are alike for all coordinates, ``(batch, 1)``; nan or infinite where r = 0."""
+        if self.scales is not None:
+            r, y = r * self.scales.primal.rsqrt(), y * self.scales.dual.rsqrt()
+        found: Tensor = y.norm(dim=-1, keepdim=True) / r.norm(dim=-1, keepdim=True)
+        return found
+
+    def judge(self, r: Tensor, y: Tensor) -> Point:
         """A point with its certificate; rounding may make a gap negative, which counts as 0."""
         F, G, K = self.problem.F, self.problem.G, self.problem.K
-        Kx, v = K(self.x_tilde + r), -K.adjoint(y)
+        Kx, v = self.Kx + K(r), -K.adjoint(y)
         try:
-            primal, dual = F.value(Kx) + G.value(r), -(self.x_tilde * v).sum(-1) - F.conjugate(y) - G.conjugate(v)
+            primal, dual = F.value(Kx) + G.value(r), (self.Kx * y).sum(-1) - F.conjugate(y) - G.conjugate(v)
             gap = (primal - dual).clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
         except NotImplementedError:  # a user's function without a value or a conjugate
             gap = self.unit.new_full((len(r),), math.inf)
         error = gap / self.unit
         if not gap.isfinite().all():
-            sigma, tau = weight / self.norm, 1 / (self.norm * weight)
+            sigma, tau = self.natural / self.norm, 1 / (self.norm * self.natural)
             moved_r, moved_y = G.prox(r + tau * v, tau) - r, F.prox_conjugate(y + sigma * Kx, sigma) - y
-            moved, size = _weighted(moved_r, moved_y, weight), _weighted(self.x_tilde, y, weight)
+            moved, size = self._size(moved_r, moved_y), self._size(self.x_tilde, y)
             error = torch.where(gap.isfinite(), error, torch.where(size > 0, moved / size, moved))
         return Point(r, y, gap, error)
 
@@ -109,6 +118,13 @@ class Lower:
 
     def first_weight(self) -> Tensor:
         """ω ∼ ‖y‖/‖r‖ of a solution, guessed from a dual point and the primal point that answers it; ``(batch, 1)``."""
+        if self.scales is None:
+            return self.natural
+        y = self.nearest_dual()
+        ratio = self.ratio(_limit(self.problem.G.prox, -self.problem.K.adjoint(y)), y)
+        return torch.where(ratio.isfinite() & (ratio > 0), ratio, self.natural)
+
+    def _guess(self) -> Tensor:
         G, K = self.problem.G, self.problem.K
         y = self.nearest_dual()
         r = _limit(G.prox, -K.adjoint(y))
@@ -118,21 +134,22 @@ class Lower:
         y_norm, r_norm = torch.where(y_norm > 0, y_norm, slope), torch.where(r_norm > 0, r_norm, x_norm)
         return torch.where((y_norm > 0) & (r_norm > 0), y_norm / r_norm, 1.0)
 
-    def best(self, one: Point, other: Point) -> Point:
-        """For each sample the point with the smaller error."""
-        better = other.error < one.error
-        rows = better[:, None]
-        return Point(
-            torch.where(rows, other.r, one.r),
-            torch.where(rows, other.y, one.y),
-            torch.where(better, other.gap, one.gap),
-            torch.where(better, other.error, one.error),
-        )
+    def _size(self, r: Tensor, y: Tensor) -> Tensor:
+        weight = self.natural[:, 0]
+        square: Tensor = weight * r.square().sum(-1) + y.square().sum(-1) / weight
+        return square.sqrt()
 
 
-def _weighted(r: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    square: Tensor = weight[:, 0] * r.square().sum(-1) + y.square().sum(-1) / weight[:, 0]
-    return square.sqrt()
+def best(one: Point, other: Point) -> Point:
+    """For each sample the point with the smaller error."""
+    better = other.error < one.error
+    rows = better[:, None]
+    return Point(
+        torch.where(rows, other.r, one.r),
+        torch.where(rows, other.y, one.y),
+        torch.where(better, other.gap, one.gap),
+        torch.where(better, other.error, one.error),
+    )
 
 
 def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:

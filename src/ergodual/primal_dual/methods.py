@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import require
-from ergodual.primal_dual.lower import Lower, Point
+from ergodual.primal_dual.lower import Lower, Point, best
 from ergodual.primal_dual.newton import free, newton, signature
 
 S = TypeVar("S", bound="State")
@@ -40,7 +40,7 @@ class Method(Protocol[S]):
 
 
 class Iterates(NamedTuple):
-    """What :class:`ChambollePock` carries on: r^k, y^k, r̄^k (or ȳ^k), σ_k, τ_k and ω."""
+    """What :class:`ChambollePock` carries on: r^k, y^k, r̄^k (or, with the roles exchanged, ȳ^k), σ_k, τ_k and ω."""
 
     r: Tensor
     y: Tensor
@@ -48,6 +48,7 @@ class Iterates(NamedTuple):
     sigma: Tensor
     tau: Tensor
     weight: Tensor
+    swapped: Tensor
 
 
 class ChambollePock:
@@ -69,7 +70,7 @@ class ChambollePock:
     """
 
     def __init__(self, weight: float | None = None, accelerated: bool = False) -> None:
-        require(weight is None or weight > 0, f"The step weight is {weight}; it must be positive.")
+        require(weight is None or 0 < weight < math.inf, f"The step weight is {weight}; it must be positive and finite.")
         self.weight, self.accelerated, self.precondition = weight, accelerated, False
 
     def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Iterates:
@@ -83,14 +84,15 @@ class ChambollePock:
         # Algorithm 3 has σ δ = τ μ, that is ω² = μ/δ
         weight = torch.where(both, (mu / delta.clamp(min=torch.finfo(r.dtype).tiny)).sqrt(), weight)
         sigma, tau = lower.steps(weight)
-        return Iterates(r, y, y if self._swapped(lower) else r, sigma, tau, weight)
+        swapped = bool((delta > 0).any() and not (mu > 0).any())
+        return Iterates(r, y, y if swapped else r, sigma, tau, weight, torch.full_like(weight, swapped))
 
     def advance(self, lower: Lower, state: Iterates, iterations: int) -> Iterates:
         """See :class:`Method`."""
         F, G, K = lower.problem.F, lower.problem.G, lower.problem.K
-        r, y, bar, sigma, tau, weight = state
+        r, y, bar, sigma, tau, weight, exchanged = state
         mu, delta = self._strong_convexity(lower)
-        swapped = self._swapped(lower)
+        swapped = bool(exchanged.any())
         for _ in range(iterations):
             if swapped:
                 r = G.prox_(r - tau * K.adjoint(bar), tau)
@@ -104,11 +106,11 @@ class ChambollePock:
             theta = torch.where(delta > 0, 1 / (1 + 2 * mu * tau), (1 + 2 * mu * tau).rsqrt())
             sigma, tau = torch.where(delta > 0, sigma, sigma / theta), torch.where(delta > 0, tau, tau * theta)
             bar = r + theta * (r - before)
-        return Iterates(r, y, bar, sigma, tau, weight)
+        return Iterates(r, y, bar, sigma, tau, weight, exchanged)
 
     def offer(self, lower: Lower, state: Iterates, done: int) -> tuple[Iterates, Point]:
         """See :class:`Method`."""
-        return state, lower.judge(state.r, state.y, state.weight)
+        return state, lower.judge(state.r, state.y)
 
     def _strong_convexity(self, lower: Lower) -> tuple[Tensor, Tensor]:
         """μ of G and δ of F*; 0 where it is not to be used."""
@@ -116,10 +118,6 @@ class ChambollePock:
         if not self.accelerated:
             return zero, zero
         return zero + lower.problem.G.strong_convexity(), zero + 1 / torch.as_tensor(lower.problem.F.smoothness())
-
-    def _swapped(self, lower: Lower) -> bool:
-        mu, delta = self._strong_convexity(lower)
-        return bool((delta > 0).any() and not (mu > 0).any())
 
 
 class Anchored(NamedTuple):
@@ -192,9 +190,8 @@ class Restarted:
     def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Anchored:
         """See :class:`Method`."""
         weight = lower.first_weight() if weight is None else weight
-        begun = lower.judge(r, y, weight).error
-        none = torch.full_like(begun, -1, dtype=torch.long)
-        return Anchored(r, y, r, y, r, y, weight, torch.zeros_like(weight), begun, torch.full_like(begun, math.inf), none, none)
+        unknown, none = torch.full_like(lower.unit, math.inf), torch.full_like(lower.unit, -1, dtype=torch.long)
+        return Anchored(r, y, r, y, r, y, weight, torch.zeros_like(weight), unknown, unknown, none, none)
 
     def advance(self, lower: Lower, state: Anchored, iterations: int) -> Anchored:
         """See :class:`Method`."""
@@ -225,13 +222,13 @@ class Restarted:
 
     def offer(self, lower: Lower, state: Anchored, done: int) -> tuple[Anchored, Point]:
         """See :class:`Method`."""
-        point = lower.judge(state.r_other, state.y_other, state.weight)
+        point = lower.judge(state.r_other, state.y_other)
         if self.kind == "average":
-            point = lower.best(point, lower.judge(state.r, state.y, state.weight))
-        if self.polish and lower.separable:
-            state, point = self._polished(lower, state, point)
+            point = best(point, lower.judge(state.r, state.y))
+        state, point, landed = self._polished(lower, state, point)
         error, since = point.error, state.since[:, 0]
-        restart = (error <= 0.2 * state.begun) | ((error <= 0.8 * state.begun) & (error > state.last)) | (since >= 0.36 * max(1, done))
+        fell = (error <= 0.2 * state.begun) | ((error <= 0.8 * state.begun) & (error > state.last))
+        restart = landed | fell | (since >= 0.36 * max(1, done))
         rows = restart[:, None]
         r, y = torch.where(rows, point.r, state.r), torch.where(rows, point.y, state.y)
         return Anchored(
@@ -249,29 +246,31 @@ class Restarted:
             state.tried,
         ), point
 
-    def _polished(self, lower: Lower, state: Anchored, point: Point) -> tuple[Anchored, Point]:
-        """A sample whose active set is that of the last look goes on from its Newton step, if that is nearer."""
-        D_P, D_D = free(lower, point.r, point.y, state.weight)
+    def _polished(self, lower: Lower, state: Anchored, point: Point) -> tuple[Anchored, Point, Tensor]:
+        """Samples whose active set is that of the last look, at their Newton step if that is nearer; and which samples that is."""
+        landed = torch.zeros_like(point.error, dtype=torch.bool)
+        if not self.polish or lower.matrix is None:
+            return state, point, landed
+        problem, (sigma, tau) = lower.problem, lower.steps(state.weight)
+        D_P, D_D = free(problem, lower.Kx, point.r, point.y, sigma, tau)
         seen = signature(D_P, D_D)
         rows = ((seen == state.seen) & (seen != state.tried) & (point.error > lower.tol)).nonzero()[:, 0]
         state = state._replace(seen=seen)
         if not len(rows):
-            return state, point
-        _ = lower.matrix  # made once, for all samples
-        some, weight, before = lower.at(rows), state.weight[rows], point.error[rows]
-        step = newton(some, point.r[rows], point.y[rows], weight, D_P[rows], D_D[rows])
-        better = some.best(Point(*(t[rows] for t in point)), some.judge(*step, weight))
+            return state, point, landed
+        some = lower.at(rows)
+        step = newton(some.problem, lower.matrix, some.Kx, *(t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D)))
+        found = some.judge(*step)
+        better = found.error < point.error[rows]
+        point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, best(Point(*(t[rows] for t in point)), found), strict=True)))
         # no set is tried again in vain
-        failed = torch.where(better.error < before, state.tried[rows], seen[rows])
-        point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, better, strict=True)))
-        return state._replace(tried=state.tried.index_copy(0, rows, failed)), point
+        tried = state.tried.index_copy(0, rows, torch.where(better, state.tried[rows], seen[rows]))
+        return state._replace(tried=tried), point, landed.index_copy(0, rows, better)
 
     def _moved(self, lower: Lower, state: Anchored, point: Point) -> Tensor:
-        """ω half-way to ‖Δy‖/‖Δr‖."""
+        """ω half-way to ‖Δy‖/‖Δr‖, where both moved."""
         dual, primal = point.y - state.y_anchor, point.r - state.r_anchor
-        if lower.scales is not None:  # in the norms in which the steps are the same for all coordinates
-            dual, primal = dual * lower.scales[0].rsqrt(), primal * lower.scales[1].rsqrt()
-        up, down = dual.norm(dim=-1, keepdim=True), primal.norm(dim=-1, keepdim=True)
-        tiny = torch.finfo(up.dtype).eps
-        known = (up > tiny * point.y.norm(dim=-1, keepdim=True)) & (down > tiny * point.r.norm(dim=-1, keepdim=True))
-        return torch.where(known, (state.weight * up / down).sqrt(), state.weight)
+        tiny, known = torch.finfo(dual.dtype).eps, torch.ones_like(state.weight, dtype=torch.bool)
+        for moved, whole in ((dual, point.y), (primal, point.r)):
+            known &= moved.norm(dim=-1, keepdim=True) > tiny * whole.norm(dim=-1, keepdim=True)
+        return torch.where(known, (state.weight * lower.ratio(primal, dual)).sqrt(), state.weight)

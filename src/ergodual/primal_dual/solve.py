@@ -13,8 +13,9 @@ from torch import Tensor
 from ergodual.errors import ErgodualError, NotConvergedWarning
 from ergodual.functions.base import require
 from ergodual.operators import Dense
-from ergodual.primal_dual.lower import Lower, Point
+from ergodual.primal_dual.lower import Lower, Point, Scales, best
 from ergodual.primal_dual.methods import ChambollePock, Method, Restarted
+from ergodual.primal_dual.newton import applies, within
 from ergodual.primal_dual.norm import NormBound
 from ergodual.problem import Problem
 
@@ -79,8 +80,8 @@ def solve(
     tol
         Of the error, see :class:`Solution`; 1e-6 in float64 and 1e-4 in float32 if None.
     method
-        :class:`Restarted` or :class:`ChambollePock`; if None, the former, or, where both G and F* are strongly convex, the latter
-        accelerated.
+        :class:`Restarted` or :class:`ChambollePock`; if None, the former, or, where both G and F* are strongly convex and no Newton
+        step can be taken, the latter accelerated.
     max_iterations
         Where it ends in any case.
     start
@@ -102,8 +103,11 @@ def solve(
     tol = TOLERANCE.get(x_tilde.dtype, 1e-4) if tol is None else tol
     require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
     require(max_iterations >= 0, f"The number of iterations is {max_iterations}; it must not be negative.")
-    require(x_tilde.isfinite(), "The observations have an entry that is not finite; remove such samples.")
+    require(norm is None or 0 <= norm < math.inf, f"The norm is {norm}; give an upper bound of the operator's norm, or leave it out.")
+    _check(problem, x_tilde)
     method = _default(problem) if method is None else method
+    if isinstance(method, type) or not hasattr(method, "advance"):
+        raise ErgodualError(f"The method is {method!r}; give ed.Restarted(...) or ed.ChambollePock(...).")
     with torch.no_grad():
         solution = _solve(problem, x_tilde, tol, method, max_iterations, start, norm)
     left = int((~solution.converged).sum())
@@ -120,21 +124,25 @@ def solve(
 def _solve(
     problem: Problem, x_tilde: Tensor, tol: float, method: Method[Any], limit: int, start: Solution | None, norm: float | None
 ) -> Solution:
-    scales, norm = _scales(problem, x_tilde) if method.precondition else (None, NormBound().refresh(problem.K) if norm is None else norm)
-    lower = Lower(problem, x_tilde, norm or 1.0, tol, scales)
+    norm = NormBound().refresh(problem.K) if norm is None else norm
+    lower = Lower(problem, x_tilde, norm or 1.0, tol, _scales(problem) if method.precondition else None)
     state = method.start(lower, *_first(lower, start))
+    thins = problem.F.per_sample is not None and problem.G.per_sample is not None
     rows = torch.arange(len(x_tilde), device=x_tilde.device)
+    open_ = torch.ones_like(rows, dtype=torch.bool)
     found = _Found(lower, state.weight)
     done = 0
     while True:
         state, point = method.offer(lower, state, done)
-        through = (point.error <= tol) | (done >= limit)
+        through = open_ & ((point.error <= tol) | (done >= limit))
+        open_ = open_ & ~through
         if bool(through.any()) or not len(rows):
             found.take(rows, point, state.weight, done, through)
-            left = (~through).nonzero()[:, 0]
-            if not len(left):
+            if not open_.any():
                 return found.solution(x_tilde, tol)
-            rows, lower, state = rows[left], lower.at(left), type(state)._make(t[left] for t in state)
+            if thins:
+                left = open_.nonzero()[:, 0]
+                rows, open_, lower, state = rows[left], open_[left], lower.at(left), type(state)._make(t[left] for t in state)
         step = min(EVERY, limit - done)
         state = method.advance(lower, state, step)
         done += step
@@ -164,32 +172,42 @@ class _Found:
 def _first(lower: Lower, start: Solution | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """r, y and ω to begin with: those of an earlier solution; else r = 0 with y = 0 or the dual that answers it, if that is nearer."""
     if start is None:
-        nothing, weight = (torch.zeros_like(lower.x_tilde), torch.zeros_like(lower.Kx)), lower.first_weight()
-        point = lower.best(lower.judge(*nothing, weight), lower.judge(nothing[0], lower.nearest_dual(), weight))
+        r = torch.zeros_like(lower.x_tilde)
+        point = best(lower.judge(r, torch.zeros_like(lower.Kx)), lower.judge(r, lower.nearest_dual()))
         return point.r, point.y, None
-    for name, given, like in (("r", start.r, lower.x_tilde), ("y", start.y, lower.Kx)):
+    for name, given, like in (("r", start.r, lower.x_tilde), ("y", start.y, lower.Kx), ("weight", start.weight, lower.natural)):
         if given.shape != like.shape or given.dtype != like.dtype or given.device != like.device:
             raise ErgodualError(
                 f"The solution to start from has {name} of shape {tuple(given.shape)}, {given.dtype} on {given.device}; this batch needs "
-                f"{tuple(like.shape)}, {like.dtype} on {like.device}."
+                f"{tuple(like.shape)}, {like.dtype} on {like.device}: leave start out."
             )
-    return start.r, start.y, start.weight
+    return *within(lower.problem, start.r, start.y), start.weight
 
 
-def _scales(problem: Problem, x_tilde: Tensor) -> tuple[tuple[Tensor, Tensor], float]:
-    """Preconditioners 1/‖row‖ and 1/‖column‖, and the norm of K between their roots."""
+def _scales(problem: Problem) -> Scales:
+    """1/‖row‖ and 1/‖column‖."""
     K = problem.K
     if not isinstance(K, Dense) or not (problem.F.separable and problem.G.separable):
         raise ErgodualError("Preconditioning needs a Dense operator and functions that are sums over coordinates; leave it out.")
     matrix = K.matrix.detach()
-    tiny = torch.finfo(matrix.dtype).tiny ** 0.5
-    rows, columns = ((1 / matrix.norm(dim=axis).clamp(min=tiny)) for axis in (1, 0))
-    rows, columns = rows.where(rows < 1 / tiny, 1.0), columns.where(columns < 1 / tiny, 1.0)
-    scaled = Dense(rows.sqrt()[:, None] * matrix * columns.sqrt())
-    return (rows, columns), NormBound().refresh(scaled)
+    rows, columns = (torch.where(norms > 0, 1 / norms, 1.0) for norms in (matrix.norm(dim=1), matrix.norm(dim=0)))
+    return Scales(rows, columns, NormBound().refresh(Dense(rows.sqrt()[:, None] * matrix * columns.sqrt())) or 1.0)
+
+
+def _check(problem: Problem, x_tilde: Tensor) -> None:
+    bad = (~x_tilde.isfinite()).any(-1).nonzero()[:, 0].tolist()
+    if bad:
+        raise ErgodualError(f"Sample {bad[0]} of the observations has an entry that is not finite; remove it.")
+    for f in (problem.F, problem.G):
+        for t in f.tensors():
+            if t.dtype != x_tilde.dtype or t.device != x_tilde.device or (t.ndim == 2 and f.per_sample and len(t) not in (1, len(x_tilde))):
+                raise ErgodualError(
+                    f"{type(f).__name__} has a tensor of shape {tuple(t.shape)}, {t.dtype} on {t.device}, and there are {len(x_tilde)} "
+                    f"observations, {x_tilde.dtype} on {x_tilde.device}; make them alike, with a row for each."
+                )
 
 
 def _default(problem: Problem) -> Method[Any]:
     mu, smooth = torch.as_tensor(problem.G.strong_convexity()), torch.as_tensor(problem.F.smoothness())
-    both = bool((mu > 0).all() and smooth.isfinite().all())
-    return ChambollePock(accelerated=True) if both else Restarted()
+    linear = bool((mu > 0).all() and smooth.isfinite().all())
+    return ChambollePock(accelerated=True) if linear and not applies(problem) else Restarted()

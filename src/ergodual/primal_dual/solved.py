@@ -17,6 +17,8 @@ from ergodual.primal_dual.solve import Solution, solve
 from ergodual.primal_dual.stationary import AtSolution, FixedPoint
 from ergodual.problem import Problem
 
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
+
 
 class Solved(nn.Module):
     """x̂ ∈ argmin F(Kx) + G(x − x̃), (1) of Brauer, Lorenz 2019, solved to a tolerance and differentiated at the solution.
@@ -26,9 +28,10 @@ class Solved(nn.Module):
     problem
         The lower-level problem.
     tol, method, max_iterations
-        See :func:`solve`.
+        See :func:`solve`; the tolerance is 1e-9 in float64 and 1e-5 in float32 if None, since a derivative needs the right active set.
     adjoint
-        How gradients flow: ``Implicit()`` (if None), ``Stationary(b)`` or ``OneStep()``.
+        How gradients flow: ``Implicit()`` (if None), ``Stationary(b)`` or ``OneStep()``; for the latter two, the steps σ and τ are
+        those of the batch's mean primal weight.
 
     Attributes
     ----------
@@ -83,8 +86,10 @@ class Solved(nn.Module):
             If a sample has not reached the tolerance.
         """
         problem = self.problem if G is None else self.problem.with_data_term(G)
+        self.adjoint.check(problem)
         norm = float(self._bound(problem.K))
-        found = solve(problem, x_tilde.detach(), self.tol, self.method, self.max_iterations, start, norm)
+        tol = TOLERANCE.get(x_tilde.dtype, 1e-5) if self.tol is None else self.tol
+        found = solve(problem, x_tilde.detach(), tol, self.method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
             return found.x

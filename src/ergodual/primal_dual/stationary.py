@@ -37,6 +37,11 @@ class FixedPoint(NamedTuple):
     theta: float
 
     @property
+    def norm(self) -> float:
+        """The bound of ‖K‖ that the steps are made for."""
+        return float((self.sigma * self.tau) ** -0.5)
+
+    @property
     def z_primal(self) -> Tensor:
         """r − τKᵀy."""
         return self.r - self.tau * self.problem.K.adjoint(self.y)
@@ -53,6 +58,9 @@ class AtSolution:
     In ``Unrolled`` it takes the last iterates for the solution, and an average of iterates for one of their copies; in ``Solved`` it has
     the solution. Differentiable once.
     """
+
+    def check(self, problem: Problem) -> None:
+        """Raise :class:`ErgodualError` if this rule cannot serve the problem."""
 
     def __call__(self, problem: Problem, x_tilde: Tensor, steps: Steps, weights: Tensor) -> Tensor:
         """x̂ of the iterations, with a gradient in x̃ and the problem's tensors that is right at their limit."""
