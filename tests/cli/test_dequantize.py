@@ -109,7 +109,9 @@ def test_a_full_disk(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[s
 def test_interrupted(tmp_path: Path, model: str) -> None:
     soundfile.write(tmp_path / "in.flac", np.tile(STORED, 2000), 16_000, "PCM_16")
     arguments = ["dequantize", str(tmp_path / "in.flac"), str(tmp_path / "out.flac"), "--model", model, "--overlap", "0.98"]
-    running = subprocess.Popen([sys.executable, "-m", "ergodual", *arguments], stderr=subprocess.PIPE)
+    # tests that a shell runs in the background hand on that SIGINT is ignored
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    running = subprocess.Popen([sys.executable, "-m", "ergodual", *arguments], stderr=subprocess.PIPE, **heard)
     temporary = tmp_path / ".out.flac.tmp"
     for _ in range(600):
         if temporary.exists():
