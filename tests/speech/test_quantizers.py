@@ -90,10 +90,10 @@ def test_model_file(spec: ModelSpec, tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.01 * torch.randn(parameter.shape)
-        save_model(path, model, spec, {"bits": 4, "rate": 16_000})
+        save_model(path, model, spec, {"bits": 4, "quantizer": "mid-rise", "rate": 16_000})
         again, its_spec, metadata = load_model(path)
         assert its_spec == spec
-        assert metadata == {"bits": 4, "rate": 16_000}
+        assert metadata == {"bits": 4, "quantizer": "mid-rise", "rate": 16_000}
         assert torch.equal(again(x), model(x))
     assert [p.requires_grad for p in again.parameters()] == [p.requires_grad for p in model.parameters()]
 
