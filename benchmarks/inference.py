@@ -11,10 +11,10 @@ from benchmarks.measure import one_core, paired, ratio, report
 from benchmarks.sweeps import RADIUS, N, pair
 
 RATE = 16_000
-BATCH = 1024
+BATCHES = 1024, 256, 1
 NOTES = [
-    f"One core, disjoint frames of {N} samples at {RATE} Hz. floor: the 2d products alone. A batch has {BATCH} frames; with batch 1 the "
-    "time of a call is the latency that the computing adds to that of the frame (20 ms).",
+    f"One core, disjoint frames of {N} samples at {RATE} Hz. floor: the 2d products alone. With batch 1 the time "
+    "of a call is the latency that the computing adds to that of the frame (20 ms).",
 ]
 
 
@@ -23,7 +23,7 @@ def main(out: Path) -> None:
     one_core()
     rows = []
     for depth in (1, 8):
-        for batch in (BATCH, 1):
+        for batch in BATCHES:
             x_tilde, _ = pair(batch)
             problem = ed.Problem(ed.L1(), ed.Box(radius=RADIUS), ed.Dense.dct(N))
             model = ed.Unrolled(problem, depth)
