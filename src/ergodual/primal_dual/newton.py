@@ -17,8 +17,9 @@ LARGEST = 2048
 
 
 def applies(problem: Problem) -> bool:
-    """Whether the proxes have diagonal derivatives and K is small enough."""
-    return problem.F.separable and problem.G.separable and max(problem.K.m, problem.K.n) <= LARGEST
+    """Whether the proxes have diagonal derivatives, some samples can be taken alone, and K is small enough."""
+    fit = all(f.separable and f.per_sample is not None for f in (problem.F, problem.G))
+    return fit and max(problem.K.m, problem.K.n) <= LARGEST
 
 
 def matrix_of(K: Operator) -> Tensor:
