@@ -89,16 +89,16 @@ class Implicit(AtSolution):
         regular = _strictly_complementary(z_primal - r, D_P) & _strictly_complementary(z_dual - y, D_D)
         exact = torch.finfo(r.dtype).eps
         for i in range(len(r)):
-            I, J = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]  # noqa: E741 (the name of the docstring)
-            if not len(I):  # nothing can move
+            free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
+            if not len(free_r):  # nothing can move
                 continue
-            a, e = (1 - D_P[i, I]) / (tau * D_P[i, I]), (1 - D_D[i, J]) / (sigma * D_D[i, J])
-            system = matrix[J][:, I], a, e, g[i, I], torch.zeros_like(e)
+            a, e = (1 - D_P[i, free_r]) / (tau * D_P[i, free_r]), (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y])
+            system = matrix[free_y][:, free_r], a, e, g[i, free_r], torch.zeros_like(e)
             found = solve_saddle(*system)
             if found is None or not missed(*system, *found) <= exact**0.4:
                 regular[i], found = False, least_norm(*system)
             residual[i] = missed(*system, *found)
-            P[i, I], S[i, J] = found[0], -found[1]
+            P[i, free_r], S[i, free_y] = found[0], -found[1]
         step = newton(problem, matrix, Kx, r, y, sigma, tau, D_P, D_D)
         settled = Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= exact**0.6
         self._account(Report(residual, settled, regular & settled))

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from ergodual.primal_dual.newton import applies, matrix_of
+from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Problem
 
-SAFETY = 0.99
-"""σ τ ‖K‖² = SAFETY² < 1."""
 FAR = 1e8
 """Stands for infinity where a subgradient is taken as the limit of a prox."""
 

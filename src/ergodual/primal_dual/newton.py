@@ -63,14 +63,17 @@ def newton(
     taus, sigmas = (torch.as_tensor(step, dtype=r.dtype, device=r.device).expand_as(z) for step, z in ((tau, r), (sigma, y)))
     r, y = r.clone(), y.clone()
     for i in range(len(r)):
-        I, J = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]  # noqa: E741 (as in Implicit)
-        step_r, step_y = taus[i, I] * D_P[i, I], sigmas[i, J] * D_D[i, J]
-        fixed_r, fixed_y = moved_r[i].index_fill(0, I, 0.0), moved_y[i].index_fill(0, J, 0.0)
-        right_r, right_y = moved_r[i, I] / step_r - (fixed_y @ matrix)[I], moved_y[i, J] / step_y + (matrix @ fixed_r)[J]
-        found = solve_saddle(matrix[J][:, I], (1 - D_P[i, I]) / step_r, (1 - D_D[i, J]) / step_y, right_r, right_y)
+        free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
+        step_r, step_y = taus[i, free_r] * D_P[i, free_r], sigmas[i, free_y] * D_D[i, free_y]
+        fixed_r, fixed_y = moved_r[i].index_fill(0, free_r, 0.0), moved_y[i].index_fill(0, free_y, 0.0)
+        right_r, right_y = (
+            moved_r[i, free_r] / step_r - (fixed_y @ matrix)[free_r],
+            moved_y[i, free_y] / step_y + (matrix @ fixed_r)[free_y],
+        )
+        found = solve_saddle(matrix[free_y][:, free_r], (1 - D_P[i, free_r]) / step_r, (1 - D_D[i, free_y]) / step_y, right_r, right_y)
         if found is not None and all(bool(t.isfinite().all()) for t in found):
-            r[i] += fixed_r.index_copy(0, I, found[0])
-            y[i] += fixed_y.index_copy(0, J, found[1])
+            r[i] += fixed_r.index_copy(0, free_r, found[0])
+            y[i] += fixed_y.index_copy(0, free_y, found[1])
     return within(problem, r, y)
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
 from ergodual.primal_dual.implicit import Implicit
-from ergodual.primal_dual.lower import SAFETY
 from ergodual.primal_dual.methods import Method
 from ergodual.primal_dual.norm import NormBound
 from ergodual.primal_dual.solve import Solution, solve
 from ergodual.primal_dual.stationary import AtSolution, FixedPoint
+from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Problem
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
