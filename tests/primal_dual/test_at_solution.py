@@ -11,6 +11,7 @@ from differences import five_point, relative
 
 import ergodual as ed
 from ergodual.primal_dual import AtSolution
+from ergodual.primal_dual.saddle import least_norm
 
 # the first has many solutions, and that of the second is 0 whatever its parameters
 UNIQUE = [name for name in PROBLEMS if name not in ("cells", "unregularised")]
@@ -122,16 +123,28 @@ def test_an_active_set_that_has_not_settled_is_told(dtype: torch.dtype) -> None:
     assert wrong  # or the test would say nothing
 
 
-def test_where_nothing_can_move_the_derivative_is_zero() -> None:
-    """Near silence: x = 0 is feasible, r = −x̃ on the bound, and it stays so for every K."""
-    eta = 0.2
-    x_tilde = (eta * observation().sign()).requires_grad_()
-    problem = lower_level(matrix(), eta)
-    layer = ed.Solved(problem, tol=1e-12)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
-        layer(x_tilde).sum().backward()
-    assert problem.K.matrix.grad.abs().max() <= 1e-8
+@pytest.mark.parametrize("n", [3, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_near_silence_has_a_derivative_in_the_operator_alone(dtype: torch.dtype, n: int) -> None:
+    """x = 0 is feasible, r = −x̃ on the bound, and it stays so for every K of full rank."""
+    eta, x_tilde = 0.25, (0.25 * observation(n=n).sign()).to(dtype)
+    layer = ed.Solved(lower_level(matrix(n + 2, n).detach().to(dtype), eta))
+    K = layer.problem.K.matrix
+    (found,) = torch.autograd.grad(layer(x_tilde).sum(), K)  # and says nothing
+    assert layer.adjoint.report.regular.all()
+    assert found.abs().max() <= 1e-4
+    with pytest.warns(ed.NotDifferentiableWarning, match="have no derivative"):
+        torch.autograd.grad(layer(x_tilde.requires_grad_()).sum(), [K, x_tilde])
+
+
+def test_a_system_of_any_rank() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for m, n, rank in ((5, 8, 3), (8, 5, 3), (6, 6, 2), (6, 6, 0), (3, 0, 0), (0, 3, 0)):
+        A, b, c = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((m, rank), (n,), (m,)))
+        A = A @ torch.randn(rank, n, generator=generator, dtype=torch.float64)
+        M = torch.cat([torch.cat([A.new_zeros(n, n), A.T], 1), torch.cat([-A, A.new_zeros(m, m)], 1)])
+        found = torch.cat(least_norm(A, A.new_zeros(n), A.new_zeros(m), b, c))
+        torch.testing.assert_close(found, torch.linalg.pinv(M) @ torch.cat([b, c]))
 
 
 def test_refusals() -> None:

@@ -16,12 +16,12 @@ from ergodual.bilevel.schedules import learning_rate
 from ergodual.bilevel.training import Training
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import ErgodualError
-from ergodual.primal_dual import Unrolled
+from ergodual.primal_dual import Solved, Unrolled
 
 Optimizer = Literal["sgd", "adam"]
 
 
-def fit(model: Unrolled, x_tilde: Tensor, x_true: Tensor, *, dev: Pair | None = None, **options: Any) -> History:
+def fit(model: Unrolled | Solved, x_tilde: Tensor, x_true: Tensor, *, dev: Pair | None = None, **options: Any) -> History:
     """Learn the model's parameters from pairs of observations and ground truths.
 
     Parameters
@@ -56,7 +56,7 @@ def fit(model: Unrolled, x_tilde: Tensor, x_true: Tensor, *, dev: Pair | None = 
 
 
 def fit_data(
-    model: Unrolled,
+    model: Unrolled | Solved,
     data: Data,
     *,
     epochs: int = 20,

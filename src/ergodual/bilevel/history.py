@@ -24,9 +24,9 @@ class Epoch:
     norm
         The spectral norm of K.
     sigma, tau
-        The step sizes of each iteration.
+        The step sizes of each iteration; empty where the lower level is solved.
     weights
-        The averaging weights.
+        The averaging weights; likewise.
     lr
         The learning rate of the epoch; None for epoch 0.
     seconds

@@ -73,8 +73,8 @@ class TensorBoardLog:
             "gradient_norm": epoch.gradient_norm,
             "norm_of_K": epoch.norm,
             "learning_rate": epoch.lr,
-            "sigma/first": epoch.sigma[0],
-            "tau/first": epoch.tau[0],
+            "sigma/first": epoch.sigma[0] if epoch.sigma else None,
+            "tau/first": epoch.tau[0] if epoch.tau else None,
         }
         for name, value in scalars.items():
             if value is not None:

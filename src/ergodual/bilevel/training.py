@@ -17,7 +17,7 @@ from ergodual.bilevel.history import Epoch, History
 from ergodual.bilevel.loss import Loss, mean_loss_over
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import NotFiniteError
-from ergodual.primal_dual import Unrolled
+from ergodual.primal_dual import Solved, Unrolled
 
 
 class Training:
@@ -41,7 +41,7 @@ class Training:
 
     def __init__(
         self,
-        model: Unrolled,
+        model: Unrolled | Solved,
         stepper: torch.optim.Optimizer,
         data: Data,
         dev: Data | None,
@@ -82,20 +82,19 @@ class Training:
         held_out = None if self.dev is None else mean_loss_over(model, self.dev, self.loss, self.workers)
         if not math.isfinite(train):
             raise NotFiniteError("The loss over all training frames is not finite.")
-        with torch.no_grad():
-            sigma, tau, _ = model.steps(model.problem.K, model.depth)
-            entry = Epoch(
-                epoch=len(self.history.epochs),
-                train_loss=train,
-                dev_loss=held_out,
-                gradient_norm=done.norms / done.step if done.step else None,
-                norm=float(model.problem.K.norm()),
-                sigma=sigma.tolist(),
-                tau=tau.tolist(),
-                weights=model.output(model.depth).tolist(),
-                lr=rate,
-                seconds=done.seconds + time.perf_counter() - begun,
-            )
+        sigma, tau, weights = model.numbers()
+        entry = Epoch(
+            epoch=len(self.history.epochs),
+            train_loss=train,
+            dev_loss=held_out,
+            gradient_norm=done.norms / done.step if done.step else None,
+            norm=float(model.problem.K.norm().detach()),
+            sigma=sigma,
+            tau=tau,
+            weights=weights,
+            lr=rate,
+            seconds=done.seconds + time.perf_counter() - begun,
+        )
         self.history.epochs.append(entry)
         self.progress = Progress()
         return entry
@@ -152,4 +151,4 @@ class Training:
 
     def _forget(self) -> None:
         # from here on nothing depends on how K came to be what it is, so that a resumed run equals an uninterrupted one
-        self.model.steps.refresh(self.model.problem.K)
+        self.model.refresh()

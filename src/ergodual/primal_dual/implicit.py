@@ -17,6 +17,9 @@ from ergodual.primal_dual.saddle import least_norm, missed, solve_saddle
 from ergodual.primal_dual.stationary import AtSolution, FixedPoint
 from ergodual.problem import Problem
 
+LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
+"""Errors and multipliers that rounding may leave where the active set is the right one."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -29,7 +32,8 @@ class Report:
     settled
         Where the active set is that of the solution: a Newton step on it lands on a point with no error but rounding, ``(batch,)``.
     regular
-        Where moreover the solution is unique and strictly complementary, so that its derivative exists, ``(batch,)``.
+        Where moreover the solution is unique and strictly complementary, so that its derivative exists, ``(batch,)``. Where x̂ = 0,
+        as near silence, there may be a derivative in K and F, which is 0, and none in x̃ and G: only what is asked for counts.
     """
 
     residual: Tensor
@@ -86,21 +90,27 @@ class Implicit(AtSolution):
         Kx, matrix, z_primal, z_dual = K(x_tilde), matrix_of(K), point.z_primal, point.z_dual
         D_P, D_D = free(problem, Kx, r, y, sigma, tau)
         P, S, residual = torch.zeros_like(r), torch.zeros_like(y), r.new_zeros(len(r))
-        regular = _strictly_complementary(z_primal - r, D_P) & _strictly_complementary(z_dual - y, D_D)
-        exact = torch.finfo(r.dtype).eps
+        landed = LANDED.get(r.dtype, 1e-6)
+        loose_r, loose_y = _loose(z_primal - r, landed), _loose(z_dual - y, landed)
+        regular = ~(loose_r & (D_P == 0)).any(-1) & ~(loose_y & (D_D == 0)).any(-1)  # strictly complementary
+        zero = ((x_tilde + r).abs().amax(-1) <= landed * x_tilde.abs().amax(-1)) & (not (wanted.x_tilde or wanted.G))
         for i in range(len(r)):
             free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
-            if not len(free_r):  # nothing can move
+            if zero[i] and _full_rank(matrix[free_y][:, loose_r[i]]):  # then y_J can answer any small change of K, and x̂ stays 0
+                regular[i] = True
+                continue
+            if not len(free_r):  # nothing can move, but where y is not unique it may leap
+                regular[i] &= len(free_y) == 0
                 continue
             a, e = (1 - D_P[i, free_r]) / (tau * D_P[i, free_r]), (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y])
             system = matrix[free_y][:, free_r], a, e, g[i, free_r], torch.zeros_like(e)
             found = solve_saddle(*system)
-            if found is None or not missed(*system, *found) <= exact**0.4:
+            if found is None or not missed(*system, *found) <= torch.finfo(r.dtype).eps ** 0.4:
                 regular[i], found = False, least_norm(*system)
             residual[i] = missed(*system, *found)
             P[i, free_r], S[i, free_y] = found[0], -found[1]
         step = newton(problem, matrix, Kx, r, y, sigma, tau, D_P, D_D)
-        settled = Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= exact**0.6
+        settled = Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed
         self._account(Report(residual, settled, regular & settled))
         kept_r, kept_y = (z if f.derivative_from == "input" else p for f, z, p in ((G, z_primal, r), (F, z_dual, y)))
         KTS = K.adjoint(S)
@@ -130,12 +140,15 @@ class Implicit(AtSolution):
         warnings.warn(f"{said}; theirs are those of least norm where there is no one solution.", NotDifferentiableWarning, stacklevel=2)
 
 
-def _strictly_complementary(multiplier: Tensor, derivative: Tensor) -> Tensor:
-    """Whether every coordinate that a prox holds fast is pushed against, relative to the hardest push of its sample."""
+def _loose(multiplier: Tensor, least: float) -> Tensor:
+    """Which coordinates a prox does not push, relative to the hardest push of their sample."""
     size = multiplier.abs()
-    held = (derivative == 0) & (size <= torch.finfo(size.dtype).eps ** 0.6 * size.amax(-1, keepdim=True))
-    failed: Tensor = held.any(-1)
-    return ~failed
+    return size <= least * size.amax(-1, keepdim=True)
+
+
+def _full_rank(A: Tensor) -> bool:
+    """Whether the columns are independent."""
+    return int(torch.linalg.matrix_rank(A)) == A.shape[1]
 
 
 def _over(found: tuple[Tensor | None, ...], step: float, count: int) -> list[Tensor | None]:

@@ -31,10 +31,9 @@ def solve_saddle(A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor) -> tuple
 
 def least_norm(A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """Of all that miss the system of :func:`solve_saddle` least, the shortest p and s."""
-    M, right = _matrix(A, a, e).cpu(), torch.cat([b, c]).cpu()
-    if not M.numel():
-        return b, c
-    found = torch.linalg.lstsq(M, right[:, None], driver="gelsd").solution[:, 0].to(A.device)  # of torch's, the one for any rank
+    if not (a.any() or e.any()):
+        return -_least_squares(A, c), _least_squares(A.T, b)
+    found = _least_squares(_matrix(A, a, e), torch.cat([b, c]))
     return found[: len(a)], found[len(a) :]
 
 
@@ -53,3 +52,17 @@ def _solve(M: Tensor, right: Tensor) -> Tensor | None:
     result = torch.linalg.solve_ex(M, right)
     found: Tensor = result.result
     return None if int(result.info) else found
+
+
+def _least_squares(M: Tensor, right: Tensor) -> Tensor:
+    if not M.numel():
+        return right.new_zeros(M.shape[1])
+    device = right.device
+    M, right = M.cpu(), right.cpu()[:, None]
+    # of torch's drivers those for any rank; gelsy is random there (pytorch/pytorch#187411)
+    try:
+        found = torch.linalg.lstsq(M, right, driver="gelsd")
+    except torch.linalg.LinAlgError:  # its divide and conquer did not converge, as was seen
+        found = torch.linalg.lstsq(M, right, driver="gelss")
+    solution: Tensor = found.solution[:, 0].to(device)
+    return solution

@@ -93,3 +93,13 @@ class Unrolled(nn.Module):
                 return unroll(problem, x_tilde, steps, weights)
             return estimate(problem, x_tilde, Numbers.read(steps, weights))[0]
         return self.adjoint(problem, x_tilde, steps, weights)
+
+    def numbers(self) -> tuple[list[float], list[float], list[float]]:
+        """σ_k, τ_k and α_k of every iteration."""
+        with torch.no_grad():
+            sigma, tau, _ = self.steps(self.problem.K, self.depth)
+            return sigma.tolist(), tau.tolist(), self.output(self.depth).tolist()
+
+    def refresh(self) -> None:
+        """Forget how K came to be what it is."""
+        self.steps.refresh(self.problem.K)
