@@ -184,7 +184,7 @@ def test_transfer_is_the_loss_of_a_run_at_that_depth(
 ) -> None:
     x_tilde, x_true = frames.held_out
     for operator in content["transfer"]["operators"]:
-        K = load_file(finished / "operators" / f"{operator['gradient']}-d{operator['depth']}.safetensors")["K"]
+        K = load_file(finished / "operators" / f"{Learned(operator['gradient'], operator['depth']).name}.safetensors")["K"]
         with torch.no_grad():
             x_hat = ed.Unrolled(problem_of(SMALL, K), depth, ed.StepSizes.weighted(SMALL.weight), layer)(x_tilde)
         curve = operator["transfer"]
@@ -200,10 +200,14 @@ def test_what_agrees_bit_for_bit_is_learned_once(content: dict[str, Any]) -> Non
         ("ergodic", 8),
         ("truncated", 8),
         *((gradient, depth) for gradient in ("stationary", "implicit") for depth in (1, 8)),
+        ("implicit", None),
     ]
     assert [Learned(*one) for one in learned] == compared(SMALL)
     shares = [one["irregular"] for one in content["transfer"]["operators"]]
     assert all((0 <= share <= 1) if one[0] == "implicit" else share is None for one, share in zip(learned, shares, strict=True))
+    *unrolled, solved = [one["unsolved"] for one in content["transfer"]["operators"]]
+    assert unrolled == [None] * len(unrolled)
+    assert 0 < solved < 1  # in 60 iterations
 
 
 def test_costs(content: dict[str, Any]) -> None:

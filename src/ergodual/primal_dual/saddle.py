@@ -62,7 +62,7 @@ def _least_squares(M: Tensor, right: Tensor) -> Tensor:
     # of torch's drivers those for any rank; gelsy is random there (pytorch/pytorch#187411)
     try:
         found = torch.linalg.lstsq(M, right, driver="gelsd")
-    except torch.linalg.LinAlgError:  # its divide and conquer did not converge, as was seen
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # its divide and conquer did not converge, as was seen
         found = torch.linalg.lstsq(M, right, driver="gelss")
     solution: Tensor = found.solution[:, 0].to(device)
     return solution

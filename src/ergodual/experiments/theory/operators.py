@@ -11,12 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from ergodual.bilevel import fit
-from ergodual.errors import NotDifferentiableWarning, NotFiniteError
+from ergodual.errors import NotConvergedWarning, NotDifferentiableWarning, NotFiniteError
 from ergodual.experiments.theory.frames import Frames, problem_of
 from ergodual.experiments.theory.outputs import output_of
 from ergodual.experiments.theory.setting import Setting
-from ergodual.primal_dual import Implicit, Reverse, Stationary, StepSizes, Truncated, Unrolled
+from ergodual.primal_dual import AtSolution, Implicit, Reverse, Solved, Stationary, StepSizes, Truncated, Unrolled
 from ergodual.primal_dual.unrolled import Adjoint
+from ergodual.problem import Problem
 
 GRADIENTS = ("plain", "ergodic", "truncated", "stationary", "implicit")
 COMMON = 8
@@ -25,15 +26,15 @@ COMMON = 8
 
 @dataclass(frozen=True)
 class Learned:
-    """One training: what gradient, at what depth."""
+    """One training: what gradient, at what depth, or at the solution (None)."""
 
     gradient: str
-    depth: int
+    depth: int | None
 
     @property
     def name(self) -> str:
         """Its file name, without an ending."""
-        return f"{self.gradient}-d{self.depth}"
+        return f"{self.gradient}-solved" if self.depth is None else f"{self.gradient}-d{self.depth}"
 
     @property
     def output(self) -> str:
@@ -56,7 +57,7 @@ def compared(setting: Setting) -> list[Learned]:
         for gradient in GRADIENTS
         for depth in sorted(set(setting.depths))
         if not (gradient == "ergodic" and depth == 1) and not (gradient == "truncated" and depth <= setting.truncated)
-    ]
+    ] + [Learned("implicit", None)]
 
 
 def followed() -> list[Learned]:
@@ -70,16 +71,17 @@ def learn(
     """K, and how it was learned; where the training leaves the finite numbers, that of the last good epoch."""
     begun = time.perf_counter()
     adjoint, problem = run.adjoint(setting), problem_of(setting)
-    steps = StepSizes.weighted(setting.weight)
-    model = Unrolled(problem, run.depth, steps, output_of(run.output, run.depth), adjoint)
-    seen = irregular = 0
+    model = _model(run, problem, adjoint, setting)
+    seen = irregular = unsolved = 0
     losses: list[float] = []
     ended = ""
 
     def look(_: float) -> None:
-        nonlocal seen, irregular
+        nonlocal seen, irregular, unsolved
         if isinstance(adjoint, Implicit) and adjoint.report is not None:
             seen, irregular = seen + len(adjoint.report.regular), irregular + int((~adjoint.report.regular).sum())
+        if isinstance(model, Solved) and model.solution is not None:
+            unsolved += int((~model.solution.converged).sum())
 
     def tell(epoch: int, loss: float) -> None:
         losses.append(loss)
@@ -87,7 +89,8 @@ def learn(
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotDifferentiableWarning)  # counted instead
+            for counted in (NotDifferentiableWarning, NotConvergedWarning):
+                warnings.simplefilter("ignore", counted)
             fit(
                 model,
                 *frames.learned,
@@ -109,7 +112,15 @@ def learn(
         "loss": losses,
         "norm": float(problem.K.norm().detach()),
         "irregular": irregular / seen if seen else None,
+        "unsolved": unsolved / seen if run.depth is None else None,
         "ended": ended,
         "seconds": time.perf_counter() - begun,
     }
     return K, told
+
+
+def _model(run: Learned, problem: Problem, adjoint: Adjoint, setting: Setting) -> Unrolled | Solved:
+    if run.depth is None:
+        assert isinstance(adjoint, AtSolution)
+        return Solved(problem, adjoint=adjoint, max_iterations=setting.deepest)
+    return Unrolled(problem, run.depth, StepSizes.weighted(setting.weight), output_of(run.output, run.depth), adjoint)

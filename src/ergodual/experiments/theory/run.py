@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import time
@@ -130,7 +131,7 @@ def _kept(out: Path, part: Part) -> Path:
 def _runs(setting: Setting, wanted: list[Part]) -> list[Learned]:
     """Those that the parts need, the longest first."""
     needed = (compared(setting) if "transfer" in wanted else []) + (followed() if "depths" in wanted else [])
-    return sorted(dict.fromkeys(needed), key=lambda run: (run.gradient == "implicit", run.depth), reverse=True)
+    return sorted(dict.fromkeys(needed), key=lambda run: (run.gradient == "implicit", run.depth or math.inf), reverse=True)
 
 
 def _measure(part: Part, frames: Frames, out: Path, setting: Setting) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def measure(operators: list[dict[str, Any]], held_out: Pair, setting: Setting) -
 
 def draw(content: dict[str, Any]) -> Figure:
     """A column for each gradient and a row for each output; a dot where an operator was learned."""
-    learned = sorted({operator["depth"] for operator in content["operators"]})
-    colours = dict(zip(learned, colormaps["viridis"](np.linspace(0.0, 0.88, len(learned))), strict=True))
+    learned = sorted({operator["depth"] for operator in content["operators"]} - {None})
+    colours = {None: "#dc2626", **dict(zip(learned, colormaps["viridis"](np.linspace(0.0, 0.88, len(learned))), strict=True))}
     columns = [name for name in GRADIENTS if any(operator["gradient"] == name for operator in content["operators"])]
     curves = [content["DCT"], *(operator["transfer"] for operator in content["operators"])]
     lowest = min(min(curve[output]) for curve in curves for output in ("plain", "1/k"))
@@ -77,7 +77,7 @@ def draw(content: dict[str, Any]) -> Figure:
                 for operator in content["operators"]:
                     depth, curve = operator["depth"], operator["transfer"]
                     if operator["gradient"] == gradient:
-                        axis.plot(curve["depths"], curve[output], color=colours[depth], linewidth=1.5, label=f"d = {depth}")
+                        axis.plot(curve["depths"], curve[output], color=colours[depth], linewidth=1.5, label=_label(depth))
                         if (output == "1/k") == (gradient == "ergodic") and depth in curve["depths"]:
                             loss = curve[output][curve["depths"].index(depth)]
                             axis.plot([depth], [loss], "o", color=colours[depth], markersize=4.5)
@@ -89,6 +89,10 @@ def draw(content: dict[str, Any]) -> Figure:
         for axis in axes[-1]:
             axis.set_xlabel("depth of the run")
         handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-        order = [*(f"d = {depth}" for depth in learned), "DCT", "nothing done"]
+        order = [label for label in (*map(_label, (*learned, None)), "DCT", "nothing done") if label in handles]
         figure.legend([handles[label] for label in order], order, title="learned at", loc="outside right center")
     return figure
+
+
+def _label(depth: int | None) -> str:
+    return "the solution" if depth is None else f"d = {depth}"
