@@ -57,12 +57,6 @@ def _solve(M: Tensor, right: Tensor) -> Tensor | None:
 def _least_squares(M: Tensor, right: Tensor) -> Tensor:
     if not M.numel():
         return right.new_zeros(M.shape[1])
-    device = right.device
-    M, right = M.cpu(), right.cpu()[:, None]
-    # of torch's drivers those for any rank; gelsy is random there (pytorch/pytorch#187411)
-    try:
-        found = torch.linalg.lstsq(M, right, driver="gelsd")
-    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # its divide and conquer did not converge, as was seen
-        found = torch.linalg.lstsq(M, right, driver="gelss")
-    solution: Tensor = found.solution[:, 0].to(device)
-    return solution
+    # of torch's drivers for any rank: gelsy is random (pytorch/pytorch#187411), gelsd was seen to fail on matrices of condition 50
+    found: Tensor = torch.linalg.lstsq(M.cpu(), right.cpu()[:, None], driver="gelss").solution[:, 0].to(M.device)
+    return found
