@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ergodual.bilevel import Epoch, History
+    from ergodual.bilevel import Epoch
     from ergodual.bilevel.workers import Workers
     from ergodual.primal_dual import Unrolled
     from ergodual.speech.model import ModelSpec
@@ -117,6 +114,7 @@ class Train:
 
         from ergodual.bilevel.log import require_tensorboard
         from ergodual.bilevel.workers import joined
+        from ergodual.cli.run_folder import RunFolder
 
         config = self.resolve()
         if self.tensorboard:
@@ -128,31 +126,27 @@ class Train:
             try:
                 self._learn(config, device, workers)
             except NotFiniteError as error:
-                there = f" That model is {self._file}." if self._file.exists() else ""
+                file = RunFolder(self.out, True).model
+                there = f" That model is {file}." if file.exists() else ""
                 raise NotFiniteError(f"{error}{there}") from error
-
-    @property
-    def _file(self) -> Path:
-        return self.out / "model.safetensors"
 
     def _learn(self, config: dict[str, Any], device: torch.device, workers: Workers) -> None:
         from rich.console import Console
 
         from ergodual.bilevel import HalfSquared, fit_data
-        from ergodual.bilevel.log import JsonLog, TensorBoardLog
         from ergodual.cli.corpora import describe, open_corpora
         from ergodual.cli.progress import progress_bar
+        from ergodual.cli.run_folder import Recorder, RunFolder
         from ergodual.speech.corpora import Corpus, bytes_of, find_audio
         from ergodual.speech.frames import window
         from ergodual.speech.half_steps import Companded
-        from ergodual.speech.model import save_model
         from ergodual.speech.quantizers import MidRise
 
         quantizer = self._quantizer()
         model, spec = self._model(device)
         if self.shift and bytes_of(find_audio(self.corpus)) > self.memory * 1e9:
             raise ErgodualError(f"{self.corpus} is larger than --memory, where frames can be shifted; raise it, or leave out --shift.")
-        resume = self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        folder = RunFolder(self.out, self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0")
         folders = {"train": self.corpus} if self.dev is None else {"train": self.corpus, "dev": self.dev}
         store = self.store or self.out / "samples"
         unit = 1.0 if self.units == "signal" else quantizer.step / 2
@@ -165,9 +159,7 @@ class Train:
             return quantizer.quantize(x_true) / unit, x_true / unit
 
         with contextlib.ExitStack() as claimed:
-            corpora = open_corpora(
-                folders, self.frame, self.memory, store, workers, lambda: claimed.enter_context(self._claimed(config, resume))
-            )
+            corpora = open_corpora(folders, self.frame, self.memory, store, workers, lambda: claimed.enter_context(folder.claimed(config)))
             corpus, dev = corpora["train"], corpora.get("dev")
             data = corpus.shifted(pair, self.bias * quantizer.step) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair)
 
@@ -175,24 +167,8 @@ class Train:
         for name, loaded in corpora.items():
             describe(console, folders[name], loaded, self.frame)
         metadata = {"bits": self.bits, "quantizer": self.quantizer, "rate": corpus.rate, "training": config}
-        best: list[Epoch] = []
-        logs: list[Any] = []
-
-        def on_epoch(epoch: Epoch) -> None:
-            if not workers.leads:
-                return
-            if not logs:  # the first call: with --resume, the epochs before it are in the history already
-                logs.append(JsonLog(self.out / "log.jsonl", started))
-                if self.tensorboard:
-                    logs.append(TensorBoardLog(self.out / "tensorboard", started))
-            for log in logs:
-                log.add(epoch)
-            if epoch.dev_loss is not None and (not best or epoch.dev_loss < (best[-1].dev_loss or 0.0)):
-                best.append(epoch)
-                save_model(self.out / "best.safetensors", model, spec, {**metadata, "epoch": epoch.epoch})
-            save_model(self._file, model, spec, {**metadata, "epoch": epoch.epoch})
-
-        started, steps_done = self._started(best, resume)
+        started, steps_done = folder.started()
+        recorder = Recorder(folder, model, spec, metadata, started, self.tensorboard)
         batches = -(-len(corpus) // self.batch)
         with progress_bar("mini-batches", show=workers.leads) as bar:
             done = batches * max(0, len(started.epochs) - 1) + steps_done
@@ -210,23 +186,21 @@ class Train:
                 loss=loss,
                 seed=self.seed,
                 dev=None if dev is None else dev.data(pair),
-                checkpoint=self.out / "checkpoint.pt",
+                checkpoint=folder.checkpoint,
                 checkpoint_every=self.checkpoint_every,
-                resume=resume,
+                resume=folder.resume,
                 identity=config,
-                on_epoch=on_epoch,
+                on_epoch=recorder.add if workers.leads else None,
                 on_step=lambda loss: bar.update(task, advance=1, note=f"{bar.tasks[0].speed or 0:.0f}/s  loss {loss:.4f}"),
                 workers=workers,
             )
         if not workers.leads:
             return
-        if not logs:  # nothing was left to do
-            JsonLog(self.out / "log.jsonl", history)
-            save_model(self._file, model, spec, {**metadata, "epoch": self.epochs})
+        recorder.finish(history)
         console.print(_summary(history.epochs[0], history.epochs[-1], history.best))
-        for name in ("model.safetensors", "best.safetensors", "log.jsonl", "config.json"):
-            if (self.out / name).exists():
-                console.print(str(self.out / name))
+        for file in (folder.model, folder.best, folder.log, folder.config):
+            if file.exists():
+                console.print(str(file))
 
     def _quantizer(self) -> MidRise | Levels:
         from ergodual.speech.convert import quantizer_of
@@ -311,50 +285,6 @@ class Train:
         if self.quantizer == "mid-rise":  # once the only one: runs from then can still be resumed
             del values["quantizer"]
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
-
-    @contextlib.contextmanager
-    def _claimed(self, config: dict[str, Any], resume: bool) -> Iterator[None]:
-        """Make OUT the folder of this configuration, or refuse; after an error within, a new one is gone."""
-        from ergodual.bilevel.checkpoint import first_difference
-        from ergodual.bilevel.files import read_json, write_atomically
-
-        file = self.out / "config.json"
-        if self.out.exists() and not self.out.is_dir():
-            raise ErgodualError(f"{self.out} is a file; --out must be a folder.")
-        if self.out.exists() and any(self.out.iterdir()):
-            if not resume:
-                raise ErgodualError(f"{self.out} exists and is not empty; give another --out, or --resume to go on with it.")
-            if not file.exists():
-                raise ErgodualError(f"{self.out} holds no run to resume (it has no config.json); give the folder of a run.")
-            found = read_json(file, "start again in another folder")
-            field = first_difference(found, config)
-            if field is not None:
-                raise ErgodualError(
-                    f"{self.out} belongs to another configuration: {field} was {found.get(field)!r} and is now {config.get(field)!r}; "
-                    "give the same value, or another --out."
-                )
-            yield
-            return
-        self.out.mkdir(parents=True, exist_ok=True)
-        try:
-            write_atomically(file, json.dumps(config, indent=1) + "\n")
-            yield
-        except (ErgodualError, OSError):
-            shutil.rmtree(self.out, ignore_errors=True)
-            raise
-
-    def _started(self, best: list[Epoch], resume: bool) -> tuple[History, int]:
-        """The epochs that the checkpoint holds, the mini-batches after them, and into ``best`` the best epoch on the held-out frames."""
-        from ergodual.bilevel import History
-        from ergodual.bilevel.checkpoint import Checkpoint
-
-        file = self.out / "checkpoint.pt"
-        if not (resume and file.exists()):
-            return History(), 0
-        saved = Checkpoint.load(file)
-        if saved.history.best.dev_loss is not None:
-            best.append(saved.history.best)
-        return saved.history, saved.progress.step
 
 
 def _summary(first: Epoch, last: Epoch, best: Epoch) -> Any:

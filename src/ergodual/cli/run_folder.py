@@ -1,0 +1,127 @@
+"""The folder of a training: its configuration, log, models and checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ergodual.errors import ErgodualError
+
+if TYPE_CHECKING:
+    from ergodual.bilevel import Epoch, History
+    from ergodual.primal_dual import Unrolled
+    from ergodual.speech.model import ModelSpec
+
+
+class RunFolder:
+    """Where a training writes.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    resume
+        Whether it goes on with what is there.
+    """
+
+    def __init__(self, path: Path, resume: bool) -> None:
+        self.path, self.resume = path, resume
+        self.config, self.log, self.checkpoint = path / "config.json", path / "log.jsonl", path / "checkpoint.pt"
+        self.model, self.best = path / "model.safetensors", path / "best.safetensors"
+
+    @contextlib.contextmanager
+    def claimed(self, config: dict[str, Any]) -> Iterator[None]:
+        """Make it the folder of this configuration, or refuse; after an error within, a new one is gone."""
+        from ergodual.bilevel.checkpoint import first_difference
+        from ergodual.bilevel.files import read_json, write_atomically
+
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise ErgodualError(f"{path} is a file; --out must be a folder.")
+        if path.exists() and any(path.iterdir()):
+            if not self.resume:
+                raise ErgodualError(f"{path} exists and is not empty; give another --out, or --resume to go on with it.")
+            if not self.config.exists():
+                raise ErgodualError(f"{path} holds no run to resume (it has no config.json); give the folder of a run.")
+            found = read_json(self.config, "start again in another folder")
+            field = first_difference(found, config)
+            if field is not None:
+                raise ErgodualError(
+                    f"{path} belongs to another configuration: {field} was {found.get(field)!r} and is now {config.get(field)!r}; "
+                    "give the same value, or another --out."
+                )
+            yield
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            write_atomically(self.config, json.dumps(config, indent=1) + "\n")
+            yield
+        except (ErgodualError, OSError):
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    def started(self) -> tuple[History, int]:
+        """The epochs that the checkpoint holds, and the mini-batches after them."""
+        from ergodual.bilevel import History
+        from ergodual.bilevel.checkpoint import Checkpoint
+
+        if not (self.resume and self.checkpoint.exists()):
+            return History(), 0
+        saved = Checkpoint.load(self.checkpoint)
+        return saved.history, saved.progress.step
+
+
+class Recorder:
+    """Writes a line of the log and the models after each epoch.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    model, spec, metadata
+        What is saved.
+    started
+        The epochs that the log has already.
+    tensorboard
+        Whether to write its events too.
+    """
+
+    def __init__(
+        self, folder: RunFolder, model: Unrolled, spec: ModelSpec, metadata: dict[str, Any], started: History, tensorboard: bool
+    ) -> None:
+        self._folder, self._model, self._spec, self._metadata = folder, model, spec, metadata
+        self._started, self._tensorboard, self._logs = started, tensorboard, list[Any]()
+        dev_losses = [epoch.dev_loss for epoch in started.epochs if epoch.dev_loss is not None]
+        self._best = min(dev_losses, default=None)
+
+    def add(self, epoch: Epoch) -> None:
+        """An epoch is done."""
+        from ergodual.bilevel.log import JsonLog, TensorBoardLog
+
+        if not self._logs:
+            self._logs.append(JsonLog(self._folder.log, self._started))
+            if self._tensorboard:
+                self._logs.append(TensorBoardLog(self._folder.path / "tensorboard", self._started))
+        for log in self._logs:
+            log.add(epoch)
+        if epoch.dev_loss is not None and (self._best is None or epoch.dev_loss < self._best):
+            self._best = epoch.dev_loss
+            self._save(self._folder.best, epoch.epoch)
+        self._save(self._folder.model, epoch.epoch)
+
+    def finish(self, history: History) -> None:
+        """Where nothing was left to do, write what belongs there."""
+        from ergodual.bilevel.log import JsonLog
+
+        if not self._logs:
+            JsonLog(self._folder.log, history)
+            self._save(self._folder.model, history.epochs[-1].epoch)
+
+    def _save(self, file: Path, epoch: int) -> None:
+        from ergodual.speech.model import save_model
+
+        save_model(file, self._model, self._spec, {**self._metadata, "epoch": epoch})
