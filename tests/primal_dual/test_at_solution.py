@@ -172,8 +172,8 @@ def test_a_warm_start_and_another_data_term() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning")  # of its own
 def test_agrees_with_cvxpylayers() -> None:
-    cvxpy = pytest.importorskip("cvxpy", reason="cvxpylayers is not installed")
-    layers = pytest.importorskip("cvxpylayers.torch", reason="cvxpylayers is not installed")
+    cvxpy = pytest.importorskip("cvxpy", reason="needs pip install -e '.[oracles]'")
+    layers = pytest.importorskip("cvxpylayers.torch", reason="needs pip install -e '.[oracles]'")
     m, n, eta = 8, 5, 0.2
     K, x_tilde = matrix(m, n), observation(batch=3, n=n)
     r, A, b = cvxpy.Variable(n), cvxpy.Parameter((m, n)), cvxpy.Parameter(m)
