@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-DAMPING = 1e-12
-"""Of least squares, relative to the sum of the squared singular values: those below a millionth of its root count as 0."""
+DAMPING = 1e-8
+"""Of least squares, relative to the sum of the squared singular values."""
 
 
 def solve_saddle(A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -65,5 +65,11 @@ def _least_squares(M: Tensor, right: Tensor) -> Tensor:
     squares = gram.diagonal().sum()
     gram.diagonal().add_(torch.where(squares > 0, DAMPING * squares, 1.0))
     factor = torch.linalg.cholesky(gram)
-    found = torch.cholesky_solve(M.T @ right, factor) if tall else M.T @ torch.cholesky_solve(right, factor)
+
+    def damped(b: Tensor) -> Tensor:
+        return torch.cholesky_solve(M.T @ b, factor) if tall else M.T @ torch.cholesky_solve(b, factor)
+
+    found = damped(right)
+    for _ in range(2):  # undoes the damping, of all but the smallest singular values
+        found += damped(right - M @ found)
     return found[:, 0].to(like)
