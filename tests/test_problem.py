@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import PROBLEMS, M, observation
+from cases import PROBLEMS, M, Slow, observation
 
 import ergodual as ed
 from ergodual.primal_dual.tape import unroll
@@ -30,6 +30,13 @@ def test_the_iteration_minimises(name: str) -> None:
         for seed in range(50):
             nearby = problem.G.prox(r + 0.05 * observation(seed), 1e-9)
             assert (problem.primal(nearby, x_tilde) >= best - 1e-6).all()
+
+
+def test_an_operator_without_tensors_is_refused() -> None:
+    operator = Slow()
+    operator.tensors = lambda: ()  # type: ignore[method-assign]
+    with pytest.raises(ed.ErgodualError, match=r"Slow.tensors\(\) is empty"):
+        ed.Problem(ed.L1(), ed.Box(radius=0.1), operator)
 
 
 def test_gap_of_the_papers_problem_is_the_formula() -> None:

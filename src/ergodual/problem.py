@@ -20,10 +20,17 @@ class Problem(nn.Module):
         The data term's function of r = x − x̃, for instance ``Box(radius)``.
     K
         The analysis operator, n to m.
+
+    Raises
+    ------
+    ErgodualError
+        If K has no tensors, which tell its type and device.
     """
 
     def __init__(self, F: Function, G: Function, K: Operator) -> None:
         super().__init__()
+        if not K.tensors():
+            raise ErgodualError(f"{type(K).__name__}.tensors() is empty, but tells the type and the device; let it give a buffer at least.")
         self.F, self.G, self.K = F, G, K
 
     def with_data_term(self, G: Function) -> Problem:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import DEGENERATE, PROBLEMS, N, lower_level, matrix, observation
+from cases import DEGENERATE, PROBLEMS, N, lower_level, matrix, observation, parameter
 from differences import five_point, relative
 
 import ergodual as ed
@@ -50,6 +50,7 @@ def test_implicit_is_the_slope_of_the_solution(name: str) -> None:
     assert relative(ours, five_point(lambda: losses(ed.solve(problem, x_tilde, tol=TIGHT).x), inputs, h=1e-4)) <= 1e-5
 
 
+@pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")  # see above
 @pytest.mark.parametrize("name", SEPARABLE)
 def test_implicit_is_the_limit_of_the_reverse_sweep(name: str) -> None:
     assert relative(through_iterations(name, ed.Implicit()), through_iterations(name, ed.Reverse())) <= 1e-6
@@ -89,17 +90,41 @@ def test_learned_weights_of_an_average_have_no_gradient_there() -> None:
     assert model.problem.K.matrix.grad.any()
 
 
+@pytest.mark.parametrize("tol", [None, 1e-10])
 @pytest.mark.parametrize("name", ["repeated rows", "rank one", "a column of zeros"])
-def test_a_solution_that_is_not_unique_is_told(name: str) -> None:
+def test_a_solution_that_is_not_unique_is_told(name: str, tol: float | None) -> None:
     problem = DEGENERATE[name]()
-    layer = ed.Solved(problem, tol=1e-10)
-    with pytest.warns(
-        ed.NotDifferentiableWarning, match="have no derivative, for want of uniqueness or strict complementarity; theirs are"
-    ):
+    layer = ed.Solved(problem, tol=tol)
+    with pytest.warns(ed.NotDifferentiableWarning, match=r"no derivative that is known: [12] a singular system .*not unique.*; theirs are"):
         gradients(layer)
     layer.adjoint = ed.Implicit("refuse")
     with pytest.raises(ed.ErgodualError, match=r"of 2 samples have no derivative.*leave these samples out"):
         gradients(layer)
+
+
+KINKS = {
+    "soft thresholding": (torch.eye(2, dtype=torch.float64), [[1.0, 3.0]], True),
+    "at zero, in K": (torch.ones(1, 1, dtype=torch.float64), [[1.0]], False),
+}
+
+
+@pytest.mark.parametrize("method", [None, ed.ChambollePock(), ed.Restarted(polish=False)])
+@pytest.mark.parametrize("name", KINKS)
+def test_a_kink_is_told(name: str, method: Any) -> None:
+    """x̂ = max(|k| (x̃ − |k|), 0)/|k| for the lasso of one number."""
+    K, observed, in_x = KINKS[name]
+    layer = ed.Solved(ed.Problem(ed.L1(), ed.SquaredL2(), ed.Dense(K)), method=method)
+    x_tilde = torch.tensor(observed, dtype=torch.float64, requires_grad=in_x)
+    with pytest.warns(ed.NotDifferentiableWarning):
+        layer(x_tilde).sum().backward()
+    assert not layer.adjoint.report.regular.any()
+
+
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Stationary(3)])
+def test_no_samples_have_no_gradient(adjoint: Callable[[], AtSolution]) -> None:
+    problem = ed.Problem(ed.L1(parameter(0.3)), ed.Box(radius=parameter(0.2)), ed.Dense(matrix()))
+    ed.Solved(problem, adjoint=adjoint())(observation(batch=0)).sum().backward()
+    assert not any(p.grad.any() for p in problem.parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -133,7 +158,7 @@ def test_near_silence_has_a_derivative_in_the_operator_alone(dtype: torch.dtype,
     (found,) = torch.autograd.grad(layer(x_tilde).sum(), K)  # and says nothing
     assert layer.adjoint.report.regular.all()
     assert found.abs().max() <= 1e-4
-    with pytest.warns(ed.NotDifferentiableWarning, match="have no derivative"):
+    with pytest.warns(ed.NotDifferentiableWarning, match="no derivative that is known"):
         torch.autograd.grad(layer(x_tilde.requires_grad_()).sum(), [K, x_tilde])
 
 
@@ -151,8 +176,10 @@ def test_refusals() -> None:
     problem = PROBLEMS["pairs"]()
     with pytest.raises(ed.ErgodualError, match="sums over coordinates; take Stationary"):
         gradients(ed.Solved(problem))
-    with pytest.raises(ed.ErgodualError, match="adjoint is Reverse, which goes through the iterations"):
+    with pytest.raises(ed.ErgodualError, match="adjoint is Reverse; Solved takes"):
         ed.Solved(problem, adjoint=ed.Reverse())  # type: ignore[arg-type]
+    with pytest.raises(ed.ErgodualError, match="adjoint is <class .*Implicit'>; Solved takes"):
+        ed.Solved(problem, adjoint=ed.Implicit)  # type: ignore[arg-type]
     with pytest.raises(ed.ErgodualError, match="steps is 0"):
         ed.Stationary(0)
     with pytest.raises(ed.ErgodualError, match="otherwise is 'guess'"):

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,30 @@ def test_an_earlier_solution_is_made_feasible() -> None:
     assert found.gap.isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore::ergodual.NotConvergedWarning")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_has_no_feasible_point_has_no_certificate(dtype: torch.dtype) -> None:
+    """|x̃ + r| ≤ 0.1 and |r| ≤ 0.1 exclude each other at x̃ = 5: the duals grow for ever, and with them what a residual is relative to."""
+    problem = ed.Problem(ed.Box(radius=0.1), ed.Box(radius=0.1), ed.Dense(torch.eye(3, dtype=dtype)))
+    assert not ed.solve(problem, torch.full((1, 3), 5.0, dtype=dtype), max_iterations=5000).converged
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6])
+def test_a_large_constant_makes_no_certificate(offset: float) -> None:
+    differences = (torch.eye(20, dtype=torch.float64) - torch.eye(20, dtype=torch.float64).roll(1, 1))[:-1]
+    problem = ed.Problem(ed.Box(radius=0.3), ed.SquaredL2(), ed.Dense(differences))
+    x_tilde = observation(n=20)
+    plain, moved = (ed.solve(problem, x_tilde + c) for c in (0.0, offset))
+    torch.testing.assert_close(moved.r, plain.r, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("tol", [1e-6, 1e-9])
+def test_where_the_primal_has_arrived_the_dual_soon_does(tol: float) -> None:
+    for seed in range(5):
+        problem = lower_level(matrix(200, N, seed).detach())
+        assert ed.solve(problem, observation(seed, batch=6), tol=tol).iterations.max() <= 2000
+
+
 class Quadratic(ed.Function):
     """½ Σ (w x)², w a column that is not one of samples."""
 
@@ -183,6 +208,25 @@ class Quadratic(ed.Function):
 
     def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
         return z / (1 + step * self.w[:, 0] ** 2)
+
+
+class OnlyProx(ed.Function):
+    """Of a box with bounds for groups of coordinates, looked up in a buffer of whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("group", torch.tensor([0, 1, 1]))
+
+    def prox(self, z: torch.Tensor, step: Any) -> torch.Tensor:
+        radii = torch.tensor([0.1, 0.2], dtype=z.dtype)[self.group]
+        return torch.minimum(torch.maximum(z, -radii), radii)
+
+
+def test_a_function_that_has_a_prox_alone() -> None:
+    box = ed.Box(radius=torch.tensor([0.1, 0.2, 0.2], dtype=torch.float64))
+    ours, theirs = (ed.solve(ed.Problem(ed.L1(), G, ed.Dense(matrix())), observation(), tol=1e-8) for G in (OnlyProx(), box))
+    assert ours.gap.isinf().all()
+    torch.testing.assert_close(ours.x, theirs.x, rtol=0, atol=1e-6)
 
 
 def test_a_users_function_keeps_its_tensors() -> None:
@@ -211,7 +255,7 @@ def test_restarts_are_worth_it() -> None:
         for name in ("average", "halpern", "chambolle-pock")
     }
     assert took["average"] <= 0.7 * took["chambolle-pock"]
-    assert took["halpern"] <= 0.7 * took["average"]
+    assert took["halpern"] <= 0.8 * took["average"]
 
 
 @pytest.mark.filterwarnings("ignore::ergodual.NotConvergedWarning")
@@ -255,6 +299,10 @@ def test_what_is_not_solved_is_said() -> None:
     assert found.iterations.max() == 5
 
 
+def test_iterations_may_be_a_float() -> None:
+    assert ed.solve(lower_level(matrix()), observation(), max_iterations=1e5).converged.all()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -269,6 +317,12 @@ def test_what_is_not_solved_is_said() -> None:
         ({"x_tilde": observation(batch=3), "start": ed.solve(lower_level(matrix()), observation())}, "leave start out"),
         ({"problem": ed.Problem(ed.L1(), ed.Box(radius=torch.ones(5, 1, dtype=torch.float64)), ed.Dense(matrix()))}, "there are 2"),
         ({"problem": ed.Problem(ed.L1(torch.ones(4)), ed.Box(radius=1.0), ed.Dense(matrix()))}, "L1 has a tensor"),
+        ({"problem": ed.Problem(ed.L1(torch.ones(9).double()), ed.Box(radius=1.0), ed.Dense(matrix()))}, r"does not fit 2 obs.*of 4"),
+        ({"problem": lower_level(matrix(), torch.ones(2).double())}, r"Box, with tensors of shape \(2,\).*, does not fit 2 obs.*of 3"),
+        ({"problem": lower_level(matrix().half()), "x_tilde": observation().half()}, "float16; convert"),
+        ({"problem": lower_level(1e300 * matrix().detach()), "x_tilde": 1e300 * observation()}, "K times the observations is not finite"),
+        ({"max_iterations": math.inf}, "number of iterations is inf"),
+        ({"start": replace(ed.solve(lower_level(matrix()), observation()), y=torch.full((2, 4), math.nan).double())}, "entry of y that is"),
     ],
 )
 def test_refusals(options: dict[str, Any], said: str) -> None:

@@ -12,13 +12,15 @@ from torch import Tensor
 from ergodual.errors import ErgodualError, NotDifferentiableWarning
 from ergodual.primal_dual.backward import Wanted
 from ergodual.primal_dual.lower import Lower
-from ergodual.primal_dual.newton import free, matrix_of, newton
+from ergodual.primal_dual.newton import free, free_beside, matrix_of, newton
 from ergodual.primal_dual.saddle import least_norm, missed, solve_saddle
 from ergodual.primal_dual.stationary import AtSolution, FixedPoint
 from ergodual.problem import Problem
 
 LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
-"""Errors and multipliers that rounding may leave where the active set is the right one."""
+"""Errors that rounding may leave where the active set is the right one; a kink this near to a prox's argument counts as met."""
+SAME = 1e-3
+"""Derivatives of a prox that differ by no more are the same."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Report:
     residual
         ‖M δ − g‖/‖g‖ of each sample's linear system, ``(batch,)``.
     settled
-        Where the active set is that of the solution: a Newton step on it lands on a point with no error but rounding, ``(batch,)``.
+        Where a Newton step on the active set lands on a point with that same active set, ``(batch,)``.
     regular
         Where moreover the solution is unique and strictly complementary, so that its derivative exists, ``(batch,)``. Where x̂ = 0,
         as near silence, there may be a derivative in K and F, which is 0, and none in x̃ and G: only what is asked for counts.
@@ -87,32 +89,32 @@ class Implicit(AtSolution):
         problem, x_tilde, r, y, sigma, tau, _ = point
         self.check(problem)
         F, G, K = problem.F, problem.G, problem.K
-        Kx, matrix, z_primal, z_dual = K(x_tilde), matrix_of(K), point.z_primal, point.z_dual
-        D_P, D_D = free(problem, Kx, r, y, sigma, tau)
-        P, S, residual = torch.zeros_like(r), torch.zeros_like(y), r.new_zeros(len(r))
-        landed = LANDED.get(r.dtype, 1e-6)
-        loose_r, loose_y = _loose(z_primal - r, landed), _loose(z_dual - y, landed)
-        regular = ~(loose_r & (D_P == 0)).any(-1) & ~(loose_y & (D_D == 0)).any(-1)  # strictly complementary
-        zero = ((x_tilde + r).abs().amax(-1) <= landed * x_tilde.abs().amax(-1)) & (not (wanted.x_tilde or wanted.G))
+        Kx, matrix, at = K(x_tilde), matrix_of(K), (sigma, tau)
+        D_P, D_D = free(problem, Kx, r, y, *at)
+        step, landed = newton(problem, matrix, Kx, r, y, *at, D_P, D_D), LANDED.get(r.dtype, 1e-6)
+        below, above = (free_beside(problem, Kx, *step, *at, shift) for shift in (-landed, landed))
+        kink, stays = ~_alike(below, above), _alike((D_P, D_D), below, above)
+        loose, inner = (below[0] > 0) | (above[0] > 0), (below[1] > 0) & (above[1] > 0)
+        zero = ((x_tilde + step[0]).abs().amax(-1) <= landed * x_tilde.abs().amax(-1)) & (not (wanted.x_tilde or wanted.G))
+        P, S, residual, singular = torch.zeros_like(r), torch.zeros_like(y), r.new_zeros(len(r)), torch.zeros_like(kink)
         for i in range(len(r)):
-            free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
-            if zero[i] and _full_rank(matrix[free_y][:, loose_r[i]]):  # then y_J can answer any small change of K, and x̂ stays 0
-                regular[i] = True
+            if zero[i] and _full_rank(matrix[inner[i]][:, loose[i]]):  # then y can answer any small change of K, and x̂ stays 0
+                kink[i] = False
                 continue
+            free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
             if not len(free_r):  # nothing can move, but where y is not unique it may leap
-                regular[i] &= len(free_y) == 0
+                singular[i] = len(free_y) > 0
                 continue
             a, e = (1 - D_P[i, free_r]) / (tau * D_P[i, free_r]), (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y])
             system = matrix[free_y][:, free_r], a, e, g[i, free_r], torch.zeros_like(e)
             found = solve_saddle(*system)
             if found is None or not missed(*system, *found) <= torch.finfo(r.dtype).eps ** 0.4:
-                regular[i], found = False, least_norm(*system)
+                singular[i], found = True, least_norm(*system)
             residual[i] = missed(*system, *found)
             P[i, free_r], S[i, free_y] = found[0], -found[1]
-        step = newton(problem, matrix, Kx, r, y, sigma, tau, D_P, D_D)
-        settled = Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed
-        self._account(Report(residual, settled, regular & settled))
-        kept_r, kept_y = (z if f.derivative_from == "input" else p for f, z, p in ((G, z_primal, r), (F, z_dual, y)))
+        settled = stays & (~singular | (Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed))
+        self._account(Report(residual, settled, settled & ~singular & ~kink), singular)
+        kept_r, kept_y = (z if f.derivative_from == "input" else p for f, z, p in ((G, point.z_primal, r), (F, point.z_dual, y)))
         KTS = K.adjoint(S)
         _, in_G = G.prox_vjp(kept_r, tau, P + tau * (KTS + g), wanted.G)
         _, in_F = F.prox_conjugate_vjp(kept_y, sigma, S - sigma * K(P), wanted.F)
@@ -125,25 +127,27 @@ class Implicit(AtSolution):
             *_over(in_G, tau, len(G.tensors())),
         )
 
-    def _account(self, report: Report) -> None:
+    def _account(self, report: Report, singular: Tensor) -> None:
         self.report = report
-        count, moving, bad = len(report.regular), int((~report.settled).sum()), int((report.settled & ~report.regular).sum())
-        if moving:
-            said, advice = f"The active sets of {moving} of {count} samples have not settled", "solve to a smaller tolerance"
-        elif bad:
-            said = f"The solutions of {bad} of {count} samples have no derivative, for want of uniqueness or strict complementarity"
-            advice = "leave these samples out"
-        else:
+        unknown = ~report.regular
+        if not unknown.any():
             return
+        causes = {
+            "have an active set that has not settled (solve to a smaller tolerance)": ~report.settled & ~singular,
+            "a singular system (the solution is not unique, or not accurate enough to tell)": singular & unknown,
+            "a solution at a kink (it is not strictly complementary)": report.settled & unknown & ~singular,
+        }
+        told = ", ".join(f"{int(which.sum())} {cause}" for cause, which in causes.items() if which.any())
+        said = f"{int(unknown.sum())} of {len(unknown)} samples have no derivative that is known: {told}"
         if self.otherwise == "refuse":
-            raise ErgodualError(f"{said}; {advice}, or give Implicit('least-squares').")
+            raise ErgodualError(f"{said}; leave these samples out, or give Implicit('least-squares').")
         warnings.warn(f"{said}; theirs are those of least norm where there is no one solution.", NotDifferentiableWarning, stacklevel=2)
 
 
-def _loose(multiplier: Tensor, least: float) -> Tensor:
-    """Which coordinates a prox does not push, relative to the hardest push of their sample."""
-    size = multiplier.abs()
-    return size <= least * size.amax(-1, keepdim=True)
+def _alike(one: tuple[Tensor, ...], *others: tuple[Tensor, ...]) -> Tensor:
+    """Whether the diagonals of each sample are, coordinate by coordinate, those of one of the others."""
+    near = [torch.stack([(a - b).abs() <= SAME for b in of]).any(0).all(-1) for a, *of in zip(one, *others, strict=True)]
+    return torch.stack(near).all(0)
 
 
 def _full_rank(A: Tensor) -> bool:

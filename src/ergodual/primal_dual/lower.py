@@ -9,12 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ergodual.errors import ErgodualError
 from ergodual.primal_dual.newton import applies, matrix_of
 from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Problem
-
-FAR = 1e8
-"""Stands for infinity where a subgradient is taken as the limit of a prox."""
 
 
 class Point(NamedTuple):
@@ -49,8 +47,9 @@ class Lower:
 
     The error of a point (r, y) is its duality gap over F(Kx̃) + G(0), what doing nothing costs; where that is 0 or infinite, the
     gap itself. Where the gap is infinite, because F or G* is ∞ just beside a solution, it is the fixed-point residual
-    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σK(x̃ + r))‖²/ω) over √(ω ‖x̃‖² + ‖y‖²/ω), σ = ω/‖K‖, τ = 1/(ω‖K‖),
-    with an ω that depends on the problem alone.
+    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σK(x̃ + r))‖²/ω) over √(2ω) ‖Kx̃‖/‖K‖ (over 1 where that is 0), σ = ω/‖K‖,
+    τ = 1/(ω‖K‖), with an ω that depends on the problem alone. So neither a large constant in x̃, which K does not see, nor a y that
+    grows because nothing is feasible makes it small.
 
     Parameters
     ----------
@@ -62,13 +61,20 @@ class Lower:
         A sample is solved when its error is not above this.
     scales
         Steps for each coordinate.
+
+    Raises
+    ------
+    ErgodualError
+        If Kx̃ is not finite.
     """
 
     def __init__(self, problem: Problem, x_tilde: Tensor, norm: float, tol: float, scales: Scales | None = None) -> None:
         self.problem, self.x_tilde, self.norm, self.tol, self.scales = problem, x_tilde, norm, tol, scales
         self.matrix = matrix_of(problem.K) if applies(problem) else None
         self.Kx = problem.K(x_tilde)
-        cost = problem.F.value(self.Kx) + problem.G.value(torch.zeros_like(x_tilde))
+        if not self.Kx.isfinite().all():
+            raise ErgodualError("K times the observations is not finite; scale them, or K, down, or give float64.")
+        cost = self._primal(torch.zeros_like(x_tilde), self.Kx)
         self.unit = torch.where((cost > 0) & cost.isfinite(), cost, 1.0)
         self.natural = self._guess()
 
@@ -99,16 +105,20 @@ class Lower:
         F, G, K = self.problem.F, self.problem.G, self.problem.K
         Kx, v = self.Kx + K(r), -K.adjoint(y)
         try:
-            primal, dual = F.value(Kx) + G.value(r), (self.Kx * y).sum(-1) - F.conjugate(y) - G.conjugate(v)
-            gap = (primal - dual).clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
-        except NotImplementedError:  # a user's function without a value or a conjugate
-            gap = self.unit.new_full((len(r),), math.inf)
+            dual = (self.Kx * y).sum(-1) - F.conjugate(y) - G.conjugate(v)
+        except NotImplementedError:  # a user's function without a conjugate
+            dual = self.unit.new_full((len(r),), -math.inf)
+        gap = (self._primal(r, Kx) - dual).clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
         error = gap / self.unit
         if not gap.isfinite().all():
             sigma, tau = self.natural / self.norm, 1 / (self.norm * self.natural)
             moved_r, moved_y = G.prox(r + tau * v, tau) - r, F.prox_conjugate(y + sigma * Kx, sigma) - y
-            moved, size = self._size(moved_r, moved_y), self._size(self.x_tilde, y)
-            error = torch.where(gap.isfinite(), error, torch.where(size > 0, moved / size, moved))
+            weight, size = self.natural[:, 0], self._seen()[:, 0]
+            # what rounding hides of a move, where y is very large, counts too
+            eps = torch.finfo(r.dtype).eps
+            moved_r, moved_y = moved_r.abs() + eps * r.abs(), moved_y.abs() + eps * y.abs()
+            moved = (weight * moved_r.square().sum(-1) + moved_y.square().sum(-1) / weight).sqrt()
+            error = torch.where(gap.isfinite(), error, moved / torch.where(size > 0, (2 * weight).sqrt() * size, 1.0))
         return Point(r, y, gap, error)
 
     def nearest_dual(self) -> Tensor:
@@ -127,16 +137,24 @@ class Lower:
         G, K = self.problem.G, self.problem.K
         y = self.nearest_dual()
         r = _limit(G.prox, -K.adjoint(y))
-        y_norm, r_norm, x_norm = (t.norm(dim=-1, keepdim=True) for t in (y, r, self.x_tilde))
-        # an infinite F leaves the slope of G as the scale of Kᵀy, and a G that bounds nothing the size of x̃ as that of r
-        slope = _limit(G.prox_conjugate, self.x_tilde).norm(dim=-1, keepdim=True) / self.norm
-        y_norm, r_norm = torch.where(y_norm > 0, y_norm, slope), torch.where(r_norm > 0, r_norm, x_norm)
+        y_norm, r_norm, seen = y.norm(dim=-1, keepdim=True), r.norm(dim=-1, keepdim=True), self._seen()
+        # an infinite F leaves the slope of G as the scale of Kᵀy, and a G that bounds nothing what K sees of x̃ as that of r
+        x_seen = self.x_tilde * (seen / self.x_tilde.norm(dim=-1, keepdim=True)).nan_to_num(0.0)
+        slope = _limit(G.prox_conjugate, x_seen).norm(dim=-1, keepdim=True) / self.norm
+        y_norm, r_norm = torch.where(y_norm > 0, y_norm, slope), torch.where(r_norm > 0, r_norm, seen)
         return torch.where((y_norm > 0) & (r_norm > 0), y_norm / r_norm, 1.0)
 
-    def _size(self, r: Tensor, y: Tensor) -> Tensor:
-        weight = self.natural[:, 0]
-        square: Tensor = weight * r.square().sum(-1) + y.square().sum(-1) / weight
-        return square.sqrt()
+    def _seen(self) -> Tensor:
+        """The size of what K sees of x̃: ‖Kx̃‖/‖K‖, ``(batch, 1)``."""
+        size: Tensor = self.Kx.norm(dim=-1, keepdim=True) / self.norm
+        return size
+
+    def _primal(self, r: Tensor, Kx: Tensor) -> Tensor:
+        """F(K(x̃ + r)) + G(r); infinite for a user's function without a value."""
+        try:
+            return self.problem.F.value(Kx) + self.problem.G.value(r)
+        except NotImplementedError:
+            return Kx.new_full((len(r),), math.inf)
 
 
 def best(one: Point, other: Point) -> Point:
@@ -153,6 +171,7 @@ def best(one: Point, other: Point) -> Point:
 
 def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
     """prox(t z, t) for large t, where that does not grow with t, else 0: for the prox of f*, a subgradient of f at z."""
-    t = FAR / z.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(z.dtype).tiny * FAR)
+    far_away = torch.finfo(z.dtype).eps ** -0.5  # where Moreau's identity still leaves half of the digits
+    t = far_away / z.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(z.dtype).tiny * far_away)
     near, far = prox(t * z, t), prox(10 * t * z, 10 * t)
     return torch.where(far.norm(dim=-1, keepdim=True) < 2 * near.norm(dim=-1, keepdim=True), far, 0.0)

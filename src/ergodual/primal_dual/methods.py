@@ -15,6 +15,9 @@ from ergodual.primal_dual.newton import free, newton, signature
 
 S = TypeVar("S", bound="State")
 
+ARRIVED = 4.0
+"""By what the step of one variable grows at a restart where the other no longer moves."""
+
 
 class State(Protocol):
     """A tuple of tensors with a row for each sample; among them the primal weight ω, ``(batch, 1)``."""
@@ -216,7 +219,7 @@ class Restarted:
                 (r, r_next), (y, y_next) = (r_next, r), (y_next, y)
                 r_other.lerp_(r, 1 / (done + 1))
                 y_other.lerp_(y, 1 / (done + 1))
-        if halpern and iterations:
+        if halpern:
             r_other, y_other = r_next, y_next
         return state._replace(r=r, y=y, r_other=r_other, y_other=y_other, since=since + iterations)
 
@@ -268,9 +271,12 @@ class Restarted:
         return state._replace(tried=tried), point, landed.index_copy(0, rows, better)
 
     def _moved(self, lower: Lower, state: Anchored, point: Point) -> Tensor:
-        """ω half-way to ‖Δy‖/‖Δr‖, where both moved."""
+        """ω half-way to ‖Δy‖/‖Δr‖, where both moved; where only one did, since the other has arrived, larger steps for that one."""
         dual, primal = point.y - state.y_anchor, point.r - state.r_anchor
-        tiny, known = torch.finfo(dual.dtype).eps, torch.ones_like(state.weight, dtype=torch.bool)
-        for moved, whole in ((dual, point.y), (primal, point.r)):
-            known &= moved.norm(dim=-1, keepdim=True) > tiny * whole.norm(dim=-1, keepdim=True)
-        return torch.where(known, (state.weight * lower.ratio(primal, dual)).sqrt(), state.weight)
+        tiny = torch.finfo(dual.dtype).eps
+        y_moved, r_moved = (
+            moved.norm(dim=-1, keepdim=True) > tiny * whole.norm(dim=-1, keepdim=True)
+            for moved, whole in ((dual, point.y), (primal, point.r))
+        )
+        alone = ARRIVED ** (y_moved.to(dual) - r_moved.to(dual))
+        return torch.where(y_moved & r_moved, (state.weight * lower.ratio(primal, dual)).sqrt(), state.weight * alone)

@@ -35,7 +35,21 @@ def free(problem: Problem, Kx: Tensor, r: Tensor, y: Tensor, sigma: Number, tau:
     F, G, K = problem.F, problem.G, problem.K
     kept_r = r if G.derivative_from == "output" else r - tau * K.adjoint(y)
     kept_y = y if F.derivative_from == "output" else y + sigma * (Kx + K(r))
-    return G.prox_vjp(kept_r, tau, torch.ones_like(r))[0], F.prox_conjugate_vjp(kept_y, sigma, torch.ones_like(y))[0]
+    return _derivatives(problem, kept_r, kept_y, sigma, tau)
+
+
+def free_beside(problem: Problem, Kx: Tensor, r: Tensor, y: Tensor, sigma: Number, tau: Number, shift: float) -> tuple[Tensor, Tensor]:
+    """The same where the arguments of the proxes are moved by ``shift``, relative to the largest of their sample."""
+    F, G, K = problem.F, problem.G, problem.K
+    z_r, z_y = (z + shift * z.abs().amax(-1, keepdim=True) for z in (r - tau * K.adjoint(y), y + sigma * (Kx + K(r))))
+    kept_r = G.prox(z_r, tau) if G.derivative_from == "output" else z_r
+    kept_y = F.prox_conjugate(z_y, sigma) if F.derivative_from == "output" else z_y
+    return _derivatives(problem, kept_r, kept_y, sigma, tau)
+
+
+def _derivatives(problem: Problem, kept_r: Tensor, kept_y: Tensor, sigma: Number, tau: Number) -> tuple[Tensor, Tensor]:
+    ones_r, ones_y = torch.ones_like(kept_r), torch.ones_like(kept_y)
+    return problem.G.prox_vjp(kept_r, tau, ones_r)[0], problem.F.prox_conjugate_vjp(kept_y, sigma, ones_y)[0]
 
 
 def signature(D_P: Tensor, D_D: Tensor) -> Tensor:

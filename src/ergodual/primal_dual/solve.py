@@ -100,16 +100,16 @@ def solve(
         If a sample has not reached the tolerance.
     """
     problem.check(x_tilde)
-    tol = TOLERANCE.get(x_tilde.dtype, 1e-4) if tol is None else tol
-    require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
-    require(max_iterations >= 0, f"The number of iterations is {max_iterations}; it must not be negative.")
-    require(norm is None or 0 <= norm < math.inf, f"The norm is {norm}; give an upper bound of the operator's norm, or leave it out.")
     _check(problem, x_tilde)
+    tol = TOLERANCE[x_tilde.dtype] if tol is None else tol
+    require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
+    require(0 <= max_iterations < math.inf, f"The number of iterations is {max_iterations}; it must be a whole number, at least 0.")
+    require(norm is None or 0 <= norm < math.inf, f"The norm is {norm}; give an upper bound of the operator's norm, or leave it out.")
     method = _default(problem) if method is None else method
     if isinstance(method, type) or not hasattr(method, "advance"):
         raise ErgodualError(f"The method is {method!r}; give ed.Restarted(...) or ed.ChambollePock(...).")
     with torch.no_grad():
-        solution = _solve(problem, x_tilde, tol, method, max_iterations, start, norm)
+        solution = _solve(problem, x_tilde, tol, method, int(max_iterations), start, norm)
     left = int((~solution.converged).sum())
     if left:
         warnings.warn(
@@ -176,6 +176,8 @@ def _first(lower: Lower, start: Solution | None) -> tuple[Tensor, Tensor, Tensor
         point = best(lower.judge(r, torch.zeros_like(lower.Kx)), lower.judge(r, lower.nearest_dual()))
         return point.r, point.y, None
     for name, given, like in (("r", start.r, lower.x_tilde), ("y", start.y, lower.Kx), ("weight", start.weight, lower.natural)):
+        if not given.isfinite().all():
+            raise ErgodualError(f"The solution to start from has an entry of {name} that is not finite; leave start out.")
         if given.shape != like.shape or given.dtype != like.dtype or given.device != like.device:
             raise ErgodualError(
                 f"The solution to start from has {name} of shape {tuple(given.shape)}, {given.dtype} on {given.device}; this batch needs "
@@ -198,13 +200,23 @@ def _check(problem: Problem, x_tilde: Tensor) -> None:
     bad = (~x_tilde.isfinite()).any(-1).nonzero()[:, 0].tolist()
     if bad:
         raise ErgodualError(f"Sample {bad[0]} of the observations has an entry that is not finite; remove it.")
-    for f in (problem.F, problem.G):
-        for t in f.tensors():
+    if x_tilde.dtype not in TOLERANCE:
+        raise ErgodualError(f"The observations are {x_tilde.dtype}; convert them and the problem to float32 or float64.")
+    for f, size in ((problem.F, problem.K.m), (problem.G, problem.K.n)):
+        for t in (t for t in f.tensors() if t.is_floating_point()):
             if t.dtype != x_tilde.dtype or t.device != x_tilde.device or (t.ndim == 2 and f.per_sample and len(t) not in (1, len(x_tilde))):
                 raise ErgodualError(
                     f"{type(f).__name__} has a tensor of shape {tuple(t.shape)}, {t.dtype} on {t.device}, and there are {len(x_tilde)} "
                     f"observations, {x_tilde.dtype} on {x_tilde.device}; make them alike, with a row for each."
                 )
+        try:
+            f.prox(x_tilde.new_zeros(len(x_tilde), size), 1.0)
+        except RuntimeError as error:
+            shapes = ", ".join(str(tuple(t.shape)) for t in f.tensors())
+            raise ErgodualError(
+                f"{type(f).__name__}, with tensors of shape {shapes}, does not fit {len(x_tilde)} observations of {size} numbers; "
+                f"make them (), ({size},), (batch, 1) or (batch, {size})."
+            ) from error
 
 
 def _default(problem: Problem) -> Method[Any]:

@@ -54,10 +54,8 @@ class Solved(nn.Module):
     ) -> None:
         super().__init__()
         if adjoint is not None and not isinstance(adjoint, AtSolution):
-            raise ErgodualError(
-                f"The adjoint is {type(adjoint).__name__}, which goes through the iterations of Unrolled; "
-                "Solved takes Implicit(), Stationary(b) or OneStep()."
-            )
+            given = adjoint if isinstance(adjoint, type) else type(adjoint).__name__
+            raise ErgodualError(f"The adjoint is {given}; Solved takes Implicit(), Stationary(b) or OneStep(), which need no iterations.")
         self.problem, self.tol, self.method, self.max_iterations = problem, tol, method, max_iterations
         self.adjoint = Implicit() if adjoint is None else adjoint
         self.solution: Solution | None = None
@@ -88,12 +86,12 @@ class Solved(nn.Module):
         problem = self.problem if G is None else self.problem.with_data_term(G)
         self.adjoint.check(problem)
         norm = float(self._bound(problem.K))
-        tol = TOLERANCE.get(x_tilde.dtype, 3e-6) if self.tol is None else self.tol
+        tol = TOLERANCE.get(x_tilde.dtype, 0.0) if self.tol is None else self.tol
         found = solve(problem, x_tilde.detach(), tol, self.method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
             return found.x
-        weight, norm = float(found.weight.log().mean().exp()), norm or 1.0
+        weight, norm = float(found.weight.log().mean().exp()) if len(x_tilde) else 1.0, norm or 1.0
         point = FixedPoint(problem, x_tilde.detach(), found.r, found.y, SAFETY * weight / norm, SAFETY / (weight * norm), 1.0)
         return self.adjoint.attach(point, x_tilde, found.x)
 
