@@ -60,7 +60,8 @@ class ChambollePock:
     Parameters
     ----------
     weight
-        ω in σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖); guessed for each sample from the sizes of x̃, F and G if None.
+        ω in σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖); guessed for each sample from the sizes of x̃, F and G if None. Not used where both
+        kinds of strong convexity are, which set it.
     accelerated
         Whether strong convexity is used (Chambolle, Pock, JMIV 2011): with G − ½μ‖·‖² convex, θ_k = (1 + 2μτ_k)^(−½),
         τ_{k+1} = θ_k τ_k, σ_{k+1} = σ_k/θ_k (their Algorithm 2, rate 1/k²); with F* − ½δ‖·‖² convex the same with the roles of r
