@@ -20,12 +20,11 @@ NAME = "speech-16k"
 TARGET, RESULTS = ROOT / "src" / "ergodual" / "data" / "models" / NAME, ROOT / "results" / "models"
 RECIPE = Recipe(
     corpus="librispeech/train",
-    options="--depth 8 --learn K steps weights --warmup 500",
+    options="--depth 8 --learn K steps weights --warmup 500 --bias 1",
     first=4,
     epochs=10,
     chains=((5, 6, 7, 8, G711), (3, 2)),
     further=4,
-    offset=1 / 8,
 )
 EVALUATIONS = {
     **{str(bits): f"--bits {bits}" for bits in range(2, 9)},

@@ -37,8 +37,6 @@ class Recipe:
         The others, each of which starts from the one before it; the first of a chain from ``first``.
     further, rate
         Their epochs and learning rate: at 1e-3 their loss rises above where it was, the more the finer the quantizer.
-    offset
-        Of ``--bias``: a step of the quantizer, but not more than this part of the largest sample.
     """
 
     corpus: str
@@ -48,7 +46,6 @@ class Recipe:
     chains: tuple[tuple[Name, ...], ...]
     further: int
     rate: float = 2e-4
-    offset: float = 0.0
 
     def train(self, corpora: Path, out: Path) -> dict[Name, str]:
         """Learn all of them into OUT/NAME, ``JOBS`` chains side by side, and give the commands; what is there is gone on with."""
@@ -65,9 +62,7 @@ class Recipe:
     def _command(self, name: Name, epochs: int, init: Name | None, out: Path) -> str:
         quantizer = "--bits 8 --quantizer mu-law" if name == G711 else f"--bits {name}"
         start = "" if init is None else f" --init {out}/{init}/model.safetensors --lr {self.rate:g}"
-        bias = f" --bias {min(1.0, self.offset / 2 ** (1 - (8 if name == G711 else int(name)))):g}" if self.offset else ""
-        options = f"{OPTIONS} {self.options}{bias}{start}"
-        return f"ergodual train --corpus {self.corpus} --out {out}/{name} {quantizer} --epochs {epochs} {options}"
+        return f"ergodual train --corpus {self.corpus} --out {out}/{name} {quantizer} --epochs {epochs} {OPTIONS} {self.options}{start}"
 
     def _follow(self, chain: tuple[Name, ...], commands: dict[Name, str], corpora: Path, out: Path) -> None:
         for name in chain:
