@@ -16,7 +16,9 @@ from ergodual.primal_dual.newton import free, newton, signature
 S = TypeVar("S", bound="State")
 
 ARRIVED = 4.0
-"""By what the step of one variable grows at a restart where the other no longer moves."""
+"""By what the step of one variable grows at a restart where the other no longer moves, ..."""
+FARTHEST = 1000.0
+"""... while ω is within this factor of the first guess."""
 
 
 class State(Protocol):
@@ -279,5 +281,7 @@ class Restarted:
             moved.norm(dim=-1, keepdim=True) > tiny * whole.norm(dim=-1, keepdim=True)
             for moved, whole in ((dual, point.y), (primal, point.r))
         )
-        alone = ARRIVED ** (y_moved.to(dual) - r_moved.to(dual))
-        return torch.where(y_moved & r_moved, (state.weight * lower.ratio(primal, dual)).sqrt(), state.weight * alone)
+        alone = state.weight * ARRIVED ** (y_moved.to(dual) - r_moved.to(dual))
+        # no further, lest a variable that rounding holds be taken for one that has arrived
+        alone = torch.where((alone / lower.first_weight()).log().abs() <= math.log(FARTHEST), alone, state.weight)
+        return torch.where(y_moved & r_moved, (state.weight * lower.ratio(primal, dual)).sqrt(), alone)
