@@ -50,8 +50,13 @@ def test_implicit_is_the_slope_of_the_solution(name: str) -> None:
     assert relative(ours, five_point(lambda: losses(ed.solve(problem, x_tilde, tol=TIGHT).x), inputs, h=1e-4)) <= 1e-5
 
 
-@pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")  # see above
-@pytest.mark.parametrize("name", SEPARABLE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")] * (name == "lasso"))
+        for name in SEPARABLE
+    ],  # see above
+)
 def test_implicit_is_the_limit_of_the_reverse_sweep(name: str) -> None:
     assert relative(through_iterations(name, ed.Implicit()), through_iterations(name, ed.Reverse())) <= 1e-6
 
@@ -157,7 +162,7 @@ def test_near_silence_has_a_derivative_in_the_operator_alone(dtype: torch.dtype,
     K = layer.problem.K.matrix
     (found,) = torch.autograd.grad(layer(x_tilde).sum(), K)  # and says nothing
     assert layer.adjoint.report.regular.all()
-    assert found.abs().max() <= 1e-4
+    assert found.abs().max() <= (1e-8 if dtype == torch.float64 else 1e-4)
     with pytest.warns(ed.NotDifferentiableWarning, match="no derivative that is known"):
         torch.autograd.grad(layer(x_tilde.requires_grad_()).sum(), [K, x_tilde])
 
@@ -179,7 +184,7 @@ def test_refusals() -> None:
     with pytest.raises(ed.ErgodualError, match="adjoint is Reverse; Solved takes"):
         ed.Solved(problem, adjoint=ed.Reverse())  # type: ignore[arg-type]
     with pytest.raises(ed.ErgodualError, match="adjoint is <class .*Implicit'>; Solved takes"):
-        ed.Solved(problem, adjoint=ed.Implicit)  # type: ignore[arg-type]
+        ed.Solved(problem, adjoint=ed.Implicit)
     with pytest.raises(ed.ErgodualError, match="steps is 0"):
         ed.Stationary(0)
     with pytest.raises(ed.ErgodualError, match="otherwise is 'guess'"):
