@@ -112,7 +112,9 @@ class Implicit(AtSolution):
                 singular[i], found = True, least_norm(*system)
             residual[i] = missed(*system, *found)
             P[i, free_r], S[i, free_y] = found[0], -found[1]
-        settled = stays & (~singular | (Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed))
+        settled = stays & ~singular
+        if singular.any():  # no Newton step was taken, and the point itself must be the solution
+            settled |= stays & (Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed)
         self._account(Report(residual, settled, settled & ~singular & ~kink), singular)
         kept_r, kept_y = (z if f.derivative_from == "input" else p for f, z, p in ((G, point.z_primal, r), (F, point.z_dual, y)))
         KTS = K.adjoint(S)

@@ -104,11 +104,8 @@ class Lower:
         """A point with its certificate; rounding may make a gap negative, which counts as 0."""
         F, G, K = self.problem.F, self.problem.G, self.problem.K
         Kx, v = self.Kx + K(r), -K.adjoint(y)
-        try:
-            dual = (self.Kx * y).sum(-1) - F.conjugate(y) - G.conjugate(v)
-        except NotImplementedError:  # a user's function without a conjugate
-            dual = self.unit.new_full((len(r),), -math.inf)
-        gap = (self._primal(r, Kx) - dual).clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
+        negative_dual = _or_infinite(lambda: F.conjugate(y) + G.conjugate(v) - (self.Kx * y).sum(-1), Kx)
+        gap = (self._primal(r, Kx) + negative_dual).clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
         error = gap / self.unit
         if not gap.isfinite().all():
             sigma, tau = self.natural / self.norm, 1 / (self.norm * self.natural)
@@ -150,11 +147,16 @@ class Lower:
         return size
 
     def _primal(self, r: Tensor, Kx: Tensor) -> Tensor:
-        """F(K(x̃ + r)) + G(r); infinite for a user's function without a value."""
-        try:
-            return self.problem.F.value(Kx) + self.problem.G.value(r)
-        except NotImplementedError:
-            return Kx.new_full((len(r),), math.inf)
+        """F(K(x̃ + r)) + G(r)."""
+        return _or_infinite(lambda: self.problem.F.value(Kx) + self.problem.G.value(r), Kx)
+
+
+def _or_infinite(energy: Callable[[], Tensor], like: Tensor) -> Tensor:
+    """An energy of each sample; infinite, so that a residual certifies, for a user's function that has a prox alone."""
+    try:
+        return energy()
+    except NotImplementedError:
+        return like.new_full((len(like),), math.inf)
 
 
 def best(one: Point, other: Point) -> Point:
