@@ -15,9 +15,16 @@ NAMES = ("gradient", "memory", "precision", "step", "inference", "data", "scale"
 
 def main() -> int:
     """The exit status: that of the first benchmark that failed."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure, print tables and write JSON; let nothing else run meanwhile.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)}; all if none is given")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "benchmarks", help="folder for the JSON")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks",
+        description="Measure, print tables and write JSON; let nothing else run meanwhile.",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)}; all if none is given"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "results" / "benchmarks", help="folder for the JSON"
+    )
     arguments = parser.parse_args()
     names = arguments.names or NAMES
     for name in names:
@@ -26,8 +33,12 @@ def main() -> int:
     if len(names) == 1:
         importlib.import_module(f"benchmarks.{names[0]}").main(arguments.out)
         return 0
-    for name in names:  # one core, one compiler cache, one peak of memory: none may touch the next one's
-        status = subprocess.run([sys.executable, "-m", "benchmarks", name, "--out", str(arguments.out)], cwd=ROOT).returncode
+    for (
+        name
+    ) in names:  # one core, one compiler cache, one peak of memory: none may touch the next one's
+        status = subprocess.run(
+            [sys.executable, "-m", "benchmarks", name, "--out", str(arguments.out)], cwd=ROOT
+        ).returncode
         if status:
             return status
     return 0

@@ -44,7 +44,9 @@ def main(out: Path) -> None:
         run = whole_run(corpus, store, Path(folder) / "run")
         one_core()
         small = load_corpus(synthetic_speech())
-        seconds = paired({"disk": learner(big.data(pair)), "memory": learner(small.data(pair))}, rounds=9)
+        seconds = paired(
+            {"disk": learner(big.data(pair)), "memory": learner(small.data(pair))}, rounds=9
+        )
         rows = [
             {
                 "hours": len(big) * 320 / big.rate / 3600,
@@ -77,7 +79,12 @@ def learner(data: Data) -> Any:
     """Learns from the next hundred mini-batches each time it is called."""
     model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=1 / 16), ed.Dense.dct(320)), 8)
     stepper = torch.optim.SGD(model.parameters(), lr=0.01)
-    batches = (batch for epoch in itertools.count() for batch in data.batches(BATCH, 0, epoch, 0, Share()) if len(batch[0]) == BATCH)
+    batches = (
+        batch
+        for epoch in itertools.count()
+        for batch in data.batches(BATCH, 0, epoch, 0, Share())
+        if len(batch[0]) == BATCH
+    )
 
     def run() -> None:
         for x_tilde, x_true in itertools.islice(batches, 100):
@@ -90,7 +97,20 @@ def learner(data: Data) -> Any:
 
 def whole_run(corpus: Path, store: Path, out: Path) -> dict[str, float]:
     """An epoch of ``ergodual train`` under a limit of memory."""
-    options = ["--depth", "1", "--batch", "1024", "--epochs", "1", "--corpus", str(corpus), "--store", str(store), "--out", str(out)]
+    options = [
+        "--depth",
+        "1",
+        "--batch",
+        "1024",
+        "--epochs",
+        "1",
+        "--corpus",
+        str(corpus),
+        "--store",
+        str(store),
+        "--out",
+        str(out),
+    ]
     begun = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "ergodual", "train", *options],
@@ -102,4 +122,8 @@ def whole_run(corpus: Path, store: Path, out: Path) -> dict[str, float]:
     if status:
         raise RuntimeError(f"ergodual train ended with the status {status}")
     loss = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["train_loss"]
-    return {"memory MB": 1024 * usage.ru_maxrss / 1e6, "whole run s": time.perf_counter() - begun, "its loss": loss}
+    return {
+        "memory MB": 1024 * usage.ru_maxrss / 1e6,
+        "whole run s": time.perf_counter() - begun,
+        "its loss": loss,
+    }

@@ -46,7 +46,9 @@ def main(out: Path) -> None:
                 require_same(name, runs[name](), runs["reverse"]())
             seconds = paired(runs)
             others = ("checkpointed", "Tape", "addmm", "compiled", "jax")
-            over = {name: ratio(seconds, name, "reverse") if name in runs else None for name in others}
+            over = {
+                name: ratio(seconds, name, "reverse") if name in runs else None for name in others
+            }
             rows.append(
                 {
                     "batch": batch,

@@ -27,13 +27,19 @@ def main(out: Path) -> None:
             x_tilde, _ = pair(batch)
             problem = ed.Problem(ed.L1(), ed.Box(radius=RADIUS), ed.Dense.dct(N))
             model = ed.Unrolled(problem, depth)
-            A, y, r = problem.K.matrix.detach().clone(), torch.empty(batch, N), torch.empty(batch, N)
+            A, y, r = (
+                problem.K.matrix.detach().clone(),
+                torch.empty(batch, N),
+                torch.empty(batch, N),
+            )
 
             def ours(model: ed.Unrolled = model, x_tilde: torch.Tensor = x_tilde) -> None:
                 with torch.no_grad():
                     model(x_tilde)
 
-            def floor(depth: int = depth, A: torch.Tensor = A, y: torch.Tensor = y, r: torch.Tensor = r) -> None:
+            def floor(
+                depth: int = depth, A: torch.Tensor = A, y: torch.Tensor = y, r: torch.Tensor = r
+            ) -> None:
                 for _ in range(depth):
                     torch.mm(r, A.T, out=y)
                     torch.mm(y, A, out=r)

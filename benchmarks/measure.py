@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ergodual.bilevel.files import write_atomically
+from ergodual.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +29,9 @@ def one_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def paired(runs: dict[str, Callable[[], Any]], rounds: int = 11, least: float = 0.05) -> dict[str, list[float]]:
+def paired(
+    runs: dict[str, Callable[[], Any]], rounds: int = 11, least: float = 0.05
+) -> dict[str, list[float]]:
     """The seconds of each run in each round.
 
     In every round all of them run one after the other, beginning with another one each time, so that whatever else the machine
@@ -61,7 +63,14 @@ def machine() -> dict[str, Any]:
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        model = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
+        model = next(
+            (
+                line.split(":")[1].strip()
+                for line in info.read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            model,
+        )
     return {
         "processor": model,
         "instructions": torch.backends.cpu.get_cpu_capability(),
@@ -73,18 +82,29 @@ def machine() -> dict[str, Any]:
     }
 
 
-def report(name: str, title: str, rows: list[dict[str, Any]], out: Path, notes: Iterable[str] = ()) -> None:
+def report(
+    name: str, title: str, rows: list[dict[str, Any]], out: Path, notes: Iterable[str] = ()
+) -> None:
     """Print the rows as a table and write them as JSON."""
     table = Table(title=title)
     for column in rows[0]:
-        table.add_column(column.replace("_", " "), justify="left" if isinstance(rows[0][column], str) else "right")
+        table.add_column(
+            column.replace("_", " "),
+            justify="left" if isinstance(rows[0][column], str) else "right",
+        )
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for note in notes:
         console.print(note, highlight=False)
-    content = {"command": f"make bench ONLY={name}", "machine": machine(), "title": title, "rows": rows, "notes": list(notes)}
+    content = {
+        "command": f"make bench ONLY={name}",
+        "machine": machine(),
+        "title": title,
+        "rows": rows,
+        "notes": list(notes),
+    }
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
 

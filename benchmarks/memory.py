@@ -16,7 +16,9 @@ WAYS = {
     "checkpointed": lambda depth: sweeps.ours(BATCH, depth, ed.Checkpointed()),
     "tape": lambda depth: sweeps.taped(BATCH, depth),
 }
-NOTES = [f"Batch {BATCH}. The highest resident memory during a gradient minus that before it, after a gradient of depth 1; MB = 10⁶ bytes."]
+NOTES = [
+    f"Batch {BATCH}. The highest resident memory during a gradient minus that before it, after a gradient of depth 1; MB = 10⁶ bytes."
+]
 
 
 def main(out: Path) -> None:
@@ -40,7 +42,11 @@ def main(out: Path) -> None:
 
 def in_a_process(way: str, depth: int) -> int:
     """Bytes."""
-    command = [sys.executable, "-c", f"from benchmarks.memory import peak; print(peak({way!r}, {depth}))"]
+    command = [
+        sys.executable,
+        "-c",
+        f"from benchmarks.memory import peak; print(peak({way!r}, {depth}))",
+    ]
     return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
@@ -49,7 +55,9 @@ def peak(way: str, depth: int) -> int:
     one_core()
     WAYS[way](1)()
     run = WAYS[way](depth)
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the highest resident memory is counted anew from here
+    Path("/proc/self/clear_refs").write_text(
+        "5"
+    )  # Linux: the highest resident memory is counted anew from here
     before = status("VmRSS")
     run()
     return status("VmHWM") - before

@@ -28,11 +28,18 @@ def main(out: Path) -> None:
             torch.set_float32_matmul_precision(precision)
             return run()
 
-        seconds = paired({name: lambda name=name: at(name) for name in ("highest", "high", "medium")})
+        seconds = paired(
+            {name: lambda name=name: at(name) for name in ("highest", "high", "medium")}
+        )
         for name in seconds:
             error = float((at(name).double() - exact).norm() / exact.norm())
             rows.append(
-                {"device": device, "precision": name, "error of the gradient": error, "time/highest": ratio(seconds, name, "highest")}
+                {
+                    "device": device,
+                    "precision": name,
+                    "error of the gradient": error,
+                    "time/highest": ratio(seconds, name, "highest"),
+                }
             )
     torch.set_float32_matmul_precision("highest")
     report("precision", "Precision of the products", rows, out, NOTES)
@@ -42,7 +49,11 @@ def gradient(device: str, dtype: torch.dtype) -> sweeps.Run:
     """A gradient, waited for."""
     x_tilde, g = (t.to(device, dtype) for t in sweeps.pair(BATCH))
     K = ed.Dense.dct(sweeps.N, dtype).to(device)
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=sweeps.RADIUS), K), DEPTH, ed.StepSizes.fixed(sweeps.STEP, sweeps.STEP))
+    model = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=sweeps.RADIUS), K),
+        DEPTH,
+        ed.StepSizes.fixed(sweeps.STEP, sweeps.STEP),
+    )
 
     def run() -> torch.Tensor:
         K.matrix.grad = None

@@ -28,7 +28,9 @@ def main(out: Path) -> None:
         rows.append(
             {
                 "batch": batch,
-                "speed of 2/speed of 1": statistics.median(one / two for (one, _), (two, _) in rounds),
+                "speed of 2/speed of 1": statistics.median(
+                    one / two for (one, _), (two, _) in rounds
+                ),
                 "difference of the losses": abs(loss_of_two - loss_of_one) / loss_of_one,
             }
         )
@@ -38,8 +40,24 @@ def main(out: Path) -> None:
 def run(processes: int, batch: int) -> tuple[float, float]:
     """Seconds an epoch, and the last loss."""
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--corpus", str(synthetic_speech()), "--out", folder, "--batch", str(batch), "--epochs", "4"]
+        options = [
+            "--corpus",
+            str(synthetic_speech()),
+            "--out",
+            folder,
+            "--batch",
+            str(batch),
+            "--epochs",
+            "4",
+        ]
         launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        subprocess.run([sys.executable, "-m", *launcher, "-m", "ergodual", "train", *options], cwd=ROOT, check=True, capture_output=True)
-        epochs = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+        subprocess.run(
+            [sys.executable, "-m", *launcher, "-m", "ergodual", "train", *options],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+        epochs = [
+            json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()
+        ]
         return statistics.median(epoch["seconds"] for epoch in epochs[1:]), epochs[-1]["train_loss"]

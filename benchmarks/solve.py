@@ -47,12 +47,19 @@ def main(out: Path) -> None:
     corpora = Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora"))
     loud, silent = frames(corpora / "ieee" / "dev")
     eta, rows = MidRise(BITS).radius, []
-    for name, K in (("DCT", ed.Dense.dct(N, torch.float64)), ("learned", learned(corpora / "ieee" / "train"))):
+    for name, K in (
+        ("DCT", ed.Dense.dct(N, torch.float64)),
+        ("learned", learned(corpora / "ieee" / "train")),
+    ):
         problem = ed.Problem(ed.L1(), ed.Box(radius=eta), K)
         best = min(WEIGHTS, key=lambda weight: plain_iterations(problem, loud[:TRIED], weight))
         plain = plain_iterations(problem, loud, best)
         found = ed.solve(problem, loud, TOLERANCE)
-        average = ed.solve(problem, loud, TOLERANCE, method=ed.Restarted("average")).iterations.double().median()
+        average = (
+            ed.solve(problem, loud, TOLERANCE, method=ed.Restarted("average"))
+            .iterations.double()
+            .median()
+        )
         median = float(found.iterations.double().median())
         rows.append(
             {
@@ -64,7 +71,9 @@ def main(out: Path) -> None:
                 "halpern, median": median,
                 "plain/halpern": plain / median,
                 "largest": int(found.iterations.max()),
-                "silent, median": float(ed.solve(problem, silent, TOLERANCE).iterations.double().median()),
+                "silent, median": float(
+                    ed.solve(problem, silent, TOLERANCE).iterations.double().median()
+                ),
                 **against_simplex(problem, loud, (TOLERANCE, SMALLER)),
                 **derivative(problem, loud),
             }
@@ -99,17 +108,23 @@ def plain_iterations(problem: ed.Problem, x_tilde: Tensor, weight: float) -> flo
     """Their median."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ed.NotConvergedWarning)
-        found = ed.solve(problem, x_tilde, TOLERANCE, ed.ChambollePock(weight), max_iterations=LIMIT)
+        found = ed.solve(
+            problem, x_tilde, TOLERANCE, ed.ChambollePock(weight), max_iterations=LIMIT
+        )
     return float(found.iterations.double().median())
 
 
-def against_simplex(problem: ed.Problem, x_tilde: Tensor, tolerances: tuple[float, ...]) -> dict[str, Any]:
+def against_simplex(
+    problem: ed.Problem, x_tilde: Tensor, tolerances: tuple[float, ...]
+) -> dict[str, Any]:
     """Seconds a frame of the whole batch, and the largest relative difference of the objectives; HiGHS with a process a core."""
     K, eta, cores = problem.K.matrix.detach().numpy(), problem.G.radius, os.cpu_count() or 1
     ours: dict[float, list[float]] = {tol: [] for tol in tolerances}
     theirs, off = [], dict.fromkeys(tolerances, 0.0)
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(minimum, [K[:2, :2]] * cores, [x_tilde[0, :2].numpy()] * cores, [eta] * cores))  # to start them
+        list(
+            pool.map(minimum, [K[:2, :2]] * cores, [x_tilde[0, :2].numpy()] * cores, [eta] * cores)
+        )  # to start them
         for rows in torch.arange(SIMPLEX_FRAMES).split(SIMPLEX_FRAMES // ROUNDS):
             objectives = {}
             for tol in tolerances:
@@ -119,7 +134,10 @@ def against_simplex(problem: ed.Problem, x_tilde: Tensor, tolerances: tuple[floa
                 with torch.no_grad():
                     objectives[tol] = problem.primal(found.r, x_tilde)[rows]
             begun = time.perf_counter()
-            exact = torch.tensor(list(pool.map(minimum, [K] * len(rows), x_tilde[rows].numpy(), [eta] * len(rows))), dtype=torch.float64)
+            exact = torch.tensor(
+                list(pool.map(minimum, [K] * len(rows), x_tilde[rows].numpy(), [eta] * len(rows))),
+                dtype=torch.float64,
+            )
             theirs.append((time.perf_counter() - begun) / len(rows))
             for tol, objective in objectives.items():
                 off[tol] = max(off[tol], float(((objective - exact).abs() / exact).max()))
@@ -127,7 +145,9 @@ def against_simplex(problem: ed.Problem, x_tilde: Tensor, tolerances: tuple[floa
     for tol in tolerances:
         measured |= {
             f"ours to {tol:g}, ms a frame": 1e3 * statistics.median(ours[tol]),
-            f"HiGHS/ours to {tol:g}": statistics.median(b / a for a, b in zip(ours[tol], theirs, strict=True)),
+            f"HiGHS/ours to {tol:g}": statistics.median(
+                b / a for a, b in zip(ours[tol], theirs, strict=True)
+            ),
             f"objectives to {tol:g} differ by": off[tol],
         }
     return measured
@@ -138,7 +158,15 @@ def minimum(K: NDArray[np.float64], x: NDArray[np.float64], eta: float) -> float
     m, n = K.shape
     left = np.block([[K, -np.eye(m)], [-K, -np.eye(m)]])
     bounds = [(-eta, eta)] * n + [(0, None)] * m
-    return float(linprog(np.r_[np.zeros(n), np.ones(m)], A_ub=left, b_ub=np.r_[-K @ x, K @ x], bounds=bounds, method="highs").fun)
+    return float(
+        linprog(
+            np.r_[np.zeros(n), np.ones(m)],
+            A_ub=left,
+            b_ub=np.r_[-K @ x, K @ x],
+            bounds=bounds,
+            method="highs",
+        ).fun
+    )
 
 
 def derivative(problem: ed.Problem, x_tilde: Tensor) -> dict[str, Any]:
@@ -153,12 +181,25 @@ def derivative(problem: ed.Problem, x_tilde: Tensor) -> dict[str, Any]:
     for _ in range(DIRECTIONS):
         direction = torch.randn(matrix.shape, dtype=matrix.dtype, generator=generator)
         direction *= 1e-7 * matrix.norm() / direction.norm()
-        sides = [tight(ed.Problem(problem.F, problem.G, ed.Dense(matrix + sign * direction)), x_tilde, base) for sign in (1, -1)]
-        stays.append(torch.stack([(active(side) == active(base)).all(1) & side.converged for side in sides]).all(0) & regular)
+        sides = [
+            tight(
+                ed.Problem(problem.F, problem.G, ed.Dense(matrix + sign * direction)), x_tilde, base
+            )
+            for sign in (1, -1)
+        ]
+        stays.append(
+            torch.stack(
+                [(active(side) == active(base)).all(1) & side.converged for side in sides]
+            ).all(0)
+            & regular
+        )
         numeric.append(((sides[0].r - sides[1].r) * g).sum(1) / 2)
         analytic.append(torch.stack([(slope * direction).sum() for slope in slopes]))
     same = torch.stack(stays)
-    off, size = ((same * t).norm(dim=0) for t in (torch.stack(numeric) - torch.stack(analytic), torch.stack(analytic)))
+    off, size = (
+        (same * t).norm(dim=0)
+        for t in (torch.stack(numeric) - torch.stack(analytic), torch.stack(analytic))
+    )
     return {
         "derivative's error": float((off / size)[same.any(0)].max()),
         "derivative defined": float(regular.double().mean()),
@@ -173,7 +214,9 @@ def tight(problem: ed.Problem, x_tilde: Tensor, start: ed.Solution | None) -> ed
         return ed.solve(problem, x_tilde, TIGHT, max_iterations=LIMIT, start=start)
 
 
-def per_sample(problem: ed.Problem, x_tilde: Tensor, g: Tensor, base: ed.Solution) -> tuple[list[Tensor], Tensor]:
+def per_sample(
+    problem: ed.Problem, x_tilde: Tensor, g: Tensor, base: ed.Solution
+) -> tuple[list[Tensor], Tensor]:
     """The gradient of ⟨g_i, x̂_i⟩ in K for each sample i, and whether it exists."""
     slopes, regular = [], []
     layer = ed.Solved(problem, tol=1.0)  # which takes the solution as it is
@@ -181,7 +224,11 @@ def per_sample(problem: ed.Problem, x_tilde: Tensor, g: Tensor, base: ed.Solutio
         warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
         for i in range(len(x_tilde)):
             start = ed.Solution(*(t[i : i + 1] for t in vars(base).values()))
-            slopes.append(torch.autograd.grad((layer(x_tilde[i : i + 1], start=start) * g[i]).sum(), problem.K.matrix)[0])
+            slopes.append(
+                torch.autograd.grad(
+                    (layer(x_tilde[i : i + 1], start=start) * g[i]).sum(), problem.K.matrix
+                )[0]
+            )
             regular.append(layer.adjoint.report.regular)
     return slopes, torch.cat(regular)
 

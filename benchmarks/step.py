@@ -33,7 +33,9 @@ def measured(corpus: object, batch: int) -> dict[str, float]:
     """Steps and gradients by turns."""
     quantizer = MidRise(4)
     data = corpus.data(lambda x_true: (quantizer.quantize(x_true), x_true))  # type: ignore[attr-defined]
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=quantizer.radius), ed.Dense.dct(320)), DEPTH)
+    model = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=quantizer.radius), ed.Dense.dct(320)), DEPTH
+    )
     gradient = sweeps.ours(batch, DEPTH, ed.Reverse())
     steps: list[float] = []
     gradients: list[float] = []

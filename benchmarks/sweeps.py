@@ -20,7 +20,9 @@ Run = Callable[[], Any]
 def pair(batch: int) -> tuple[Tensor, Tensor]:
     """Observations and the gradient in x̂ that is sent back."""
     generator = torch.Generator().manual_seed(0)
-    return (torch.randn(batch, N, generator=generator) / 4).clamp(-1, 1), torch.randn(batch, N, generator=generator) / batch
+    return (torch.randn(batch, N, generator=generator) / 4).clamp(-1, 1), torch.randn(
+        batch, N, generator=generator
+    ) / batch
 
 
 def ours(batch: int, depth: int, adjoint: Any, output: Any = None) -> Run:
@@ -28,7 +30,9 @@ def ours(batch: int, depth: int, adjoint: Any, output: Any = None) -> Run:
     x_tilde, g = pair(batch)
     K = ed.Dense.dct(N)
     problem = ed.Problem(ed.L1(), ed.Box(radius=RADIUS), K)
-    model = ed.Unrolled(problem, depth, ed.StepSizes.fixed(STEP, STEP), output or ed.Ergodic("1/k"), adjoint)
+    model = ed.Unrolled(
+        problem, depth, ed.StepSizes.fixed(STEP, STEP), output or ed.Ergodic("1/k"), adjoint
+    )
 
     def run() -> Tensor:
         K.matrix.grad = None
@@ -66,7 +70,13 @@ def floor(batch: int, depth: int) -> Run:
 
 def tape(x_tilde: Tensor, matrix: Tensor, depth: int) -> Tensor:
     """The iteration as one would write it for autograd: a product and its step in one addmm, one clamp, one average."""
-    y, r, x_hat, u, transposed = (torch.zeros_like(x_tilde), torch.zeros_like(x_tilde), x_tilde, x_tilde, matrix.T)
+    y, r, x_hat, u, transposed = (
+        torch.zeros_like(x_tilde),
+        torch.zeros_like(x_tilde),
+        x_tilde,
+        x_tilde,
+        matrix.T,
+    )
     total = sum(1 / k for k in range(1, depth + 1))
     for k in range(1, depth + 1):
         y = torch.addmm(y, u, transposed, alpha=STEP).clamp(-1, 1)

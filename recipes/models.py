@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ergodual.bilevel.files import write_atomically
+from ergodual.files import write_atomically
 from ergodual.speech.model import load_model, save_model
 from recipes.training import G711, JOBS, ROOT, Name, Recipe
 
@@ -31,7 +31,14 @@ EVALUATIONS = {
     "mu-law": "--bits 8 --quantizer mu-law",
     "a-law": "--bits 8 --quantizer a-law",
 }
-METHODS = {"quantized": "stored", "linear": "linear", "perceptron": "perceptron", "dct": "DCT", "gabor": "Gabor", "ergodic": "this model"}
+METHODS = {
+    "quantized": "stored",
+    "linear": "linear",
+    "perceptron": "perceptron",
+    "dct": "DCT",
+    "gabor": "Gabor",
+    "ergodic": "this model",
+}
 
 
 def main(corpora: Path, out: Path) -> None:
@@ -51,7 +58,12 @@ def measure(corpora: Path, setting: str) -> None:
     """One table of the card."""
     words = f"evaluate --corpus librispeech/dev --train librispeech/train {EVALUATIONS[setting]} --models ergodic={NAME} --out".split()
     environment = {**os.environ, "COLUMNS": "120"}
-    subprocess.run([sys.executable, "-m", "ergodual", *words, RESULTS / setting], cwd=corpora, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "ergodual", *words, RESULTS / setting],
+        cwd=corpora,
+        env=environment,
+        check=True,
+    )
 
 
 def pack(source: Path, target: Path, command: str) -> None:
@@ -59,7 +71,15 @@ def pack(source: Path, target: Path, command: str) -> None:
     model, spec, metadata = load_model(source)
     K = model.problem.K
     K.matrix = torch.nn.Parameter(K.tensors()[0].detach().half())
-    save_model(target, model, spec, {**{key: metadata[key] for key in ("bits", "quantizer", "rate", "epoch")}, "training": command})
+    save_model(
+        target,
+        model,
+        spec,
+        {
+            **{key: metadata[key] for key in ("bits", "quantizer", "rate", "epoch")},
+            "training": command,
+        },
+    )
 
 
 def card(commands: dict[Name, str]) -> str:
@@ -71,7 +91,10 @@ def card(commands: dict[Name, str]) -> str:
         of = {(row["method"], row["measure"]): row for row in rows}
         snr = " | ".join(f"{of[method, 'snr_db']['mean']:.2f}" for method in METHODS)
         least = of["ergodic", "delta_snr_db"]["least"]
-        others = (f"{of['quantized', key]['mean']:.{n}f} → {of['ergodic', key]['mean']:.{n}f}" for key, n in (("estoi", 3), ("lsd_db", 1)))
+        others = (
+            f"{of['quantized', key]['mean']:.{n}f} → {of['ergodic', key]['mean']:.{n}f}"
+            for key, n in (("estoi", 3), ("lsd_db", 1))
+        )
         speed = of["ergodic", "audio_seconds_per_second"]["mean"]
         lines.append(f"| {name} | {snr} | {least:+.2f} | {' | '.join(others)} | {speed:.0f} |")
     heading = f"| bits | {' | '.join(METHODS.values())} | least gain | ESTOI | LSD in dB | audio s/s |\n|{'---|' * (len(METHODS) + 5)}"

@@ -55,7 +55,9 @@ class Recipe:
                 commands[name] = self._command(name, self.further, before, out)
         self._run(commands[self.first], corpora, out)
         with ThreadPoolExecutor(JOBS) as pool:
-            for done in [pool.submit(self._follow, chain, commands, corpora, out) for chain in self.chains]:
+            for done in [
+                pool.submit(self._follow, chain, commands, corpora, out) for chain in self.chains
+            ]:
                 done.result()
         return {name: commands[name].replace(f"{out}/", "") for name in sorted(commands, key=str)}
 
@@ -64,7 +66,9 @@ class Recipe:
         start = "" if init is None else f" --init {out}/{init}/model.safetensors --lr {self.rate:g}"
         return f"ergodual train --corpus {self.corpus} --out {out}/{name} {quantizer} --epochs {epochs} {OPTIONS} {self.options}{start}"
 
-    def _follow(self, chain: tuple[Name, ...], commands: dict[Name, str], corpora: Path, out: Path) -> None:
+    def _follow(
+        self, chain: tuple[Name, ...], commands: dict[Name, str], corpora: Path, out: Path
+    ) -> None:
         for name in chain:
             self._run(commands[name], corpora, out)
 

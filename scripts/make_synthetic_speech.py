@@ -107,7 +107,10 @@ def speak(voice: str, speed: int, pitch: int, sentence: str) -> np.ndarray:
     """The sentence at 16 kHz, peak 0.9, with a fifth of a second of near silence around it left as espeak-ng makes it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "speech.wav"
-        subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", file, sentence], check=True)
+        subprocess.run(
+            ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", file, sentence],
+            check=True,
+        )
         samples, rate = soundfile.read(file)
     length = round(len(samples) * RATE / rate)
     # cutting the spectrum is the ideal resampling of a clip that starts and ends in silence

@@ -18,7 +18,9 @@ def parameter(*values: float, shape: tuple[int, ...] = ()) -> nn.Parameter:
 
 def spread(*shape: int, low: float, high: float, seed: int) -> nn.Parameter:
     generator = torch.Generator().manual_seed(seed)
-    return nn.Parameter(low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64))
+    return nn.Parameter(
+        low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64)
+    )
 
 
 class Huber(ed.Function):
@@ -31,7 +33,9 @@ class Huber(ed.Function):
         self.width = width
 
     def value(self, x: Tensor) -> Tensor:
-        return torch.where(x.abs() <= self.width, x.square() / (2 * self.width), x.abs() - self.width / 2).sum(-1)
+        return torch.where(
+            x.abs() <= self.width, x.square() / (2 * self.width), x.abs() - self.width / 2
+        ).sum(-1)
 
     def prox(self, z: Tensor, step: float | Tensor) -> Tensor:
         return z - step * torch.clamp(z / (self.width + step), -1, 1)
@@ -105,13 +109,29 @@ PROBLEMS: dict[str, Callable[[], ed.Problem]] = {
         ed.Dense(matrix()),
     ),
     "cells": lambda: ed.Problem(ed.L1(parameter(0.3)), half_open(), ed.Dense(matrix(2, N))),
-    "ridge": lambda: ed.Problem(ed.SquaredL2(parameter(0.8)), ed.SquaredL2(parameter(1.7)), ed.Dense(matrix())),
-    "lasso": lambda: ed.Problem(ed.L1(parameter(0.4)), ed.SquaredL2(spread(BATCH, 1, low=0.5, high=2.0, seed=13)), ed.Dense(matrix())),
-    "dantzig": lambda: ed.Problem(ed.Box(radius=parameter(0.2)), ed.L1(parameter(0.1)), ed.Dense(matrix())),
-    "unregularised": lambda: ed.Problem(ed.SquaredL2(parameter(0.5)), ed.Zero(), ed.Dense(matrix())),
+    "ridge": lambda: ed.Problem(
+        ed.SquaredL2(parameter(0.8)), ed.SquaredL2(parameter(1.7)), ed.Dense(matrix())
+    ),
+    "lasso": lambda: ed.Problem(
+        ed.L1(parameter(0.4)),
+        ed.SquaredL2(spread(BATCH, 1, low=0.5, high=2.0, seed=13)),
+        ed.Dense(matrix()),
+    ),
+    "dantzig": lambda: ed.Problem(
+        ed.Box(radius=parameter(0.2)), ed.L1(parameter(0.1)), ed.Dense(matrix())
+    ),
+    "unregularised": lambda: ed.Problem(
+        ed.SquaredL2(parameter(0.5)), ed.Zero(), ed.Dense(matrix())
+    ),
     "trivial": lambda: ed.Problem(ed.Zero(), ed.SquaredL2(1.0), ed.Dense(matrix())),
-    "pairs": lambda: ed.Problem(ed.L21(2, spread(M // 2, low=0.2, high=0.6, seed=14)), ed.Box(radius=0.15), ed.Dense(matrix())),
-    "user's function": lambda: ed.Problem(Huber(parameter(0.6)), Huber(parameter(0.9)), ed.Dense(matrix())),
+    "pairs": lambda: ed.Problem(
+        ed.L21(2, spread(M // 2, low=0.2, high=0.6, seed=14)),
+        ed.Box(radius=0.15),
+        ed.Dense(matrix()),
+    ),
+    "user's function": lambda: ed.Problem(
+        Huber(parameter(0.6)), Huber(parameter(0.9)), ed.Dense(matrix())
+    ),
     "user's operator": lambda: ed.Problem(ed.L1(), ed.Box(radius=0.15), Slow()),
 }
 
@@ -129,8 +149,12 @@ DEGENERATE: dict[str, Callable[[], ed.Problem]] = {
     "K is zero": lambda: lower_level(torch.zeros(M, N, dtype=torch.float64)),
     "radius is zero": lambda: lower_level(matrix(), 0.0),
     "repeated rows": lambda: lower_level(matrix().detach().repeat(3, 1)),
-    "a row of zeros": lambda: lower_level(torch.cat([matrix().detach(), torch.zeros(1, N, dtype=torch.float64)])),
-    "a column of zeros": lambda: lower_level(matrix().detach() * torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)),
+    "a row of zeros": lambda: lower_level(
+        torch.cat([matrix().detach(), torch.zeros(1, N, dtype=torch.float64)])
+    ),
+    "a column of zeros": lambda: lower_level(
+        matrix().detach() * torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)
+    ),
     "rank one": lambda: lower_level(low_rank(M, N, 1)),
     "rank two": lambda: lower_level(low_rank(7, N, 2)),
     "one row": lambda: lower_level(matrix(1, N)),
@@ -151,7 +175,9 @@ OUTPUTS: dict[str, Callable[[int], ed.Last | ed.Ergodic]] = {
 
 
 def observation(seed: int = 21, batch: int = BATCH, n: int = N) -> Tensor:
-    return 0.5 * torch.randn(batch, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return 0.5 * torch.randn(
+        batch, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 QUANTIZERS = {

@@ -23,8 +23,12 @@ def recordings(tmp_path: Path) -> Callable[..., Path]:
         generator = np.random.default_rng(count + samples)
         for i in range(count):
             time = np.arange(samples) / rate
-            signal = np.sin(2 * np.pi * 300 * (i + 1) * time) + 0.1 * generator.standard_normal(samples)
-            soundfile.write(folder / f"{i}.wav", 0.5 * signal / np.abs(signal).max(), rate, subtype="PCM_16")
+            signal = np.sin(2 * np.pi * 300 * (i + 1) * time) + 0.1 * generator.standard_normal(
+                samples
+            )
+            soundfile.write(
+                folder / f"{i}.wav", 0.5 * signal / np.abs(signal).max(), rate, subtype="PCM_16"
+            )
         return folder
 
     return make

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def five_point(value: Callable[[], Tensor], inputs: dict[str, Tensor], h: float = 2e-5) -> dict[str, Tensor]:
+def five_point(
+    value: Callable[[], Tensor], inputs: dict[str, Tensor], h: float = 2e-5
+) -> dict[str, Tensor]:
     """The slopes of the sum of ``value()`` in every entry, by five points each, so that neither truncation nor rounding shows."""
     found = {}
     with torch.no_grad():
@@ -19,7 +21,9 @@ def five_point(value: Callable[[], Tensor], inputs: dict[str, Tensor], h: float 
                     flat[i] = kept + shift * h
                     values[shift] = value()
                 flat[i] = kept
-                slope[i] = ((8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)).sum()
+                slope[i] = (
+                    (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
+                ).sum()
             found[name] = slope.view(t.shape)
     return found
 
@@ -27,4 +31,6 @@ def five_point(value: Callable[[], Tensor], inputs: dict[str, Tensor], h: float 
 def relative(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
     """The largest relative error of a parameter's gradient; one that vanishes is held against the whole gradient."""
     whole = torch.cat([t.reshape(-1) for t in theirs.values()]).norm()
-    return max(float((ours[name] - t).norm() / max(t.norm(), 1e-3 * whole)) for name, t in theirs.items())
+    return max(
+        float((ours[name] - t).norm() / max(t.norm(), 1e-3 * whole)) for name, t in theirs.items()
+    )

@@ -7,7 +7,9 @@ from cases import PROBLEMS, M, Slow, observation
 import ergodual as ed
 from ergodual.primal_dual.tape import unroll
 
-VALUED = [name for name in PROBLEMS if name != "user's function"]  # that one gives no conjugate's value
+VALUED = [
+    name for name in PROBLEMS if name != "user's function"
+]  # that one gives no conjugate's value
 
 
 @pytest.mark.parametrize("name", VALUED)
@@ -20,11 +22,16 @@ def test_weak_duality(name: str) -> None:
             assert (problem.gap(r, y, x_tilde) >= -1e-14).all()
 
 
-@pytest.mark.parametrize("name", [name for name in VALUED if name != "dantzig"])  # its F is ∞ just beside the solution
+@pytest.mark.parametrize(
+    "name", [name for name in VALUED if name != "dantzig"]
+)  # its F is ∞ just beside the solution
 def test_the_iteration_minimises(name: str) -> None:
     problem, x_tilde = PROBLEMS[name](), observation()
     with torch.no_grad():
-        r = unroll(problem, x_tilde, ed.StepSizes.balanced()(problem.K, 4000), ed.Last()(4000)) - x_tilde
+        r = (
+            unroll(problem, x_tilde, ed.StepSizes.balanced()(problem.K, 4000), ed.Last()(4000))
+            - x_tilde
+        )
         r = problem.G.prox(r, 1e-9)  # x̃ + r − x̃ may leave the box by a rounding
         best = problem.primal(r, x_tilde)
         for seed in range(50):
@@ -45,6 +52,8 @@ def test_gap_of_the_papers_problem_is_the_formula() -> None:
     problem, x_tilde, eta = PROBLEMS["the paper's"](), observation(), 0.15
     r, y = observation(1).clamp(-eta, eta), observation(2, n=M).clamp(-1, 1)
     K = problem.K
-    formula = K(x_tilde + r).abs().sum(1) - (K(x_tilde) * y).sum(1) + eta * K.adjoint(y).abs().sum(1)
+    formula = (
+        K(x_tilde + r).abs().sum(1) - (K(x_tilde) * y).sum(1) + eta * K.adjoint(y).abs().sum(1)
+    )
     torch.testing.assert_close(problem.gap(r, y, x_tilde), formula)
     assert (formula >= 0).all()

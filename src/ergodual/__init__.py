@@ -1,27 +1,34 @@
 """Ergodual learns the regulariser of a convex reconstruction problem by differentiating exactly through its primal-dual solver."""
 
-from ergodual.errors import ErgodualError, NotConvergedWarning, NotDifferentiableWarning, NotFiniteError
+from ergodual.errors import (
+    ErgodualError,
+    NotConvergedWarning,
+    NotDifferentiableWarning,
+    NotFiniteError,
+)
 from ergodual.functions import L1, L21, Box, Function, SquaredL2, Zero
 from ergodual.operators import Dense, Operator
 from ergodual.primal_dual import (
-    ChambollePock,
     Checkpointed,
     Ergodic,
-    Implicit,
     Last,
-    OneStep,
-    Restarted,
     Reverse,
-    Solution,
-    Solved,
-    Stationary,
     StepSizes,
     Tape,
     Truncated,
     Unrolled,
-    solve,
 )
 from ergodual.problem import Problem
+from ergodual.solving import (
+    ChambollePock,
+    Implicit,
+    Neumann,
+    OneStep,
+    Restarted,
+    Solution,
+    Solved,
+    solve,
+)
 from ergodual.speech.dequantizer import Dequantizer
 
 __version__ = "0.1.0"
@@ -50,7 +57,7 @@ __all__ = [
     "Solution",
     "Solved",
     "SquaredL2",
-    "Stationary",
+    "Neumann",
     "StepSizes",
     "Tape",
     "Truncated",

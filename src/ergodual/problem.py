@@ -30,7 +30,9 @@ class Problem(nn.Module):
     def __init__(self, F: Function, G: Function, K: Operator) -> None:
         super().__init__()
         if not K.tensors():
-            raise ErgodualError(f"{type(K).__name__}.tensors() is empty, but tells the type and the device; let it give a buffer at least.")
+            raise ErgodualError(
+                f"{type(K).__name__}.tensors() is empty, but tells the type and the device; let it give a buffer at least."
+            )
         self.F, self.G, self.K = F, G, K
 
     def with_data_term(self, G: Function) -> Problem:

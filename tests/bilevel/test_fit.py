@@ -13,7 +13,9 @@ from ergodual.bilevel.checkpoint import Checkpoint
 from ergodual.bilevel.data import shuffled
 from ergodual.speech.quantizers import MidRise
 
-pytestmark = pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")  # the DCT of quantized frames has ties
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ergodual.NotDifferentiableWarning"
+)  # the DCT of quantized frames has ties
 N = 16
 
 
@@ -25,7 +27,9 @@ def pairs(count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
     return MidRise(3).quantize(truth), truth
 
 
-def model(output: ed.Last | ed.Ergodic | None = None, steps: ed.StepSizes | None = None) -> ed.Unrolled:
+def model(
+    output: ed.Last | ed.Ergodic | None = None, steps: ed.StepSizes | None = None
+) -> ed.Unrolled:
     return ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=2**-3), ed.Dense.dct(N)), 4, steps, output)
 
 
@@ -35,9 +39,18 @@ def comparable(history: History) -> list[dict[str, object]]:
 
 LEARNERS = {
     "sgd": lambda: (model(), {"optimizer": "sgd", "lr": 1.0}),
-    "adam, all": lambda: (model(ed.Ergodic("learned"), ed.StepSizes.learned(per_iteration=True)), {"optimizer": "adam", "lr": 1e-2}),
-    "relative steps": lambda: (model(steps=ed.StepSizes.learned(relative=True)), {"optimizer": "adam", "lr": 1e-2}),
-    "weighted": lambda: (model(ed.Last(), ed.StepSizes.weighted(3.0)), {"optimizer": "adam", "lr": 1e-2, "schedule": "cosine"}),
+    "adam, all": lambda: (
+        model(ed.Ergodic("learned"), ed.StepSizes.learned(per_iteration=True)),
+        {"optimizer": "adam", "lr": 1e-2},
+    ),
+    "relative steps": lambda: (
+        model(steps=ed.StepSizes.learned(relative=True)),
+        {"optimizer": "adam", "lr": 1e-2},
+    ),
+    "weighted": lambda: (
+        model(ed.Last(), ed.StepSizes.weighted(3.0)),
+        {"optimizer": "adam", "lr": 1e-2, "schedule": "cosine"},
+    ),
     "solved": lambda: (ed.Solved(model().problem), {"optimizer": "adam", "lr": 1e-3}),
 }
 
@@ -51,7 +64,9 @@ def test_learning_lowers_the_loss(name: str) -> None:
     assert history.epochs[-1].dev_loss < history.epochs[0].dev_loss
     assert history.epochs[0].gradient_norm is None
     assert all(epoch.gradient_norm > 0 for epoch in history.epochs[1:])
-    assert math.isclose(history.epochs[-1].norm, float(learner.problem.K.norm().detach()), rel_tol=1e-6)
+    assert math.isclose(
+        history.epochs[-1].norm, float(learner.problem.K.norm().detach()), rel_tol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -74,12 +89,22 @@ def test_resumed_is_uninterrupted_bit_for_bit(name: str, tmp_path: Path) -> None
         fit(first, *pairs(), epochs=4, checkpoint=file, on_step=kill, **options)
     second, _ = LEARNERS[name]()
     seen: list[int] = []
-    resumed = fit(second, *pairs(), epochs=4, checkpoint=file, resume=True, on_epoch=lambda e: seen.append(e.epoch), **options)
+    resumed = fit(
+        second,
+        *pairs(),
+        epochs=4,
+        checkpoint=file,
+        resume=True,
+        on_epoch=lambda e: seen.append(e.epoch),
+        **options,
+    )
     assert seen == [3, 4]
     assert comparable(resumed) == comparable(whole)
     for ours, theirs in zip(second.parameters(), learner.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    again = fit(second, *pairs(), epochs=4, checkpoint=file, resume=True, **options)  # nothing is left to do
+    again = fit(
+        second, *pairs(), epochs=4, checkpoint=file, resume=True, **options
+    )  # nothing is left to do
     assert comparable(again) == comparable(whole)
 
 
@@ -88,7 +113,15 @@ def test_resumed_in_the_middle_of_an_epoch(name: str, tmp_path: Path) -> None:
     """Killed after mini-batch 5 of epoch 2, of which the first four are in the checkpoint."""
 
     def learn(learner: ed.Unrolled, file: str, **more: object) -> History:
-        return fit(learner, *pairs(), epochs=3, checkpoint=tmp_path / file, checkpoint_every=2, **options, **more)
+        return fit(
+            learner,
+            *pairs(),
+            epochs=3,
+            checkpoint=tmp_path / file,
+            checkpoint_every=2,
+            **options,
+            **more,
+        )
 
     learner, options = LEARNERS[name]()
     whole = learn(learner, "whole.pt")
@@ -105,7 +138,9 @@ def test_resumed_in_the_middle_of_an_epoch(name: str, tmp_path: Path) -> None:
     assert Checkpoint.load(tmp_path / "broken.pt").progress.step == 4
     second, _ = LEARNERS[name]()
     seen: list[float] = []
-    assert comparable(learn(second, "broken.pt", resume=True, on_step=seen.append)) == comparable(whole)
+    assert comparable(learn(second, "broken.pt", resume=True, on_step=seen.append)) == comparable(
+        whole
+    )
     assert len(seen) == 3 + 7
     assert seen[0] == losses[-1]  # mini-batch 5 again
     for ours, theirs in zip(second.parameters(), learner.parameters(), strict=True):
@@ -117,9 +152,13 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     for seed in (0, 0, 1):
         torch.manual_seed(len(runs))  # the global generator must not matter
         learner = model()
-        runs.append([epoch.train_loss for epoch in fit(learner, *pairs(), epochs=2, seed=seed).epochs])
+        runs.append(
+            [epoch.train_loss for epoch in fit(learner, *pairs(), epochs=2, seed=seed).epochs]
+        )
     assert runs[0] == runs[1] != runs[2]
-    orders = {tuple(shuffled(50, 2**63 - 1, 1, number).tolist()) for number in range(3)}  # as large as --seed may be
+    orders = {
+        tuple(shuffled(50, 2**63 - 1, 1, number).tolist()) for number in range(3)
+    }  # as large as --seed may be
     assert len(orders) == 3
 
 
@@ -133,7 +172,9 @@ def test_numbers_that_are_not_finite_stop_the_run_and_keep_the_last_good_model()
         loss = (x_hat - x_true).square().sum(1)
         return loss * torch.nan if torch.is_grad_enabled() else loss
 
-    with pytest.raises(ed.NotFiniteError, match=r"epoch 1 at the learning rate 0\.3.*lower the learning rate") as caught:
+    with pytest.raises(
+        ed.NotFiniteError, match=r"epoch 1 at the learning rate 0\.3.*lower the learning rate"
+    ) as caught:
         fit(learner, pairs()[0], truth, epochs=2, lr=0.3, loss=broken)
     assert "\n" not in str(caught.value)
     assert torch.equal(learner.problem.K.matrix, good)
@@ -150,12 +191,19 @@ def test_a_learning_rate_beyond_all_bounds() -> None:
     assert learner.problem.K.matrix.isfinite().all()
 
 
-@pytest.mark.parametrize("adjoint", [ed.Reverse(), ed.Checkpointed(), ed.Tape()], ids=lambda adjoint: type(adjoint).__name__)
+@pytest.mark.parametrize(
+    "adjoint",
+    [ed.Reverse(), ed.Checkpointed(), ed.Tape()],
+    ids=lambda adjoint: type(adjoint).__name__,
+)
 def test_learned_step_sizes_that_vanish(adjoint: ed.Reverse | ed.Tape) -> None:
     learner = model(steps=ed.StepSizes.learned())
     learner.adjoint = adjoint
     before = {name: value.clone() for name, value in learner.state_dict().items()}
-    with pytest.raises(ed.NotFiniteError, match="epoch 1 at the learning rate 10000: .*the last good epoch; lower the learning rate"):
+    with pytest.raises(
+        ed.NotFiniteError,
+        match="epoch 1 at the learning rate 10000: .*the last good epoch; lower the learning rate",
+    ):
         fit(learner, *pairs(), epochs=2, lr=1e4)
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
 
@@ -173,7 +221,12 @@ def test_frozen_parts_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "rates"),
-    [("sqrt", [1, 2**-0.5, 3**-0.5]), ("inverse", [1, 1 / 2, 1 / 3]), ("constant", [1, 1, 1]), ("cosine", [1, 0.75, 0.25])]
+    [
+        ("sqrt", [1, 2**-0.5, 3**-0.5]),
+        ("inverse", [1, 1 / 2, 1 / 3]),
+        ("constant", [1, 1, 1]),
+        ("cosine", [1, 0.75, 0.25]),
+    ]
     + [(lambda epoch: 5.0 - epoch, [5, 4, 3])],
 )
 def test_schedules(name: str, rates: list[float]) -> None:

@@ -10,13 +10,20 @@ import soundfile
 from ergodual.cli import main
 
 
-def test_demo(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "demo"
     corpus = recordings(count=3, samples=2000)
     assert main(["demo", "--corpus", str(corpus), "--out", str(out), "--bits", "3"]) == 0
     names = {"figure1", "figure2", "waveform", "spectrograms", "operators"}
     pictures = {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
-    assert {file.name for file in out.iterdir()} == pictures | {"figures.json", "true.wav", "quantized.wav", "restored.wav"}
+    assert {file.name for file in out.iterdir()} == pictures | {
+        "figures.json",
+        "true.wav",
+        "quantized.wav",
+        "restored.wav",
+    }
     assert soundfile.info(out / "restored.wav").frames == 2000
     found = json.loads((out / "figures.json").read_text())
     assert len(found["runs"]) == 7
@@ -29,12 +36,24 @@ def test_demo(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("options", "count", "said"), [([], 1, "only one recording"), (["--bits", "0"], 2, "0 bits"), (["--corpus", "nowhere"], 2, "nowhere")]
+    ("options", "count", "said"),
+    [
+        ([], 1, "only one recording"),
+        (["--bits", "0"], 2, "0 bits"),
+        (["--corpus", "nowhere"], 2, "nowhere"),
+    ],
 )
 def test_bad_input(
-    options: list[str], count: int, said: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    count: int,
+    said: str,
+    recordings: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "demo"
-    assert main(["demo", "--corpus", str(recordings(count=count)), "--out", str(out), *options]) == 2
+    assert (
+        main(["demo", "--corpus", str(recordings(count=count)), "--out", str(out), *options]) == 2
+    )
     assert said in capsys.readouterr().err
     assert not out.exists()

@@ -37,12 +37,29 @@ def stored(tmp_path: Path) -> Path:
 def inside(file: Path, stored: np.ndarray = STORED) -> bool:
     lower, upper = (edge.numpy() for edge in mid_rise(4).cell(torch.from_numpy(stored)))
     restored = soundfile.read(file)[0]
-    return bool(((restored >= lower - 2.0**-23) & (restored <= upper + 2.0**-23)).all()) and not np.allclose(restored, stored, atol=1e-3)
+    return bool(
+        ((restored >= lower - 2.0**-23) & (restored <= upper + 2.0**-23)).all()
+    ) and not np.allclose(restored, stored, atol=1e-3)
 
 
 def test_a_file(stored: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = stored.with_name("out.flac")
-    assert main(["dequantize", str(stored), str(out), "--model", model, "--bits", "auto", "--quantizer", "auto"]) == 0
+    assert (
+        main(
+            [
+                "dequantize",
+                str(stored),
+                str(out),
+                "--model",
+                model,
+                "--bits",
+                "auto",
+                "--quantizer",
+                "auto",
+            ]
+        )
+        == 0
+    )
     assert inside(out)
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -50,9 +67,14 @@ def test_a_file(stored: Path, model: str, capsys: pytest.CaptureFixture[str]) ->
     assert "does less well" not in printed.err
 
 
-def test_another_rate_is_warned_of(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_rate_is_warned_of(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     soundfile.write(tmp_path / "in.wav", STORED, 8000, "PCM_16")
-    assert main(["dequantize", str(tmp_path / "in.wav"), str(tmp_path / "out.wav"), "--model", model]) == 0
+    assert (
+        main(["dequantize", str(tmp_path / "in.wav"), str(tmp_path / "out.wav"), "--model", model])
+        == 0
+    )
     assert "its rate is 8000 Hz; the model was trained at 16000 Hz" in capsys.readouterr().err
     assert soundfile.info(tmp_path / "out.wav").samplerate == 8000
 
@@ -61,11 +83,29 @@ def test_what_was_quantized_comes_back(tmp_path: Path, model: str) -> None:
     soundfile.write(tmp_path / "meant.wav", 0.99 * MEANT, 16_000, "FLOAT")
     files = [str(tmp_path / name) for name in ("meant.wav", "stored.flac", "out.wav")]
     assert main(["quantize", *files[:2], "--bits", "4", "--normalize"]) == 0
-    assert main(["dequantize", *files[1:], "--model", model, "--bits", "4", "--quantizer", "mid-rise", "--subtype", "FLOAT"]) == 0
+    assert (
+        main(
+            [
+                "dequantize",
+                *files[1:],
+                "--model",
+                model,
+                "--bits",
+                "4",
+                "--quantizer",
+                "mid-rise",
+                "--subtype",
+                "FLOAT",
+            ]
+        )
+        == 0
+    )
     assert inside(tmp_path / "out.wav", soundfile.read(tmp_path / "stored.flac")[0])
 
 
-def test_a_folder(stored: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder(
+    stored: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "many"
     (folder / "deeper").mkdir(parents=True)
     for name in ("a.wav", "deeper/b.flac"):
@@ -74,16 +114,25 @@ def test_a_folder(stored: Path, model: str, tmp_path: Path, capsys: pytest.Captu
     (folder / "bad.wav").write_text("no audio")
     assert main(["dequantize", str(folder), str(tmp_path / "out"), "--model", model]) == 2
     said = capsys.readouterr().err
-    assert "fine.wav: it has more than 2048 different values, so it is not coarsely quantized; copied unchanged" in said
+    assert (
+        "fine.wav: it has more than 2048 different values, so it is not coarsely quantized; copied unchanged"
+        in said
+    )
     assert "1 of 4 files could not be restored" in said
     assert "bad.wav is not a readable" in said
-    made = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    made = {
+        str(file.relative_to(tmp_path / "out"))
+        for file in (tmp_path / "out").rglob("*")
+        if file.is_file()
+    }
     assert made == {"a.wav", "deeper/b.flac", "fine.wav"}
     assert inside(tmp_path / "out" / "deeper" / "b.flac")
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "ergodual", *arguments], capture_output=True, check=False, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "ergodual", *arguments], capture_output=True, check=False, **options
+    )
 
 
 def test_through_pipes(stored: Path, model: str) -> None:
@@ -95,12 +144,27 @@ def test_through_pipes(stored: Path, model: str) -> None:
     assert b"standard input: mid-rise, 4 bits" in done.stderr
 
 
-def test_a_full_disk(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str], small_files_only: None) -> None:
+def test_a_full_disk(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str], small_files_only: None
+) -> None:
     for name, subtype in (("in.wav", "PCM_U8"), ("in.flac", "PCM_16")):
         soundfile.write(tmp_path / name, np.tile(STORED, 6), 16_000, subtype)
         for to in ("out.wav", "out.flac"):
             (tmp_path / to).write_bytes(b"there before")
-            assert main(["dequantize", str(tmp_path / name), str(tmp_path / to), "--model", model, "--bits", "4"]) == 2
+            assert (
+                main(
+                    [
+                        "dequantize",
+                        str(tmp_path / name),
+                        str(tmp_path / to),
+                        "--model",
+                        model,
+                        "--bits",
+                        "4",
+                    ]
+                )
+                == 2
+            )
             assert f"{to} cannot be written" in capsys.readouterr().err
             assert (tmp_path / to).read_bytes() == b"there before"
     assert len(list(tmp_path.iterdir())) == 5
@@ -108,10 +172,20 @@ def test_a_full_disk(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[s
 
 def test_interrupted(tmp_path: Path, model: str) -> None:
     soundfile.write(tmp_path / "in.flac", np.tile(STORED, 2000), 16_000, "PCM_16")
-    arguments = ["dequantize", str(tmp_path / "in.flac"), str(tmp_path / "out.flac"), "--model", model, "--overlap", "0.98"]
+    arguments = [
+        "dequantize",
+        str(tmp_path / "in.flac"),
+        str(tmp_path / "out.flac"),
+        "--model",
+        model,
+        "--overlap",
+        "0.98",
+    ]
     # tests that a shell runs in the background hand on that SIGINT is ignored
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    running = subprocess.Popen([sys.executable, "-m", "ergodual", *arguments], stderr=subprocess.PIPE, **heard)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "ergodual", *arguments], stderr=subprocess.PIPE, **heard
+    )
     temporary = tmp_path / ".out.flac.tmp"
     for _ in range(600):
         if temporary.exists():
@@ -136,25 +210,89 @@ def spoilt(change: Callable[[Path], object]) -> Callable[[Path, Path], list[str]
 
 BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "same": (lambda stored, model: [str(stored), str(stored)], "is the recording itself"),
-    "same folder": (lambda stored, model: [str(stored.parent), str(stored.parent)], "is the folder of the recordings themselves"),
-    "folder into file": (lambda stored, model: [str(stored.parent), str(stored)], "give a folder for the results"),
-    "missing": (lambda stored, model: [str(stored.with_name("no.wav")), str(stored.with_name("out.wav"))], "no.wav cannot be read"),
-    "missing folder": (lambda stored, model: [str(stored), str(stored.parent / "no" / "out.wav")], "no is not a folder"),
-    "ending": (lambda stored, model: [str(stored), str(stored.with_name("out.mp3"))], "does not end in .wav or .flac"),
-    "bits": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--bits", "0"], "0 bits"),
-    "kind alone": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--quantizer", "mid-rise"], "add --bits"),
-    "overlap": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--overlap", "1"], "--overlap is 1.0"),
-    "threads": (lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--threads", "100000"], "--threads is 100000"),
-    "flac of floats": (lambda stored, model: [str(stored), str(stored.with_name("out.flac")), "--subtype", "FLOAT"], "does not exist"),
-    "model cut": (spoilt(lambda model: model.write_bytes(model.read_bytes()[:-9])), "not a whole Ergodual model"),
-    "newer": (spoilt(lambda model: model.write_bytes(model.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9'))), "has format 9"),
+    "same folder": (
+        lambda stored, model: [str(stored.parent), str(stored.parent)],
+        "is the folder of the recordings themselves",
+    ),
+    "folder into file": (
+        lambda stored, model: [str(stored.parent), str(stored)],
+        "give a folder for the results",
+    ),
+    "missing": (
+        lambda stored, model: [str(stored.with_name("no.wav")), str(stored.with_name("out.wav"))],
+        "no.wav cannot be read",
+    ),
+    "missing folder": (
+        lambda stored, model: [str(stored), str(stored.parent / "no" / "out.wav")],
+        "no is not a folder",
+    ),
+    "ending": (
+        lambda stored, model: [str(stored), str(stored.with_name("out.mp3"))],
+        "does not end in .wav or .flac",
+    ),
+    "bits": (
+        lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--bits", "0"],
+        "0 bits",
+    ),
+    "kind alone": (
+        lambda stored, model: [
+            str(stored),
+            str(stored.with_name("out.wav")),
+            "--quantizer",
+            "mid-rise",
+        ],
+        "add --bits",
+    ),
+    "overlap": (
+        lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--overlap", "1"],
+        "--overlap is 1.0",
+    ),
+    "threads": (
+        lambda stored, model: [
+            str(stored),
+            str(stored.with_name("out.wav")),
+            "--threads",
+            "100000",
+        ],
+        "--threads is 100000",
+    ),
+    "flac of floats": (
+        lambda stored, model: [
+            str(stored),
+            str(stored.with_name("out.flac")),
+            "--subtype",
+            "FLOAT",
+        ],
+        "does not exist",
+    ),
+    "model cut": (
+        spoilt(lambda model: model.write_bytes(model.read_bytes()[:-9])),
+        "not a whole Ergodual model",
+    ),
+    "newer": (
+        spoilt(
+            lambda model: model.write_bytes(
+                model.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9')
+            )
+        ),
+        "has format 9",
+    ),
     "no model": (spoilt(lambda model: model.unlink()), "There is no model"),
-    "other units": (spoilt(lambda model: save_model(model, build(ModelSpec(n=8)), ModelSpec(n=8), {"bits": 4, "rate": 1})), "half-steps"),
+    "other units": (
+        spoilt(
+            lambda model: save_model(
+                model, build(ModelSpec(n=8)), ModelSpec(n=8), {"bits": 4, "rate": 1}
+            )
+        ),
+        "half-steps",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_sentence_and_nothing_written(name: str, stored: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sentence_and_nothing_written(
+    name: str, stored: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     make, said = BAD[name]
     arguments = make(stored, Path(model))
     before = {file: file.read_bytes() for file in stored.parent.iterdir()}
@@ -174,7 +312,9 @@ def test_a_sentence_and_nothing_written(name: str, stored: Path, model: str, cap
         (["--seed", "-1"], "--seed is -1"),
     ],
 )
-def test_quantize_refuses(options: list[str], said: str, stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quantize_refuses(
+    options: list[str], said: str, stored: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = stored.with_name("out.wav")
     assert main(["quantize", str(stored), str(out), *options]) == 2
     assert said in capsys.readouterr().err

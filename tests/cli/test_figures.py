@@ -16,30 +16,55 @@ import soundfile
 
 from ergodual.cli import main
 
-SMALL = ["--depths", "1", "2", "--epochs", "1", "--seeds", "1", "--frame", "16", "--batch", "8", "--jobs", "1"]
+SMALL = [
+    "--depths",
+    "1",
+    "2",
+    "--epochs",
+    "1",
+    "--seeds",
+    "1",
+    "--frame",
+    "16",
+    "--batch",
+    "8",
+    "--jobs",
+    "1",
+]
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     folder = tmp_path / "corpus"
     folder.mkdir()
-    samples = 0.5 * np.sin(0.3 * np.arange(400)) + 0.1 * np.random.default_rng(0).standard_normal(400)
+    samples = 0.5 * np.sin(0.3 * np.arange(400)) + 0.1 * np.random.default_rng(0).standard_normal(
+        400
+    )
     soundfile.write(folder / "a.wav", np.stack([samples, samples], axis=1), 8000)
     soundfile.write(folder / "b.wav", np.zeros(400), 8000)
     soundfile.write(folder / "c.wav", samples[:15], 8000)
     return folder
 
 
-def test_figures_and_a_second_setting(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_and_a_second_setting(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     command = ["figures", "--corpus", str(corpus), "--out", str(out), *SMALL]
     assert main(command) == 0
-    assert {"figure1.svg", "figure1.png", "figure2.svg", "figure2.png", "figures.json"} <= {file.name for file in out.iterdir()}
+    assert {"figure1.svg", "figure1.png", "figure2.svg", "figure2.png", "figures.json"} <= {
+        file.name for file in out.iterdir()
+    }
     content = json.loads((out / "figures.json").read_text())
     assert set(content) >= {"setting", "runs", "claims", "wall_seconds"}
     said = capsys.readouterr()
     assert "figure1.png" in said.out
-    for note in ("a.wav has 2 channels", "b.wav is silent", "c.wav has 15 samples", "1 files at 8000 Hz, 25 frames of 16 samples"):
+    for note in (
+        "a.wav has 2 channels",
+        "b.wav is silent",
+        "c.wav has 15 samples",
+        "1 files at 8000 Hz, 25 frames of 16 samples",
+    ):
         assert said.out.count(note) == 1
     assert said.err == ""  # no progress bar where nobody watches
 
@@ -61,9 +86,18 @@ def test_figures_and_a_second_setting(corpus: Path, tmp_path: Path, capsys: pyte
     ],
 )
 def test_bad_values_are_a_sentence_and_status_2(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    named: str,
 ) -> None:
-    assert main(["figures", "--corpus", str(corpus), "--out", str(tmp_path / "out"), *SMALL, *arguments]) == 2
+    assert (
+        main(
+            ["figures", "--corpus", str(corpus), "--out", str(tmp_path / "out"), *SMALL, *arguments]
+        )
+        == 2
+    )
     said = capsys.readouterr().err
     assert named in said
     assert "Traceback" not in said
@@ -77,11 +111,26 @@ def lives(process: str) -> bool:
         return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the processes are looked up in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="the processes are looked up in /proc"
+)
 def test_killed_it_leaves_no_process_and_goes_on(corpus: Path, tmp_path: Path) -> None:
     out, patience = tmp_path / "out", time.monotonic() + 100
-    arguments = ["figures", "--corpus", str(corpus), "--out", str(out), *SMALL, "--jobs", "2", "--epochs", "200"]
-    with subprocess.Popen([sys.executable, "-m", "ergodual", *arguments], stdout=subprocess.DEVNULL) as command:
+    arguments = [
+        "figures",
+        "--corpus",
+        str(corpus),
+        "--out",
+        str(out),
+        *SMALL,
+        "--jobs",
+        "2",
+        "--epochs",
+        "200",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "ergodual", *arguments], stdout=subprocess.DEVNULL
+    ) as command:
         while not list(out.glob("runs/*.pt")):
             assert time.monotonic() < patience
             assert command.poll() is None, "it ended before it could be killed"
@@ -96,7 +145,9 @@ def test_killed_it_leaves_no_process_and_goes_on(corpus: Path, tmp_path: Path) -
     assert not [*out.rglob("*.pt"), *out.rglob("*.tmp")]
 
 
-def test_a_corpus_without_audio_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_corpus_without_audio_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert main(["figures", "--corpus", str(empty), "--out", str(tmp_path / "out"), *SMALL]) == 2

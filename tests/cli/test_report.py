@@ -15,7 +15,14 @@ from ergodual.cli import main
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ),
     *("--disable-component-update", "--disable-sync", "--window-size=1200,900"),
 )
 DECODED = """
@@ -31,9 +38,33 @@ Promise.all([...document.querySelectorAll('audio')].map(async player => {
 @pytest.fixture
 def page(recordings: Callable[..., Path], tmp_path: Path) -> Path:
     corpus, dev = recordings(samples=9000), recordings("dev", 2, 8000)
-    options = ["--depth", "3", "--epochs", "2", "--learn", "K", "steps", "weights", "--per-iteration", "--dev", str(dev)]
+    options = [
+        "--depth",
+        "3",
+        "--epochs",
+        "2",
+        "--learn",
+        "K",
+        "steps",
+        "weights",
+        "--per-iteration",
+        "--dev",
+        str(dev),
+    ]
     assert main(["train", "--corpus", str(corpus), "--out", str(tmp_path / "run"), *options]) == 0
-    assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html"), "--seconds", "0.4"]) == 0
+    assert (
+        main(
+            [
+                "report",
+                str(tmp_path / "run"),
+                "--out",
+                str(tmp_path / "page.html"),
+                "--seconds",
+                "0.4",
+            ]
+        )
+        == 0
+    )
     return tmp_path / "page.html"
 
 
@@ -45,7 +76,9 @@ def players(page: Path) -> list[np.ndarray]:
 def test_everything_is_in_the_page(page: Path) -> None:
     text = page.read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
-    assert len(sources) == 1 + 2 * 6 + 4  # the icon; of each of two clips four players and two pictures; four of the run
+    assert (
+        len(sources) == 1 + 2 * 6 + 4
+    )  # the icon; of each of two clips four players and two pictures; four of the run
     assert all(source.startswith("data:") for source in sources)
     true, stored, restored, wrong = players(page)[:4]
     assert len(true) == 6400
@@ -69,7 +102,9 @@ def test_in_a_browser(page: Path, tmp_path: Path) -> None:
     browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
     try:
         browser.get(page.as_uri())
-        widths = browser.execute_script("return [...document.images].map(image => image.complete && image.naturalWidth)")
+        widths = browser.execute_script(
+            "return [...document.images].map(image => image.complete && image.naturalWidth)"
+        )
         assert len(widths) == 8
         assert all(width > 300 for width in widths)
         sounds = browser.execute_async_script(DECODED)
@@ -77,7 +112,9 @@ def test_in_a_browser(page: Path, tmp_path: Path) -> None:
         for duration, playable in sounds:
             assert duration == pytest.approx(0.4, abs=1e-3)
             assert playable
-        assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        assert browser.execute_script(
+            "return document.documentElement.scrollWidth <= window.innerWidth"
+        )
         assert browser.get_log("browser") == []
     finally:
         browser.quit()
@@ -93,10 +130,31 @@ def test_in_a_browser(page: Path, tmp_path: Path) -> None:
     ],
 )
 def test_bad_runs(
-    change: Callable[[Path], object], said: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: Callable[[Path], object],
+    said: str,
+    recordings: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
-    assert main(["train", "--corpus", str(recordings()), "--out", str(run), "--depth", "1", "--epochs", "1", "--frame", "16"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--corpus",
+                str(recordings()),
+                "--out",
+                str(run),
+                "--depth",
+                "1",
+                "--epochs",
+                "1",
+                "--frame",
+                "16",
+            ]
+        )
+        == 0
+    )
     change(run)
     assert main(["report", str(run), "--out", str(tmp_path / "page.html")]) == 2
     assert said in capsys.readouterr().err

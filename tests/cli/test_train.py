@@ -26,15 +26,39 @@ def train(corpus: Path, out: Path, *more: str) -> int:
 
 
 def log(out: Path) -> list[dict[str, object]]:
-    return [{**json.loads(line), "seconds": None} for line in (out / "log.jsonl").read_text().splitlines()]
+    return [
+        {**json.loads(line), "seconds": None}
+        for line in (out / "log.jsonl").read_text().splitlines()
+    ]
 
 
 @pytest.mark.parametrize(
     "more",
     [
         [],
-        ["--output", "plain", "--optimizer", "adam", "--learn", "K", "steps", "--per-iteration", "--relative"],
-        ["--learn", "K", "steps", "weights", "--steps", "weighted", "--weight", "5", "--schedule", "cosine"],
+        [
+            "--output",
+            "plain",
+            "--optimizer",
+            "adam",
+            "--learn",
+            "K",
+            "steps",
+            "--per-iteration",
+            "--relative",
+        ],
+        [
+            "--learn",
+            "K",
+            "steps",
+            "weights",
+            "--steps",
+            "weighted",
+            "--weight",
+            "5",
+            "--schedule",
+            "cosine",
+        ],
         [
             "--rows",
             "40",
@@ -52,14 +76,37 @@ def log(out: Path) -> list[dict[str, object]]:
             "0.3",
         ],
         ["--regulariser", "l21", "--rows", "48", "--optimizer", "adam"],
-        ["--quantizer", "mu-law", "--bits", "8", "--units", "half-steps", "--shift", "--bias", "1", "--optimizer", "adam"],
+        [
+            "--quantizer",
+            "mu-law",
+            "--bits",
+            "8",
+            "--units",
+            "half-steps",
+            "--shift",
+            "--bias",
+            "1",
+            "--optimizer",
+            "adam",
+        ],
         ["--quantizer", "a-law", "--bits", "8", "--units", "half-steps", "--optimizer", "adam"],
     ],
 )
-def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_run_leaves(
+    more: list[str],
+    recordings: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     out = tmp_path / "run"
     assert train(recordings(), out, "--dev", str(recordings("dev", 1)), *more) == 0
-    assert {file.name for file in out.iterdir()} == {"config.json", "log.jsonl", "model.safetensors", "best.safetensors", "checkpoint.pt"}
+    assert {file.name for file in out.iterdir()} == {
+        "config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "best.safetensors",
+        "checkpoint.pt",
+    }
     config = json.loads((out / "config.json").read_text())
     assert config["lr"] == (1e-3 if "adam" in more else 0.05)
     bits, quantizer = (8, more[1]) if "--quantizer" in more else (4, "mid-rise")
@@ -68,23 +115,53 @@ def test_what_a_run_leaves(more: list[str], recordings: Callable[..., Path], tmp
     lines = log(out)
     assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert set(lines[0]) == {
-        *("epoch", "train_loss", "dev_loss", "gradient_norm", "norm", "sigma", "tau", "weights", "lr", "seconds"),
+        *(
+            "epoch",
+            "train_loss",
+            "dev_loss",
+            "gradient_norm",
+            "norm",
+            "sigma",
+            "tau",
+            "weights",
+            "lr",
+            "seconds",
+        ),
     }
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]
     model, spec, metadata = load_model(out / "model.safetensors")
-    assert (spec.depth, spec.n, metadata["bits"], metadata["quantizer"], metadata["rate"]) == (2, 32, bits, quantizer, 16_000)
+    assert (spec.depth, spec.n, metadata["bits"], metadata["quantizer"], metadata["rate"]) == (
+        2,
+        32,
+        bits,
+        quantizer,
+        16_000,
+    )
     assert metadata["training"] == config
     printed = capsys.readouterr()
     assert "3 files at 16000 Hz, 63 frames of 32 samples" in printed.out
     assert printed.err == ""
 
 
-def test_killed_in_the_middle_of_an_epoch_and_resumed(recordings: Callable[..., Path], tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_an_epoch_and_resumed(
+    recordings: Callable[..., Path], tmp_path: Path
+) -> None:
     corpus, dev = recordings(count=6, samples=20_000), recordings("dev", 1)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     arguments = ["--dev", str(dev), "--epochs", "6", "--batch", "2"]
     assert train(corpus, whole, *arguments) == 0
-    command = [sys.executable, "-m", "ergodual", "train", "--corpus", str(corpus), "--out", str(broken), *SMALL, *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "ergodual",
+        "train",
+        "--corpus",
+        str(corpus),
+        "--out",
+        str(broken),
+        *SMALL,
+        *arguments,
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not (broken / "log.jsonl").exists() or len(log(broken)) < 3:
@@ -101,14 +178,31 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed(recordings: Callable[..., 
     assert log(broken) == log(whole)
 
 
-def test_a_model_for_another_word_length_to_start_from(recordings: Callable[..., Path], tmp_path: Path, capsys) -> None:
+def test_a_model_for_another_word_length_to_start_from(
+    recordings: Callable[..., Path], tmp_path: Path, capsys
+) -> None:
     corpus, options = recordings(), ["--units", "half-steps", "--rows", "36"]
     assert train(corpus, tmp_path / "four", *options) == 0
     four = str(tmp_path / "four" / "model.safetensors")
     assert train(corpus, tmp_path / "five", *options, "--bits", "5", "--init", four) == 0
     assert train(corpus, tmp_path / "same", *options, "--init", four) == 0
-    assert log(tmp_path / "same")[0]["train_loss"] == pytest.approx(log(tmp_path / "four")[-1]["train_loss"], rel=1e-6)
-    assert train(corpus, tmp_path / "g711", *options, "--bits", "8", "--quantizer", "mu-law", "--init", four) == 0
+    assert log(tmp_path / "same")[0]["train_loss"] == pytest.approx(
+        log(tmp_path / "four")[-1]["train_loss"], rel=1e-6
+    )
+    assert (
+        train(
+            corpus,
+            tmp_path / "g711",
+            *options,
+            "--bits",
+            "8",
+            "--quantizer",
+            "mu-law",
+            "--init",
+            four,
+        )
+        == 0
+    )
     capsys.readouterr()
     assert train(corpus, tmp_path / "other", *options, "--depth", "3", "--init", four) == 2
     assert "its depth is 2 and that of the new one 3" in capsys.readouterr().err
@@ -154,7 +248,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_values(name: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_values(
+    name: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options, said = BAD[name]
     assert train(recordings(), tmp_path / "run", *options) == 2
     error = capsys.readouterr().err
@@ -163,7 +259,9 @@ def test_bad_values(name: str, recordings: Callable[..., Path], tmp_path: Path, 
     assert not (tmp_path / "run").exists()
 
 
-def test_dev_at_another_rate(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dev_at_another_rate(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert train(recordings(), tmp_path / "run", "--dev", str(recordings("dev", 1, rate=8000))) == 2
     assert "8000 Hz" in capsys.readouterr().err
 
@@ -179,7 +277,12 @@ def test_dev_at_another_rate(recordings: Callable[..., Path], tmp_path: Path, ca
     ],
 )
 def test_a_bad_recording_leaves_nothing_behind(
-    spoil: Callable[[Path], object], said: str, memory: str, recordings: Callable[..., Path], tmp_path: Path, capsys
+    spoil: Callable[[Path], object],
+    said: str,
+    memory: str,
+    recordings: Callable[..., Path],
+    tmp_path: Path,
+    capsys,
 ) -> None:
     """Also where the corpus goes through a file, so that the same command does once the recording is mended."""
     corpus, dev, out = recordings(), recordings("dev", 1), tmp_path / "run"
@@ -196,7 +299,9 @@ def test_a_bad_recording_leaves_nothing_behind(
     assert (out / "model.safetensors").exists()
 
 
-def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_that_are_taken(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpus, out = recordings(), tmp_path / "run"
     assert train(corpus, out) == 0
     before = {file: file.read_bytes() for file in out.iterdir()}
@@ -205,7 +310,10 @@ def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path,
         ([], "is not empty"),
         (["--resume", "--bits", "5"], "bits was 4 and is now 5"),
         (["--resume", "--seed", "1"], "seed was 0 and is now 1"),
-        (["--resume", "--units", "half-steps", "--bits", "8", "--quantizer", "mu-law"], "bits was 4 and is now 8"),
+        (
+            ["--resume", "--units", "half-steps", "--bits", "8", "--quantizer", "mu-law"],
+            "bits was 4 and is now 8",
+        ),
     ]:
         assert train(corpus, out, *options) == 2
         assert said in capsys.readouterr().err
@@ -225,21 +333,33 @@ def test_folders_that_are_taken(recordings: Callable[..., Path], tmp_path: Path,
     assert "is a file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("rate", "said"), [("1e4", "at the learning rate 10000"), ("1e29", "at the learning rate 1e+29")])
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [("1e4", "at the learning rate 10000"), ("1e29", "at the learning rate 1e+29")],
+)
 def test_a_training_that_diverges_leaves_the_last_good_model(
-    rate: str, said: str, recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rate: str,
+    said: str,
+    recordings: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, page = tmp_path / "run", tmp_path / "page.html"
     assert train(recordings(), out, "--learn", "K", "steps", "--lr", rate) == 2
     error = capsys.readouterr().err
     assert said in error
-    assert f"the last good epoch; lower the learning rate. That model is {out / 'model.safetensors'}." in error
+    assert (
+        f"the last good epoch; lower the learning rate. That model is {out / 'model.safetensors'}."
+        in error
+    )
     assert error.count("\n") == 1
     assert load_model(out / "model.safetensors")[2]["epoch"] == log(out)[-1]["epoch"]
     assert main(["report", str(out), "--out", str(page), "--count", "1", "--seconds", "0.5"]) == 0
 
 
-def test_a_disk_that_is_full(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_a_disk_that_is_full(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
     """Whichever file does not fit: a sentence, only whole files, and with --resume all that an undisturbed run leaves."""
     corpus, whole, fits = recordings(), tmp_path / "whole", math.inf
     dev = ["--dev", str(recordings("dev", 1)), "--lr", "2"]
@@ -269,8 +389,13 @@ def test_a_disk_that_is_full(recordings: Callable[..., Path], tmp_path: Path, ca
     assert number > 8
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc, where not even the superuser may make a folder")
-def test_an_output_that_is_read_only(recordings: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self"),
+    reason="there is no /proc, where not even the superuser may make a folder",
+)
+def test_an_output_that_is_read_only(
+    recordings: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert train(recordings(), Path("/proc/self/run")) == 2
     error = capsys.readouterr().err
     assert "The file system refused /proc/self/run" in error
@@ -278,7 +403,10 @@ def test_an_output_that_is_read_only(recordings: Callable[..., Path], capsys: py
 
 
 def test_tensorboard_that_is_not_installed(
-    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    recordings: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert train(recordings(), tmp_path / "run", "--tensorboard") == 2
@@ -293,8 +421,13 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "ergodual" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["train", "--nonsense"], ["train", "--depth", "two"], ["unheard-of"]])
-def test_arguments_that_make_no_sense(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["train"], ["train", "--nonsense"], ["train", "--depth", "two"], ["unheard-of"]],
+)
+def test_arguments_that_make_no_sense(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments)
     assert left.value.code == 2

@@ -14,14 +14,34 @@ import pytest
 
 from ergodual.cli import main
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the processes are looked up in /proc")
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="the processes are looked up in /proc"
+)
 
-SETTING = ["--frame", "32", "--depth", "3", "--batch", "10", "--threads", "1", "--checkpoint-every", "20"]
+SETTING = [
+    "--frame",
+    "32",
+    "--depth",
+    "3",
+    "--batch",
+    "10",
+    "--threads",
+    "1",
+    "--checkpoint-every",
+    "20",
+]
 MASTER = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]  # any free port
 
 
 def torchrun(processes: int, corpus: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
-    launcher = ["torch.distributed.run", "--nproc-per-node", str(processes), "--max-restarts", "1", *MASTER]
+    launcher = [
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(processes),
+        "--max-restarts",
+        "1",
+        *MASTER,
+    ]
     command = [
         sys.executable,
         "-W",
@@ -61,25 +81,53 @@ def wait_for_epoch(process: "subprocess.Popen[str]", out: Path) -> None:
 
 
 def log(out: Path) -> list[dict[str, object]]:
-    return [{**json.loads(line), "seconds": None} for line in (out / "log.jsonl").read_text().splitlines()]
+    return [
+        {**json.loads(line), "seconds": None}
+        for line in (out / "log.jsonl").read_text().splitlines()
+    ]
 
 
 def close(ours: Path, theirs: Path) -> bool:
     pairs = zip(log(ours), log(theirs), strict=True)
-    return all(math.isclose(a[key], b[key], rel_tol=1e-5) for a, b in pairs for key in ("train_loss", "dev_loss", "norm"))
+    return all(
+        math.isclose(a[key], b[key], rel_tol=1e-5)
+        for a, b in pairs
+        for key in ("train_loss", "dev_loss", "norm")
+    )
 
 
 @pytest.mark.parametrize("memory", ["0.5", "0"])
-def test_two_processes_learn_what_one_does(memory: str, recordings: Callable[..., Path], tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_does(
+    memory: str, recordings: Callable[..., Path], tmp_path: Path
+) -> None:
     """Also where the last mini-batch has one frame, so that the second process has none; and one goes on where two were."""
     corpus, dev = recordings(count=3, samples=32 * 17), recordings("dev", 1)
     options = ["--dev", str(dev), "--memory", memory]
-    assert main(["train", "--corpus", str(corpus), "--out", str(tmp_path / "one"), *SETTING, *options, "--epochs", "3"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--corpus",
+                str(corpus),
+                "--out",
+                str(tmp_path / "one"),
+                *SETTING,
+                *options,
+                "--epochs",
+                "3",
+            ]
+        )
+        == 0
+    )
     with torchrun(2, corpus, tmp_path / "two", *options, "--epochs", "3") as process:
         said = finish(process)
-    assert said.count("3 files at 16000 Hz, 51 frames of 32 samples") == 1  # the leading process alone speaks
+    assert (
+        said.count("3 files at 16000 Hz, 51 frames of 32 samples") == 1
+    )  # the leading process alone speaks
     assert close(tmp_path / "two", tmp_path / "one")
-    assert {file.name for file in (tmp_path / "two").iterdir()} == {file.name for file in (tmp_path / "one").iterdir()}
+    assert {file.name for file in (tmp_path / "two").iterdir()} == {
+        file.name for file in (tmp_path / "one").iterdir()
+    }
 
 
 def test_a_worker_that_is_killed(recordings: Callable[..., Path], tmp_path: Path) -> None:
@@ -100,14 +148,24 @@ def test_a_worker_that_is_killed(recordings: Callable[..., Path], tmp_path: Path
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_another_number_of_processes_goes_on(recordings: Callable[..., Path], tmp_path: Path) -> None:
+def test_another_number_of_processes_goes_on(
+    recordings: Callable[..., Path], tmp_path: Path
+) -> None:
     corpus, out = recordings(count=8, samples=16_000), tmp_path / "run"
     options = ["--dev", str(recordings("dev", 1)), "--epochs", "4"]
-    assert main(["train", "--corpus", str(corpus), "--out", str(tmp_path / "whole"), *SETTING, *options]) == 0
+    assert (
+        main(
+            ["train", "--corpus", str(corpus), "--out", str(tmp_path / "whole"), *SETTING, *options]
+        )
+        == 0
+    )
     with torchrun(2, corpus, out, *options) as process:
         wait_for_epoch(process, out)
         process.terminate()
         process.communicate(timeout=60)
     assert len(log(out)) < 5
-    assert main(["train", "--corpus", str(corpus), "--out", str(out), *SETTING, *options, "--resume"]) == 0
+    assert (
+        main(["train", "--corpus", str(corpus), "--out", str(out), *SETTING, *options, "--resume"])
+        == 0
+    )
     assert close(out, tmp_path / "whole")

@@ -9,8 +9,16 @@ import pytest
 from ergodual.experiments.claims import claims, claims_table
 
 
-def run(depth: int, output: str, loss: list[float], gradient_norm: float, seed: int = 0) -> dict[str, Any]:
-    return {"depth": depth, "output": output, "seed": seed, "loss": loss, "gradient_norm": [9.0, gradient_norm]}
+def run(
+    depth: int, output: str, loss: list[float], gradient_norm: float, seed: int = 0
+) -> dict[str, Any]:
+    return {
+        "depth": depth,
+        "output": output,
+        "seed": seed,
+        "loss": loss,
+        "gradient_norm": [9.0, gradient_norm],
+    }
 
 
 def runs(
@@ -38,7 +46,9 @@ def runs(
         (((6, 5, 4), (3, 2, 1)), []),
     ],
 )
-def test_the_epochs_at_which_the_ergodic_loss_falls_with_depth(ergodic: Any, epochs: list[int]) -> None:
+def test_the_epochs_at_which_the_ergodic_loss_falls_with_depth(
+    ergodic: Any, epochs: list[int]
+) -> None:
     assert claims(runs(ergodic=ergodic))["ergodic_falls"] == {"0": epochs}
 
 
@@ -49,7 +59,9 @@ def test_the_epochs_at_which_the_ergodic_loss_falls_with_depth(ergodic: Any, epo
         (((6, 3, 4), (4, 4, 5)), {"2": [0, 2], "4": [2]}),
     ],
 )
-def test_the_epochs_at_which_a_plain_loss_lies_above_depth_1(plain: Any, epochs: dict[str, list[int]]) -> None:
+def test_the_epochs_at_which_a_plain_loss_lies_above_depth_1(
+    plain: Any, epochs: dict[str, list[int]]
+) -> None:
     assert claims(runs(plain=plain))["plain_above_depth_1"] == {"0": epochs}
 
 
@@ -61,7 +73,9 @@ def test_the_epochs_at_which_a_plain_loss_lies_above_depth_1(plain: Any, epochs:
         ((1.0, 0.5, 0.5, 0.25, 1.0), (2.0, False), (4.0, True)),  # depth 1 counts
     ],
 )
-def test_the_spread_of_the_last_gradient_norms(norms: Any, ergodic: tuple[float, bool], plain: tuple[float, bool]) -> None:
+def test_the_spread_of_the_last_gradient_norms(
+    norms: Any, ergodic: tuple[float, bool], plain: tuple[float, bool]
+) -> None:
     spread = claims(runs(norms=norms))["gradient_spread"]
     for output, (ratio, meets) in {"ergodic": ergodic, "plain": plain}.items():
         assert spread[output]["0"]["with_depth_1"] == pytest.approx(ratio)

@@ -18,7 +18,9 @@ from ergodual.speech.corpora import find_audio, synthetic_speech
 from ergodual.speech.model import ModelSpec, build, save_model
 from ergodual.speech.quantizers import mid_rise
 
-SPEECH = torch.from_numpy(read_audio(find_audio(synthetic_speech())[0])[0][16_000 : 16_000 + 320 * 40])
+SPEECH = torch.from_numpy(
+    read_audio(find_audio(synthetic_speech())[0])[0][16_000 : 16_000 + 320 * 40]
+)
 FRAMES = (SPEECH / SPEECH.abs().max()).reshape(-1, 320) * 16
 STORED = mid_rise(4).quantize(FRAMES / 16) * 16
 BOX = Box(radius=1.0)
@@ -35,7 +37,10 @@ def test_least_squares_is_best_among_the_linear_ones() -> None:
         assert error(STORED @ (matrix + 1e-3 * torch.randn(320, 320))) > error(STORED @ matrix)
 
 
-@pytest.mark.parametrize("make", [lambda: Linear(STORED, FRAMES), lambda: Perceptron(320, 10_000), lambda: converged_dct(320)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Linear(STORED, FRAMES), lambda: Perceptron(320, 10_000), lambda: converged_dct(320)],
+)
 def test_consistent(make) -> None:
     with torch.no_grad():
         estimate = make()(STORED, G=BOX)
@@ -55,14 +60,19 @@ def test_the_dct_has_converged() -> None:
     model, longer = converged_dct(320), converged_dct(320)
     longer.depth *= 4
     with torch.no_grad():
-        energies = [float((found @ model.problem.K.matrix.T).abs().sum()) for found in (model(STORED), longer(STORED))]
+        energies = [
+            float((found @ model.problem.K.matrix.T).abs().sum())
+            for found in (model(STORED), longer(STORED))
+        ]
     assert energies[0] == pytest.approx(energies[1], rel=1e-3)
 
 
 def test_gabor_is_tight_consistent_and_sparser() -> None:
     stored, true = STORED.reshape(-1).double(), FRAMES.reshape(-1).double()
     free = torch.full_like(stored, torch.inf)
-    assert gabor(stored, -free, free, 512, 300).abs().max() < 1e-3  # nothing holds it from 0, at the rate of an isometry
+    assert (
+        gabor(stored, -free, free, 512, 300).abs().max() < 1e-3
+    )  # nothing holds it from 0, at the rate of an isometry
     found = gabor(stored, stored - 1, stored + 1, 512, 100)
     assert (found - stored).abs().max() <= 1 + 1e-9
     assert (found - true).square().sum() < 0.8 * (stored - true).square().sum()
@@ -74,24 +84,46 @@ def model(folder: Path) -> Path:
     return folder / "model.safetensors"
 
 
-def test_the_table(recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpus, out = recordings(count=2, samples=8000), tmp_path / "out"
-    options = ["--bits", "3", "4", "--models", f"ergodic={model(tmp_path)}", "--train", str(recordings("train", samples=8000))]
+    options = [
+        "--bits",
+        "3",
+        "4",
+        "--models",
+        f"ergodic={model(tmp_path)}",
+        "--train",
+        str(recordings("train", samples=8000)),
+    ]
     assert main(["evaluate", "--corpus", str(corpus), "--out", str(out), *options]) == 0
     assert "4 bits, mean over 2 files" in capsys.readouterr().out
     rows = json.loads((out / "measures.json").read_text())["rows"]
-    assert {row["method"] for row in rows} == {"quantized", "linear", "perceptron", "dct", "gabor", "ergodic"}
+    assert {row["method"] for row in rows} == {
+        "quantized",
+        "linear",
+        "perceptron",
+        "dct",
+        "gabor",
+        "ergodic",
+    }
     assert {row["bits"] for row in rows} == {3, 4}
     by_name = {(row["bits"], row["method"], row["measure"]): row for row in rows}
     for (bits, method, measure), row in by_name.items():
         assert row["ci95"][0] <= row["mean"] <= row["ci95"][1] or math.isnan(row["mean"])
         assert row["least"] <= row["mean"] or math.isnan(row["mean"])
         if measure == "delta_snr_db":
-            difference = by_name[bits, method, "snr_db"]["mean"] - by_name[bits, "quantized", "snr_db"]["mean"]
+            difference = (
+                by_name[bits, method, "snr_db"]["mean"]
+                - by_name[bits, "quantized", "snr_db"]["mean"]
+            )
             assert row["mean"] == pytest.approx(difference)
     with open(out / "measures.csv") as file:
         table = list(csv.DictReader(file))
-    assert np.allclose([float(row["mean"]) for row in table], [row["mean"] for row in rows], equal_nan=True)
+    assert np.allclose(
+        [float(row["mean"]) for row in table], [row["mean"] for row in rows], equal_nan=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,8 +138,17 @@ def test_the_table(recordings: Callable[..., Path], tmp_path: Path, capsys: pyte
         (["--train", "nowhere"], "nowhere is not a folder"),
     ],
 )
-def test_bad_values(options: list[str], said: str, recordings: Callable[..., Path], tmp_path: Path, capsys) -> None:
-    given = ["--corpus", str(recordings()), "--out", str(tmp_path / "out"), "--models", f"a={model(tmp_path)}"]
+def test_bad_values(
+    options: list[str], said: str, recordings: Callable[..., Path], tmp_path: Path, capsys
+) -> None:
+    given = [
+        "--corpus",
+        str(recordings()),
+        "--out",
+        str(tmp_path / "out"),
+        "--models",
+        f"a={model(tmp_path)}",
+    ]
     assert main(["evaluate", *given, *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -23,13 +23,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     noise = np.random.default_rng(0)
     for name, pitch in (("a", 200), ("b", 310)):
-        samples = 0.5 * np.sin(2 * np.pi * pitch * np.arange(400) / 8000) + 0.1 * noise.standard_normal(400)
+        samples = 0.5 * np.sin(
+            2 * np.pi * pitch * np.arange(400) / 8000
+        ) + 0.1 * noise.standard_normal(400)
         soundfile.write(folder / f"{name}.wav", samples, 8000)
     return folder
 
 
 @pytest.fixture(scope="module")
-def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], list[Progress]]:
+def finished(
+    corpus: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], list[Progress]]:
     """A finished experiment; the tests leave its folder as it is."""
     out, told = tmp_path_factory.mktemp("figures"), []
     return out, learn_all(corpus, out, SMALL, jobs=1, report=told.append), told
@@ -37,12 +41,20 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 def lasting(content: dict[str, Any]) -> list[dict[str, Any]]:
     """The runs without their times."""
-    return [{key: value for key, value in run.items() if key != "seconds"} for run in content["runs"]]
+    return [
+        {key: value for key, value in run.items() if key != "seconds"} for run in content["runs"]
+    ]
 
 
-def test_every_pair_is_learned_and_depth_1_once(finished: tuple[Path, dict[str, Any], list[Progress]]) -> None:
+def test_every_pair_is_learned_and_depth_1_once(
+    finished: tuple[Path, dict[str, Any], list[Progress]],
+) -> None:
     out, content, told = finished
-    assert [(run["depth"], run["output"]) for run in content["runs"]] == [(1, "plain"), (2, "ergodic"), (2, "plain")]
+    assert [(run["depth"], run["output"]) for run in content["runs"]] == [
+        (1, "plain"),
+        (2, "ergodic"),
+        (2, "plain"),
+    ]
     for run in content["runs"]:
         assert len(run["loss"]) == len(run["seconds"]) == SMALL.epochs + 1
         assert len(run["gradient_norm"]) == SMALL.epochs
@@ -50,17 +62,23 @@ def test_every_pair_is_learned_and_depth_1_once(finished: tuple[Path, dict[str, 
     assert json.loads((out / "figures.json").read_text()) == json.loads(json.dumps(content))
 
 
-def test_the_setting_says_what_was_done(finished: tuple[Path, dict[str, Any], list[Progress]]) -> None:
+def test_the_setting_says_what_was_done(
+    finished: tuple[Path, dict[str, Any], list[Progress]],
+) -> None:
     _, content, _ = finished
     setting = content["setting"]
     assert {key: setting[key] for key in ("bits", "epochs", "seeds", "lr", "steps")} == {
-        key: value for key, value in asdict(SMALL).items() if key in ("bits", "epochs", "seeds", "lr", "steps")
+        key: value
+        for key, value in asdict(SMALL).items()
+        if key in ("bits", "epochs", "seeds", "lr", "steps")
     }
     assert (setting["files"], setting["frames"], setting["rate"]) == (2, 50, 8000)
     assert "once" in setting["depth_1"]
 
 
-def test_a_finished_experiment_leaves_no_checkpoint(finished: tuple[Path, dict[str, Any], list[Progress]]) -> None:
+def test_a_finished_experiment_leaves_no_checkpoint(
+    finished: tuple[Path, dict[str, Any], list[Progress]],
+) -> None:
     out, _, _ = finished
     assert not list((out / "runs").glob("*.pt"))
     assert not list(out.rglob("*.tmp*"))
@@ -78,11 +96,15 @@ def test_it_goes_on_with_the_runs_that_are_missing(
     resumed = learn_all(corpus, again, SMALL, jobs=1, report=told.append)
     kept = [one.run.name for one in told[:2]]
     assert sorted(kept) == ["d1-plain-s0", "d2-ergodic-s0"]
-    assert [(one.run.name, one.epoch) for one in told[2:]] == [("d2-plain-s0", epoch) for epoch in range(SMALL.epochs + 1)]
+    assert [(one.run.name, one.epoch) for one in told[2:]] == [
+        ("d2-plain-s0", epoch) for epoch in range(SMALL.epochs + 1)
+    ]
     assert lasting(resumed) == lasting(content)
 
 
-def test_a_finished_experiment_is_only_read(corpus: Path, finished: tuple[Path, dict[str, Any], list[Progress]]) -> None:
+def test_a_finished_experiment_is_only_read(
+    corpus: Path, finished: tuple[Path, dict[str, Any], list[Progress]]
+) -> None:
     out, content, _ = finished
     told: list[Progress] = []
     assert learn_all(corpus, out, SMALL, jobs=1, report=told.append)["runs"] == content["runs"]
@@ -92,10 +114,19 @@ def test_a_finished_experiment_is_only_read(corpus: Path, finished: tuple[Path, 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("setting.json", "give another --out"), ("runs/d1-plain-s0.json", "remove it"), ("figures.json", "remove it")],
+    [
+        ("setting.json", "give another --out"),
+        ("runs/d1-plain-s0.json", "remove it"),
+        ("figures.json", "remove it"),
+    ],
 )
 def test_damaged_files_are_named(
-    name: str, advice: str, content: bytes, corpus: Path, finished: tuple[Path, dict[str, Any], list[Progress]], tmp_path: Path
+    name: str,
+    advice: str,
+    content: bytes,
+    corpus: Path,
+    finished: tuple[Path, dict[str, Any], list[Progress]],
+    tmp_path: Path,
 ) -> None:
     again = shutil.copytree(finished[0], tmp_path / "again")
     (again / name).write_bytes(content)
@@ -106,10 +137,17 @@ def test_damaged_files_are_named(
 
 @pytest.mark.parametrize(
     ("setting", "field"),
-    [(replace(SMALL, lr=0.1), "lr"), (replace(SMALL, bits=5), "bits"), (replace(SMALL, depths=(1, 4)), "depths")],
+    [
+        (replace(SMALL, lr=0.1), "lr"),
+        (replace(SMALL, bits=5), "bits"),
+        (replace(SMALL, depths=(1, 4)), "depths"),
+    ],
 )
 def test_runs_of_another_setting_are_refused(
-    corpus: Path, finished: tuple[Path, dict[str, Any], list[Progress]], setting: Setting, field: str
+    corpus: Path,
+    finished: tuple[Path, dict[str, Any], list[Progress]],
+    setting: Setting,
+    field: str,
 ) -> None:
     out, _, _ = finished
     before = (out / "figures.json").read_bytes()
@@ -147,8 +185,12 @@ def test_a_value_out_of_range_is_named_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_draw_and_table(finished: tuple[Path, dict[str, Any], list[Progress]], tmp_path: Path) -> None:
+def test_draw_and_table(
+    finished: tuple[Path, dict[str, Any], list[Progress]], tmp_path: Path
+) -> None:
     _, content, _ = finished
     draw(content, tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == {f"figure{i}.{kind}" for i in (1, 2) for kind in ("svg", "png")}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        f"figure{i}.{kind}" for i in (1, 2) for kind in ("svg", "png")
+    }
     assert table(content).row_count == 3

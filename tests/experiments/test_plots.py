@@ -46,7 +46,9 @@ FIGURES = {
     "waveform, very short": lambda: waveform_figure(NOISE[:9], NOISE[:9], NOISE[:9], 8000, 1 / 16),
     "spectrograms": lambda: spectrogram_figure({"one": NOISE, "other": 0.5 * NOISE}, 8000),
     "spectrograms, very short": lambda: spectrogram_figure({"one": NOISE[:9]}, 8000),
-    "operators": lambda: operator_figure({"one": np.eye(16), "other": RNG.standard_normal((24, 16))}, 8000),
+    "operators": lambda: operator_figure(
+        {"one": np.eye(16), "other": RNG.standard_normal((24, 16))}, 8000
+    ),
 }
 
 
@@ -55,7 +57,11 @@ def test_a_figure_is_saved_as_svg_and_png(name: str, tmp_path: Path) -> None:
     figure = FIGURES[name]()
     assert isinstance(figure, Figure)
     files = save_figure(figure, tmp_path / "drawn")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["drawn.png", "drawn.svg"] == sorted(file.name for file in files)
+    assert (
+        sorted(file.name for file in tmp_path.iterdir())
+        == ["drawn.png", "drawn.svg"]
+        == sorted(file.name for file in files)
+    )
     assert all(file.stat().st_size > 1000 for file in files)
 
 
@@ -66,11 +72,17 @@ def test_a_disk_that_is_full_is_named(tmp_path: Path, small_files_only: None) ->
 
 
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
-    first, second = (save_figure(loss_figure(runs((1, 2), 2, 3)), tmp_path / name)[0] for name in ("a", "b"))
+    first, second = (
+        save_figure(loss_figure(runs((1, 2), 2, 3)), tmp_path / name)[0] for name in ("a", "b")
+    )
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_depth_1_is_drawn_in_both_panels() -> None:
     plain, ergodic = loss_figure(runs((1, 2), 1, 3)).axes
-    assert [line.get_label() for line in plain.lines] == [line.get_label() for line in ergodic.lines] == ["d = 1", "d = 2"]
+    assert (
+        [line.get_label() for line in plain.lines]
+        == [line.get_label() for line in ergodic.lines]
+        == ["d = 1", "d = 2"]
+    )
     assert np.array_equal(plain.lines[0].get_ydata(), ergodic.lines[0].get_ydata())

@@ -26,7 +26,14 @@ from ergodual.experiments.theory.operators import Learned, compared
 from ergodual.experiments.theory.outputs import OUTPUTS, output_of
 from ergodual.experiments.theory.run import Progress, measure_all
 from ergodual.experiments.theory.setting import PARTS, Setting, powers_up_to
-from ergodual.experiments.theory.sweep import Run, adjoints, gradient, iterate, masks, weighted_steps
+from ergodual.experiments.theory.sweep import (
+    Run,
+    adjoints,
+    gradient,
+    iterate,
+    masks,
+    weighted_steps,
+)
 from ergodual.speech.corpora import load_corpus
 
 SMALL = Setting(
@@ -87,7 +94,9 @@ def frames(corpus: Path) -> Frames:
 
 def test_every_part_has_numbers_and_a_figure(finished: Path, content: dict[str, Any]) -> None:
     assert set(content) == {"setting", "machine", *PARTS}
-    assert {f"{part}.{kind}" for part in PARTS for kind in ("svg", "png")} <= {file.name for file in finished.iterdir()}
+    assert {f"{part}.{kind}" for part in PARTS for kind in ("svg", "png")} <= {
+        file.name for file in finished.iterdir()
+    }
     assert not list(finished.rglob("*.tmp*"))
     setting = content["setting"]
     assert {name: setting[name] for name in ("bits", "weight", "epochs", "lr", "deepest")} == {
@@ -101,14 +110,18 @@ def test_every_part_has_numbers_and_a_figure(finished: Path, content: dict[str, 
 
 
 def test_held_out_frames_are_from_other_files(frames: Frames) -> None:
-    learned, held_out = ({tuple(row) for row in truth.tolist()} for truth in (frames.learned[1], frames.held_out[1]))
+    learned, held_out = (
+        {tuple(row) for row in truth.tolist()} for truth in (frames.learned[1], frames.held_out[1])
+    )
     assert (len(learned), len(held_out)) == (40, 16)
     assert not learned & held_out
 
 
 def test_lemma_1_holds_as_corrected_only(content: dict[str, Any]) -> None:
     rows = content["lemma1"]["rows"]
-    assert [(row["output"], row["depth"]) for row in rows] == [(output, depth) for output in ("plain", "1/k") for depth in (1, 2, 4)]
+    assert [(row["output"], row["depth"]) for row in rows] == [
+        (output, depth) for output in ("plain", "1/k") for depth in (1, 2, 4)
+    ]
     assert max(row["corrected"] for row in rows) <= 1e-7
     assert min(row["printed"] for row in rows) > 1e-3
 
@@ -118,12 +131,16 @@ def test_the_sweep_as_written_is_the_library_s(frames: Frames, output: str) -> N
     x_tilde, x_true = frames.sounding(5, SMALL.bits)
     problem, depth = problem_of(SMALL, dtype=torch.float64), 7
     steps = weighted_steps(problem, 3.0)
-    model = ed.Unrolled(problem, depth, ed.StepSizes.fixed(*steps), output_of(output, depth), ed.Tape())
+    model = ed.Unrolled(
+        problem, depth, ed.StepSizes.fixed(*steps), output_of(output, depth), ed.Tape()
+    )
     x_hat = model(x_tilde)
     (taped,) = torch.autograd.grad(HalfSquared()(x_hat, x_true).sum(), problem.K.tensors())
     run, alpha = iterate(problem, x_tilde, depth, *steps), output_of(output, depth)(depth)
     g = x_hat.detach() - x_true
-    torch.testing.assert_close(gradient(problem, x_tilde, run, alpha, g, shift=0), taped, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        gradient(problem, x_tilde, run, alpha, g, shift=0), taped, rtol=1e-12, atol=1e-12
+    )
     assert (gradient(problem, x_tilde, run, alpha, g, shift=1) - taped).norm() > 1e-3 * taped.norm()
 
 
@@ -164,17 +181,30 @@ def test_the_adjoints_for_every_depth_are_those_of_a_sweep(frames: Frames, outpu
 
 def test_gradient_norms(content: dict[str, Any], frames: Frames) -> None:
     found = content["depths"]
-    assert list(found["cases"]) == ["DCT, balanced steps", "DCT", "learned plain, d = 8", "learned ergodic, d = 8"]
+    assert list(found["cases"]) == [
+        "DCT, balanced steps",
+        "DCT",
+        "learned plain, d = 8",
+        "learned ergodic, d = 8",
+    ]
     assert found["depths"] == [1, 2, 4, 8, 16]
     for case in found["cases"].values():
-        assert len({round(case[output][0], 6) for output in OUTPUTS}) == 1  # at depth 1 they are the same
-    model = ed.Unrolled(problem_of(SMALL), 4, ed.StepSizes.balanced(), ed.Ergodic("uniform"), ed.Tape())
+        assert (
+            len({round(case[output][0], 6) for output in OUTPUTS}) == 1
+        )  # at depth 1 they are the same
+    model = ed.Unrolled(
+        problem_of(SMALL), 4, ed.StepSizes.balanced(), ed.Ergodic("uniform"), ed.Tape()
+    )
     norms = []
     for rows in (slice(0, 8), slice(8, 16)):
         x_tilde, x_true = (t[rows] for t in frames.learned)
-        (slope,) = torch.autograd.grad(HalfSquared()(model(x_tilde), x_true).mean(), model.problem.K.tensors())
+        (slope,) = torch.autograd.grad(
+            HalfSquared()(model(x_tilde), x_true).mean(), model.problem.K.tensors()
+        )
         norms.append(float(slope.norm()))
-    assert found["cases"]["DCT, balanced steps"]["uniform"][2] == pytest.approx(sum(norms) / 2, rel=1e-4)
+    assert found["cases"]["DCT, balanced steps"]["uniform"][2] == pytest.approx(
+        sum(norms) / 2, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("depth", [1, 8, 60])
@@ -184,9 +214,15 @@ def test_transfer_is_the_loss_of_a_run_at_that_depth(
 ) -> None:
     x_tilde, x_true = frames.held_out
     for operator in content["transfer"]["operators"]:
-        K = load_file(finished / "operators" / f"{Learned(operator['gradient'], operator['depth']).name}.safetensors")["K"]
+        K = load_file(
+            finished
+            / "operators"
+            / f"{Learned(operator['gradient'], operator['depth']).name}.safetensors"
+        )["K"]
         with torch.no_grad():
-            x_hat = ed.Unrolled(problem_of(SMALL, K), depth, ed.StepSizes.weighted(SMALL.weight), layer)(x_tilde)
+            x_hat = ed.Unrolled(
+                problem_of(SMALL, K), depth, ed.StepSizes.weighted(SMALL.weight), layer
+            )(x_tilde)
         curve = operator["transfer"]
         loss = curve[output][curve["depths"].index(depth)]
         assert loss == pytest.approx(float(HalfSquared()(x_hat, x_true).mean()), rel=1e-3)
@@ -204,7 +240,10 @@ def test_what_agrees_bit_for_bit_is_learned_once(content: dict[str, Any]) -> Non
     ]
     assert [Learned(*one) for one in learned] == compared(SMALL)
     shares = [one["irregular"] for one in content["transfer"]["operators"]]
-    assert all((0 <= share <= 1) if one[0] == "implicit" else share is None for one, share in zip(learned, shares, strict=True))
+    assert all(
+        (0 <= share <= 1) if one[0] == "implicit" else share is None
+        for one, share in zip(learned, shares, strict=True)
+    )
     *unrolled, solved = [one["unsolved"] for one in content["transfer"]["operators"]]
     assert unrolled == [None] * len(unrolled)
     assert 0 < solved < 1  # in 60 iterations
@@ -224,17 +263,28 @@ def test_costs(content: dict[str, Any]) -> None:
     assert rows["Reverse"]["over_reverse"] == 1
     # y⁰ … y^d, r^−1 … r^d and x̃, in float32
     assert rows["Reverse"]["megabytes"] == pytest.approx(4e-6 * 2 * 16 * (2 * depth + 4))
-    assert rows["Stationary(8)"]["megabytes"] < rows["Truncated(8)"]["megabytes"] < rows["Checkpointed"]["megabytes"]
+    assert (
+        rows["Neumann(8)"]["megabytes"]
+        < rows["Truncated(8)"]["megabytes"]
+        < rows["Checkpointed"]["megabytes"]
+    )
     assert rows["Reverse"]["megabytes"] < rows["Tape"]["megabytes"]
 
 
-def test_it_goes_on_with_what_is_missing(corpus: Path, finished: Path, content: dict[str, Any], tmp_path: Path) -> None:
+def test_it_goes_on_with_what_is_missing(
+    corpus: Path, finished: Path, content: dict[str, Any], tmp_path: Path
+) -> None:
     out = tmp_path / "again"
     shutil.copytree(finished, out)
     kept = [*(out / "parts").iterdir(), *(out / "operators").iterdir()]
     for file in kept:
         os.utime(file, (0, 0))
-    for name in ("parts/transfer.json", "operators/truncated-d8.json", "operators/plain-d1.json", "theory.json"):
+    for name in (
+        "parts/transfer.json",
+        "operators/truncated-d8.json",
+        "operators/plain-d1.json",
+        "theory.json",
+    ):
         (out / name).unlink()
     told: list[Progress] = []
     found = measure_all(corpus, out, SMALL, jobs=2, report=told.append)
@@ -243,7 +293,9 @@ def test_it_goes_on_with_what_is_missing(corpus: Path, finished: Path, content: 
     assert json.loads((out / "theory.json").read_text()) == json.loads(json.dumps(found))
     assert (told[-1].done, told[-1].of) == (len(compared(SMALL)) * (SMALL.epochs + 2) + 1,) * 2
     assert found["lemma1"] == content["lemma1"]
-    curves = [[one["transfer"] for one in which["transfer"]["operators"]] for which in (found, content)]
+    curves = [
+        [one["transfer"] for one in which["transfer"]["operators"]] for which in (found, content)
+    ]
     assert curves[0] == curves[1]
 
 
@@ -253,7 +305,9 @@ def test_one_part_alone(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(command) == 0
     assert set(json.loads((out / "theory.json").read_text())) == {"setting", "machine", "lemma1"}
     said = capsys.readouterr()
-    assert said.out.splitlines()[-3:] == [str(out / name) for name in ("lemma1.svg", "lemma1.png", "theory.json")]
+    assert said.out.splitlines()[-3:] == [
+        str(out / name) for name in ("lemma1.svg", "lemma1.png", "theory.json")
+    ]
     assert said.err == ""  # no progress bar where nobody watches
     assert main([*command, "--weight", "3"]) == 2
     assert "results of another setting: weight was 20.0 and is now 3.0" in capsys.readouterr().err
@@ -274,9 +328,26 @@ def test_one_part_alone(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     ],
 )
 def test_bad_values_are_a_sentence_and_status_2(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    named: str,
 ) -> None:
-    assert main(["theory", "--corpus", str(corpus), "--out", str(tmp_path / "out"), *OPTIONS, *arguments]) == 2
+    assert (
+        main(
+            [
+                "theory",
+                "--corpus",
+                str(corpus),
+                "--out",
+                str(tmp_path / "out"),
+                *OPTIONS,
+                *arguments,
+            ]
+        )
+        == 2
+    )
     said = capsys.readouterr().err
     assert named in said
     assert said.count("\n") == 1
@@ -284,13 +355,31 @@ def test_bad_values_are_a_sentence_and_status_2(
 
 
 def test_bad_corpora_and_folders_are_a_sentence(
-    recordings: Callable[..., Path], corpus: Path, tmp_path: Path, frames: Frames, capsys: pytest.CaptureFixture[str]
+    recordings: Callable[..., Path],
+    corpus: Path,
+    tmp_path: Path,
+    frames: Frames,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["theory", "--corpus", str(recordings("one", count=1)), "--out", str(tmp_path / "out"), *OPTIONS]) == 2
+    assert (
+        main(
+            [
+                "theory",
+                "--corpus",
+                str(recordings("one", count=1)),
+                "--out",
+                str(tmp_path / "out"),
+                *OPTIONS,
+            ]
+        )
+        == 2
+    )
     assert "one recording; give two" in capsys.readouterr().err
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "thesis.tex").write_text("precious")
-    assert main(["theory", "--corpus", str(corpus), "--out", str(tmp_path / "papers"), *OPTIONS]) == 2
+    assert (
+        main(["theory", "--corpus", str(corpus), "--out", str(tmp_path / "papers"), *OPTIONS]) == 2
+    )
     assert "not empty" in capsys.readouterr().err
     silent = replace(frames, learned=(torch.full((3, 16), 1 / 16), torch.zeros(3, 16)))
     with pytest.raises(ed.ErgodualError, match="near silence"):

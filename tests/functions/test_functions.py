@@ -37,7 +37,9 @@ def test_prox_minimises(name: str, step: float) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_moreau(name: str, step: float) -> None:
     f, z = FUNCTIONS[name](), 2 * observation()
-    torch.testing.assert_close(f.prox(z, step) + step * f.prox_conjugate(z / step, 1 / step), z, rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        f.prox(z, step) + step * f.prox_conjugate(z / step, 1 / step), z, rtol=0, atol=1e-14
+    )
 
 
 @every
@@ -47,7 +49,9 @@ def test_conjugate_meets_fenchel_young(name: str) -> None:
     f, z = FUNCTIONS[name](), observation()
     x = f.prox(z, 0.7)
     y = (z - x) / 0.7  # a subgradient of f at x: equality holds
-    y = f.prox_conjugate(y, 1e-300) if f.conjugate(y).isinf().any() else y  # a bound may be missed by a rounding
+    y = (
+        f.prox_conjugate(y, 1e-300) if f.conjugate(y).isinf().any() else y
+    )  # a bound may be missed by a rounding
     torch.testing.assert_close(f.value(x) + f.conjugate(y), (x * y).sum(-1), rtol=0, atol=1e-12)
     other = observation(5)
     assert (f.value(other) + f.conjugate(y) >= (other * y).sum(-1) - 1e-12).all()
@@ -74,7 +78,11 @@ def test_vector_jacobian_product(name: str, step: float, which: str) -> None:
     tensors, t_step = f.tensors(), torch.tensor(step, dtype=torch.float64, requires_grad=True)
     p = getattr(f, which)(z, t_step)
     inputs = [z, t_step, *tensors]
-    taped = torch.autograd.grad((p * g).sum(), inputs, materialize_grads=True) if p.requires_grad else map(torch.zeros_like, inputs)
+    taped = (
+        torch.autograd.grad((p * g).sum(), inputs, materialize_grads=True)
+        if p.requires_grad
+        else map(torch.zeros_like, inputs)
+    )
     kept = p.detach() if f.derivative_from == "output" else z.detach()
     with torch.no_grad():
         in_z, in_tensors = getattr(f, which + "_vjp")(kept, step, g.clone(), True)
@@ -87,7 +95,9 @@ def test_vector_jacobian_product(name: str, step: float, which: str) -> None:
             for j in range(N):
                 e = torch.zeros_like(z)
                 e[i, j] = h
-                slope = ((getattr(f, which)(z + e, step) - getattr(f, which)(z - e, step)) * g).sum() / (2 * h)
+                slope = (
+                    (getattr(f, which)(z + e, step) - getattr(f, which)(z - e, step)) * g
+                ).sum() / (2 * h)
                 assert math.isclose(slope, in_z[i, j], rel_tol=1e-7, abs_tol=1e-8)
 
 
@@ -100,7 +110,9 @@ def test_vector_jacobian_product(name: str, step: float, which: str) -> None:
         (ed.L1(2.0), "prox", [-2.0, 2.0, 1.9, 2.1], [0, 0, 0, 1]),
     ],
 )
-def test_at_a_kink_the_derivative_is_zero_on_the_bound(f: ed.Function, which: str, z: list[float], slope: list[float]) -> None:
+def test_at_a_kink_the_derivative_is_zero_on_the_bound(
+    f: ed.Function, which: str, z: list[float], slope: list[float]
+) -> None:
     point = torch.tensor([z], requires_grad=True)
     p = getattr(f, which)(point, 1.0)
     p.sum().backward()
@@ -110,10 +122,18 @@ def test_at_a_kink_the_derivative_is_zero_on_the_bound(f: ed.Function, which: st
     assert ours.tolist() == [slope]
 
 
-@given(st.lists(st.floats(-10, 10), min_size=1, max_size=6), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+@given(
+    st.lists(st.floats(-10, 10), min_size=1, max_size=6), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)
+)
 def test_moreau_everywhere(values: list[float], step: float, weight: float) -> None:
     z = torch.tensor([values], dtype=torch.float64)
-    for f in (ed.L1(weight), ed.L21(len(values), weight), ed.Box(radius=weight), ed.SquaredL2(weight), ed.Zero()):
+    for f in (
+        ed.L1(weight),
+        ed.L21(len(values), weight),
+        ed.Box(radius=weight),
+        ed.SquaredL2(weight),
+        ed.Zero(),
+    ):
         total = f.prox(z, step) + step * f.prox_conjugate(z / step, 1 / step)
         torch.testing.assert_close(total, z, rtol=1e-12, atol=1e-12)
 

@@ -23,9 +23,14 @@ def test_fused_forms(name: str) -> None:
     K = OPERATORS[name]()
     x, y = observation(1, n=K.n), observation(2, n=K.m)
     with torch.no_grad():
-        for fused, plain, u, v in ((K.forward_onto, K.forward, y, x), (K.adjoint_onto, K.adjoint, x, y)):
+        for fused, plain, u, v in (
+            (K.forward_onto, K.forward, y, x),
+            (K.adjoint_onto, K.adjoint, x, y),
+        ):
             expected = 0.5 * u - 0.3 * plain(v)
-            torch.testing.assert_close(fused(u, v, -0.3, out=torch.empty_like(u), keep=0.5), expected)
+            torch.testing.assert_close(
+                fused(u, v, -0.3, out=torch.empty_like(u), keep=0.5), expected
+            )
             base = u.clone()
             torch.testing.assert_close(fused(base, v, -0.3, out=base, keep=0.5), expected)
 
@@ -54,8 +59,13 @@ def test_dct_is_orthonormal(n: int) -> None:
 
 @given(st.integers(1, 20), st.integers(0, 20))
 def test_tall_frames_are_tight(n: int, more: int) -> None:
-    for K in (ed.Dense.dct(n, torch.float64, n + more), ed.Dense.dft(n, n + more + (n + more) % 2, torch.float64)):
-        torch.testing.assert_close(K.matrix.T @ K.matrix, torch.eye(n, dtype=torch.float64), rtol=0, atol=1e-13)
+    for K in (
+        ed.Dense.dct(n, torch.float64, n + more),
+        ed.Dense.dft(n, n + more + (n + more) % 2, torch.float64),
+    ):
+        torch.testing.assert_close(
+            K.matrix.T @ K.matrix, torch.eye(n, dtype=torch.float64), rtol=0, atol=1e-13
+        )
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 2), (4, 2), (2, 3)])
@@ -67,7 +77,9 @@ def test_dft_refuses(n: int, m: int) -> None:
 def test_dct_is_the_second_kind() -> None:
     x = torch.tensor([[1.0, 2.0, 4.0]], dtype=torch.float64)
     expected = [7 / 3**0.5, (1 - 4) / 2**0.5, (1 - 4 + 4) / 6**0.5]
-    torch.testing.assert_close(ed.Dense.dct(3, dtype=torch.float64)(x)[0], torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(
+        ed.Dense.dct(3, dtype=torch.float64)(x)[0], torch.tensor(expected, dtype=torch.float64)
+    )
 
 
 def test_what_dense_holds() -> None:

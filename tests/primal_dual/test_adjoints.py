@@ -21,8 +21,14 @@ TRUTH = observation(22)
 
 
 def make(problem: str, output: str, theta: float, depth: int, adjoint: str) -> ed.Unrolled:
-    steps = ed.StepSizes.fixed(spread(depth, low=0.1, high=0.5, seed=31), spread(depth, low=0.1, high=0.5, seed=32), parameter(theta))
-    return ed.Unrolled(PROBLEMS[problem](), depth, steps, OUTPUTS[output](depth), ADJOINTS[adjoint]())
+    steps = ed.StepSizes.fixed(
+        spread(depth, low=0.1, high=0.5, seed=31),
+        spread(depth, low=0.1, high=0.5, seed=32),
+        parameter(theta),
+    )
+    return ed.Unrolled(
+        PROBLEMS[problem](), depth, steps, OUTPUTS[output](depth), ADJOINTS[adjoint]()
+    )
 
 
 def losses(model: ed.Unrolled, x_tilde: torch.Tensor) -> torch.Tensor:
@@ -33,7 +39,9 @@ def losses(model: ed.Unrolled, x_tilde: torch.Tensor) -> torch.Tensor:
 def gradients(model: ed.Unrolled, x_tilde: torch.Tensor) -> dict[str, torch.Tensor]:
     inputs = {"x_tilde": x_tilde.clone().requires_grad_(), **dict(model.named_parameters())}
     value = losses(model, inputs["x_tilde"]).sum()
-    found = torch.autograd.grad(value, list(inputs.values()), materialize_grads=True, allow_unused=True)
+    found = torch.autograd.grad(
+        value, list(inputs.values()), materialize_grads=True, allow_unused=True
+    )
     return dict(zip(inputs, found, strict=True))
 
 
@@ -61,22 +69,32 @@ def test_the_table_moves_something() -> None:
     for problem in PROBLEMS:
         found = gradients(make(problem, "1/k", 1.0, 7, "reverse"), observation())
         if problem != "trivial":  # F = 0: nothing pulls, r stays 0
-            assert found["problem.K.matrix" if "problem.K.matrix" in found else "problem.K.A"].norm() > 1e-3, problem
+            assert (
+                found["problem.K.matrix" if "problem.K.matrix" in found else "problem.K.A"].norm()
+                > 1e-3
+            ), problem
 
 
 @pytest.mark.parametrize("rows", [1, 4, 6, 10_000])
 @pytest.mark.parametrize("problem", ["the paper's", "cells", "user's function"])
-def test_blocks_of_outer_products_change_nothing(problem: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_outer_products_change_nothing(
+    problem: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taped = gradients(make(problem, "learned", 0.7, 7, "tape"), observation())
     monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
-    assert relative(gradients(make(problem, "learned", 0.7, 7, "reverse"), observation()), taped) <= 1e-12
+    assert (
+        relative(gradients(make(problem, "learned", 0.7, 7, "reverse"), observation()), taped)
+        <= 1e-12
+    )
 
 
 @pytest.mark.parametrize("segments", [1, 2, 3, 5, 100, None])
 @pytest.mark.parametrize("depth", [1, 2, 7, 12])
 @pytest.mark.parametrize("rows", [2, 6, 10_000])
 @pytest.mark.parametrize("problem", ["the paper's", "user's function", "user's operator"])
-def test_checkpoints_change_no_bit(problem: str, rows: int, depth: int, segments: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_change_no_bit(
+    problem: str, rows: int, depth: int, segments: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
     whole = make(problem, "learned", 0.7, depth, "reverse")
     model = make(problem, "learned", 0.7, depth, "reverse")
@@ -117,7 +135,9 @@ def test_truncated_takes_the_earlier_iterates_as_constants(
     model = make(problem, output, 0.7, depth, "tape")
     model.adjoint = ed.Truncated(b)
 
-    def by_hand(problem: ed.Problem, x_tilde: torch.Tensor, steps: Steps, weights: torch.Tensor) -> torch.Tensor:
+    def by_hand(
+        problem: ed.Problem, x_tilde: torch.Tensor, steps: Steps, weights: torch.Tensor
+    ) -> torch.Tensor:
         F, G, K = problem.F, problem.G, problem.K
         u = x_hat = x_tilde
         y, r = x_tilde.new_zeros(BATCH, K.m), torch.zeros_like(x_tilde)
@@ -139,7 +159,10 @@ def test_a_compiled_model_gives_the_same() -> None:
     model = make("the paper's", "1/k", 1.0, 4, "reverse")
     compiled = torch.compile(model, backend="eager")
     ours, theirs = gradients(compiled, observation()), gradients(model, observation())
-    assert all(torch.equal(ours[f"_orig_mod.{name}" if name != "x_tilde" else name], t) for name, t in theirs.items())
+    assert all(
+        torch.equal(ours[f"_orig_mod.{name}" if name != "x_tilde" else name], t)
+        for name, t in theirs.items()
+    )
 
 
 @pytest.mark.parametrize("wrong", [lambda: ed.Checkpointed(0), lambda: ed.Truncated(0)])
@@ -153,8 +176,12 @@ def test_operator_that_is_not_a_leaf_is_shared_and_is_frozen(adjoint: str) -> No
     generator = torch.randn(4, N, dtype=torch.float64, requires_grad=True)
     K = ed.Dense(torch.tanh(generator))
     steps = ed.StepSizes.fixed(0.3, 0.3)
-    one = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), K), 3, steps, adjoint=ADJOINTS[adjoint]())
-    two = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(2.0), K), 5, steps, ed.Last(), ADJOINTS[adjoint]())
+    one = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=0.2), K), 3, steps, adjoint=ADJOINTS[adjoint]()
+    )
+    two = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.SquaredL2(2.0), K), 5, steps, ed.Last(), ADJOINTS[adjoint]()
+    )
     (one(observation()).pow(3).sum() + two(observation(3)).pow(3).sum()).backward()
 
     def value(g: torch.Tensor) -> torch.Tensor:
@@ -172,7 +199,9 @@ def test_operator_that_is_not_a_leaf_is_shared_and_is_frozen(adjoint: str) -> No
     frozen = ed.Dense(matrix())
     frozen.requires_grad_(False)
     radius = torch.full((BATCH, 1), 0.2, dtype=torch.float64, requires_grad=True)
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), frozen), 3, steps, adjoint=ADJOINTS[adjoint]())
+    model = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=0.1), frozen), 3, steps, adjoint=ADJOINTS[adjoint]()
+    )
     model(observation(), G=ed.Box(radius=radius)).pow(3).sum().backward()
     assert frozen.matrix.grad is None
     assert radius.grad is not None
@@ -202,7 +231,10 @@ def test_parameters_changed_before_the_backward_are_refused() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_float32_agrees_with_float64(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    K, x_tilde = torch.randn(24, 16, dtype=torch.float64) / 6, torch.randn(50, 16, dtype=torch.float64)
+    K, x_tilde = (
+        torch.randn(24, 16, dtype=torch.float64) / 6,
+        torch.randn(50, 16, dtype=torch.float64),
+    )
     found = {}
     for kind in (dtype, torch.float64):
         model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.2), ed.Dense(K.to(kind))), 8)

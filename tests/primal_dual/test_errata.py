@@ -13,12 +13,16 @@ def setting() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """K, x̃ and x†: noise quantized as the paper does, so that |x† − x̃| ≤ η."""
     generator = torch.Generator().manual_seed(0)
     truth = torch.randn(12, 8, generator=generator, dtype=torch.float64).clamp(-2.9, 2.9) / 3
-    x_tilde = torch.where(truth < 0, -1.0, 1.0) * ((truth.abs() / (2 * ETA)).floor() + 0.5) * 2 * ETA
+    x_tilde = (
+        torch.where(truth < 0, -1.0, 1.0) * ((truth.abs() / (2 * ETA)).floor() + 0.5) * 2 * ETA
+    )
     K = ed.Dense.dct(8, dtype=torch.float64).matrix.detach()
     return K + 0.1 * torch.randn(8, 8, generator=generator, dtype=torch.float64), x_tilde, truth
 
 
-def iterates(problem: ed.Problem, x_tilde: torch.Tensor, depth: int, sigma: float, tau: float) -> tuple[torch.Tensor, torch.Tensor]:
+def iterates(
+    problem: ed.Problem, x_tilde: torch.Tensor, depth: int, sigma: float, tau: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """y⁰ .. y^d and r⁰ .. r^d."""
     found = Trajectory.empty(problem, x_tilde, depth)
     numbers = Numbers([sigma] * depth, [tau] * depth, 1.0, [0.0] * depth)
@@ -26,7 +30,9 @@ def iterates(problem: ed.Problem, x_tilde: torch.Tensor, depth: int, sigma: floa
     return found.y, found.r[1:]
 
 
-def lemma_1(K: torch.Tensor, x_tilde: torch.Tensor, start: torch.Tensor, depth: int, dual_shift: int) -> torch.Tensor:
+def lemma_1(
+    K: torch.Tensor, x_tilde: torch.Tensor, start: torch.Tensor, depth: int, dual_shift: int
+) -> torch.Tensor:
     """∂L/∂K of the plain output as (7)–(10) write it, with y^{k − dual_shift} in (10); θ = 1."""
     problem = ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K))
     with torch.no_grad():
@@ -49,7 +55,9 @@ def exact(K: torch.Tensor, x_tilde: torch.Tensor, truth: torch.Tensor, depth: in
 
     def loss(K: torch.Tensor) -> torch.Tensor:
         problem = ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K))
-        return (ed.Unrolled(problem, depth, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())(x_tilde) - truth).square().sum() / 2
+        return (
+            ed.Unrolled(problem, depth, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())(x_tilde) - truth
+        ).square().sum() / 2
 
     with torch.no_grad():
         for i in range(K.shape[0]):
@@ -63,7 +71,12 @@ def exact(K: torch.Tensor, x_tilde: torch.Tensor, truth: torch.Tensor, depth: in
 @pytest.mark.parametrize("depth", [1, 2, DEPTH])
 def test_equation_10_takes_the_dual_after_the_step(depth: int) -> None:
     K, x_tilde, truth = setting()
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)), depth, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())
+    model = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)),
+        depth,
+        ed.StepSizes.fixed(SIGMA, TAU),
+        ed.Last(),
+    )
     start = model(x_tilde).detach() - truth
     true = exact(K, x_tilde, truth, depth)
     assert (lemma_1(K, x_tilde, start, depth, dual_shift=0) - true).norm() <= 1e-7 * true.norm()
@@ -74,7 +87,12 @@ def test_equation_10_takes_the_dual_after_the_step(depth: int) -> None:
 
 def test_lemma_1_starts_at_the_distance_to_the_truth() -> None:
     K, x_tilde, truth = setting()
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)), DEPTH, ed.StepSizes.fixed(SIGMA, TAU), ed.Last())
+    model = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=ETA), ed.Dense(K)),
+        DEPTH,
+        ed.StepSizes.fixed(SIGMA, TAU),
+        ed.Last(),
+    )
     x_hat, true = model(x_tilde).detach(), exact(K, x_tilde, truth, DEPTH)
     printed = x_hat - (truth - x_tilde)  # x̃ + r^d − r†
     assert (lemma_1(K, x_tilde, x_hat - truth, DEPTH, 0) - true).norm() <= 1e-7 * true.norm()
@@ -84,7 +102,10 @@ def test_lemma_1_starts_at_the_distance_to_the_truth() -> None:
 def test_theorem_2_needs_the_masks() -> None:
     """K = [[1, 1], [1, −1]], x̃ = (2, 0), η = ½, x† = (1.8, 0.3): δ_P tends to no element of ker K = {0}."""
     K = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
-    x_tilde, truth = torch.tensor([[2.0, 0.0]], dtype=torch.float64), torch.tensor([[1.8, 0.3]], dtype=torch.float64)
+    x_tilde, truth = (
+        torch.tensor([[2.0, 0.0]], dtype=torch.float64),
+        torch.tensor([[1.8, 0.3]], dtype=torch.float64),
+    )
     depth, step = 400, 0.99 / 2**0.5
     problem = ed.Problem(ed.L1(), ed.Box(radius=0.5), ed.Dense(K))
     with torch.no_grad():
@@ -100,7 +121,9 @@ def test_theorem_2_needs_the_masks() -> None:
             later, delta_d = delta_d, mask_d * (delta_d - step * delta_p @ K.T)
             delta_bar = 2 * delta_d - later
             delta_p = mask_p * (delta_p + step * delta_bar @ K)
-    torch.testing.assert_close(delta_p[0], torch.tensor([0.0, float(r[-1, 0, 1]) - 0.3], dtype=torch.float64))
+    torch.testing.assert_close(
+        delta_p[0], torch.tensor([0.0, float(r[-1, 0, 1]) - 0.3], dtype=torch.float64)
+    )
     assert (delta_p @ K.T).norm() > 0.1  # as printed: it should vanish
     assert (mask_d * (mask_p * delta_p @ K.T)).norm() == 0  # as corrected: δ_P in ker(M_D K M_P)
 

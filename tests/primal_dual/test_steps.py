@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ergodual as ed
-from ergodual.primal_dual.norm import NormBound
+from ergodual.operators.norms import NormBound
 
 RULES = {
     "balanced": lambda: ed.StepSizes.balanced(),
@@ -70,7 +70,9 @@ def test_training_keeps_the_product_below_one() -> None:
         sigma, tau, _ = model.steps(K, 4)
         assert (sigma * tau * K.norm() ** 2 < 1).all()
         optimizer.zero_grad()
-        (model(observation(step, 8, 16).float()) - observation(step + 1, 8, 16).float()).square().sum(1).mean().backward()
+        (
+            model(observation(step, 8, 16).float()) - observation(step + 1, 8, 16).float()
+        ).square().sum(1).mean().backward()
         optimizer.step()
 
 
@@ -87,8 +89,14 @@ def test_gradient_of_the_norm_only_when_asked() -> None:
             for sign in (1e-6, -1e-6):
                 moved = ed.Dense(matrix() + sign * direction)
                 rule = steps if asked else ed.StepSizes.fixed(*(s[0] for s in steps(K, 5)[:2]))
-                values.append(ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.15), moved), 5, rule)(x_tilde).pow(2).sum())
-        torch.testing.assert_close((K.matrix.grad * direction).sum(), (values[0] - values[1]) / 2e-6, rtol=1e-6, atol=1e-9)
+                values.append(
+                    ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.15), moved), 5, rule)(x_tilde)
+                    .pow(2)
+                    .sum()
+                )
+        torch.testing.assert_close(
+            (K.matrix.grad * direction).sum(), (values[0] - values[1]) / 2e-6, rtol=1e-6, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -129,10 +137,17 @@ def test_relative_learned_steps_follow_the_norm() -> None:
 @pytest.mark.parametrize("log", [-1e3, 1e3, torch.nan])
 @pytest.mark.parametrize("name", ["sigma", "tau"])
 def test_learned_steps_that_are_no_positive_numbers(name: str, log: float) -> None:
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense(matrix())), 3, ed.StepSizes.learned(per_iteration=True))
+    model = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense(matrix())),
+        3,
+        ed.StepSizes.learned(per_iteration=True),
+    )
     getattr(model.steps, f"log_{name}").data[1] = log
     for gradients in (True, False):
-        with torch.set_grad_enabled(gradients), pytest.raises(ed.NotFiniteError, match=f"step size {name} is (0.0|inf|nan)"):
+        with (
+            torch.set_grad_enabled(gradients),
+            pytest.raises(ed.NotFiniteError, match=f"step size {name} is (0.0|inf|nan)"),
+        ):
             model(observation())
 
 
@@ -146,7 +161,9 @@ def test_learned_steps_that_are_no_positive_numbers(name: str, log: float) -> No
     ],
 )
 def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
-    torch.testing.assert_close(output(4).double(), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        output(4).double(), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,14 +171,21 @@ def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
     [
         (lambda: ed.StepSizes.fixed(0.0, 1.0), "sigma is 0"),
         (lambda: ed.StepSizes.fixed(1.0, -1.0), "tau is -1"),
-        (lambda: ed.StepSizes.fixed(torch.ones(3), 1.0)(ed.Dense(matrix()), 4), "one per iteration, here 4"),
+        (
+            lambda: ed.StepSizes.fixed(torch.ones(3), 1.0)(ed.Dense(matrix()), 4),
+            "one per iteration, here 4",
+        ),
         (lambda: ed.StepSizes.weighted(0.0), "weight is 0"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.zeros(2, 2)), 1), "is zero"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.full((2, 2), torch.nan)), 1), "not finite"),
         (lambda: ed.Ergodic("harmonic"), "'harmonic'"),
         (lambda: ed.Unrolled(ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 0), "depth is 0"),
         (
-            lambda: ed.Unrolled(ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 2, output=ed.Ergodic(torch.ones(3))),
+            lambda: ed.Unrolled(
+                ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())),
+                2,
+                output=ed.Ergodic(torch.ones(3)),
+            ),
             "for 2 iterations",
         ),
     ],

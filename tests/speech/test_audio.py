@@ -16,7 +16,9 @@ from ergodual.speech.frames import frame, normalize
 SIGNAL = 0.5 * np.sin(np.arange(1000) / 10)
 
 
-def wav(path: Path, signal: np.ndarray = SIGNAL, rate: int = 16_000, subtype: str = "PCM_16") -> Path:
+def wav(
+    path: Path, signal: np.ndarray = SIGNAL, rate: int = 16_000, subtype: str = "PCM_16"
+) -> Path:
     soundfile.write(path, signal, rate, subtype=subtype)
     return path
 
@@ -40,7 +42,9 @@ def nothing(path: Path) -> Path:
 def long_header(path: Path) -> Path:
     content = path.read_bytes()
     at = content.index(b"data")
-    path.write_bytes(content[:at] + b"JUNK" + (9000).to_bytes(4, "little") + bytes(9000) + content[at:])
+    path.write_bytes(
+        content[:at] + b"JUNK" + (9000).to_bytes(4, "little") + bytes(9000) + content[at:]
+    )
     return path
 
 
@@ -62,13 +66,32 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no bytes": (lambda folder: nothing(folder / "a.flac"), "not a readable WAV or FLAC"),
     "no samples": (lambda folder: wav(folder / "a.wav", SIGNAL[:0]), "is empty"),
     "truncated wav": (lambda folder: cut(wav(folder / "a.wav")), "is truncated"),
-    "truncated behind a long chunk": (lambda folder: cut(long_header(wav(folder / "a.wav")), 0.95), "is truncated"),
+    "truncated behind a long chunk": (
+        lambda folder: cut(long_header(wav(folder / "a.wav")), 0.95),
+        "is truncated",
+    ),
     "truncated, big-endian": (lambda folder: cut(big_endian(folder / "a.wav")), "is truncated"),
-    "flac from a pipe": (lambda folder: no_length(wav(folder / "a.flac")), "does not declare its length"),
-    "truncated header": (lambda folder: cut(wav(folder / "a.wav"), 0.01), "not a readable WAV or FLAC"),
+    "flac from a pipe": (
+        lambda folder: no_length(wav(folder / "a.flac")),
+        "does not declare its length",
+    ),
+    "truncated header": (
+        lambda folder: cut(wav(folder / "a.wav"), 0.01),
+        "not a readable WAV or FLAC",
+    ),
     "truncated flac": (lambda folder: cut(wav(folder / "a.flac")), "truncated"),
-    "nan": (lambda folder: wav(folder / "a.wav", np.where(np.arange(1000) == 500, np.nan, SIGNAL), subtype="FLOAT"), "NaN"),
-    "infinite": (lambda folder: wav(folder / "a.wav", np.where(np.arange(1000) == 500, np.inf, SIGNAL), subtype="FLOAT"), "infinite"),
+    "nan": (
+        lambda folder: wav(
+            folder / "a.wav", np.where(np.arange(1000) == 500, np.nan, SIGNAL), subtype="FLOAT"
+        ),
+        "NaN",
+    ),
+    "infinite": (
+        lambda folder: wav(
+            folder / "a.wav", np.where(np.arange(1000) == 500, np.inf, SIGNAL), subtype="FLOAT"
+        ),
+        "infinite",
+    ),
     "missing": (lambda folder: folder / "a.wav", "cannot be read"),
 }
 
@@ -85,8 +108,20 @@ def test_bad_files(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ending", "subtype", "error"),
-    [("wav", "PCM_U8", 2**-7), ("wav", "PCM_16", 2**-15), ("wav", "PCM_24", 2**-23), ("wav", "PCM_32", 2**-23), ("wav", "FLOAT", 2**-24)]
-    + [("wav", "DOUBLE", 2**-24), ("wav", "ULAW", 0.02), ("wav", "ALAW", 0.02), ("flac", "PCM_S8", 2**-7), ("flac", "PCM_24", 2**-23)],
+    [
+        ("wav", "PCM_U8", 2**-7),
+        ("wav", "PCM_16", 2**-15),
+        ("wav", "PCM_24", 2**-23),
+        ("wav", "PCM_32", 2**-23),
+        ("wav", "FLOAT", 2**-24),
+    ]
+    + [
+        ("wav", "DOUBLE", 2**-24),
+        ("wav", "ULAW", 0.02),
+        ("wav", "ALAW", 0.02),
+        ("flac", "PCM_S8", 2**-7),
+        ("flac", "PCM_24", 2**-23),
+    ],
 )
 def test_word_lengths(ending: str, subtype: str, error: float, tmp_path: Path) -> None:
     samples, rate, channels = read_audio(wav(tmp_path / f"a.{ending}", SIGNAL, 8000, subtype))
@@ -105,7 +140,9 @@ def test_stereo_is_averaged_and_said(tmp_path: Path) -> None:
     ("whole", "size"),
     [(0, 0), (36, 0), (8, 0), (0xFFFFFFFF, 0), (0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000)],
 )
-def test_a_stream_of_unknown_length_is_no_truncated_file(whole: int, size: int, tmp_path: Path) -> None:
+def test_a_stream_of_unknown_length_is_no_truncated_file(
+    whole: int, size: int, tmp_path: Path
+) -> None:
     path = wav(tmp_path / "a.wav")
     expected = read_audio(path)[0]
     content = bytearray(path.read_bytes())
@@ -126,7 +163,9 @@ def test_other_chunks_are_no_samples(tmp_path: Path) -> None:
 
 
 def test_loud_stereo_does_not_overflow(tmp_path: Path) -> None:
-    samples, _, channels = read_audio(wav(tmp_path / "a.wav", np.full((10, 2), 3e38), subtype="FLOAT"))
+    samples, _, channels = read_audio(
+        wav(tmp_path / "a.wav", np.full((10, 2), 3e38), subtype="FLOAT")
+    )
     assert channels == 2
     assert np.isfinite(samples).all()
 
@@ -151,7 +190,10 @@ def test_corpus_skips_what_has_no_frame_and_says_so(tmp_path: Path) -> None:
         (lambda folder: None, "no WAV or FLAC file"),
         (lambda folder: wav(folder / "a.wav", 0 * SIGNAL), "no frame to learn from"),
         (lambda folder: wav(folder / "a.wav", SIGNAL[:99]), "no frame to learn from"),
-        (lambda folder: (wav(folder / "a.wav"), wav(folder / "b.wav", rate=8000)), "b.wav is sampled at 8000 Hz and .*a.wav at 16000 Hz"),
+        (
+            lambda folder: (wav(folder / "a.wav"), wav(folder / "b.wav", rate=8000)),
+            "b.wav is sampled at 8000 Hz and .*a.wav at 16000 Hz",
+        ),
         (lambda folder: (wav(folder / "a.wav"), text(folder / "b.wav")), "b.wav is not a readable"),
     ],
 )
@@ -189,7 +231,12 @@ def test_written_audio_is_read_back(ending: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("missing/a.wav", "cannot be written"), ("file/a.wav", "cannot be written"), ("folder.wav", "directory"), ("a.xyz", "end in .wav")],
+    [
+        ("missing/a.wav", "cannot be written"),
+        ("file/a.wav", "cannot be written"),
+        ("folder.wav", "directory"),
+        ("a.xyz", "end in .wav"),
+    ],
 )
 def test_nothing_half_written(name: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()

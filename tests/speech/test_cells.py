@@ -24,7 +24,9 @@ def test_what_was_meant_lies_in_the_cell(name: str, x: list[float]) -> None:
     assert ((lower <= meant) & (meant <= upper)).all()
     assert ((lower <= stored) & (stored <= upper)).all()
     assert torch.equal(quantizer.quantize(stored), stored)
-    again = quantizer.cell(stored + 1e-6 * torch.randn(len(x), dtype=torch.float64))  # as after rounding to 16 bits
+    again = quantizer.cell(
+        stored + 1e-6 * torch.randn(len(x), dtype=torch.float64)
+    )  # as after rounding to 16 bits
     assert torch.equal(again[0], lower)
     assert torch.equal(again[1], upper)
 

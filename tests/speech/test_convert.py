@@ -27,13 +27,22 @@ MEANT = np.sin(np.arange(3000) / 9) * np.sin(np.arange(3000) / 800)
 @pytest.mark.parametrize(
     ("name", "subtype", "make"),
     [
-        *((f"in.{ending}", subtype, make) for ending, subtype in [("wav", "PCM_16"), ("flac", "PCM_24")] for make in (mid_rise, mid_tread)),
-        *(("in.wav", subtype, mid_rise) for subtype in ("PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
+        *(
+            (f"in.{ending}", subtype, make)
+            for ending, subtype in [("wav", "PCM_16"), ("flac", "PCM_24")]
+            for make in (mid_rise, mid_tread)
+        ),
+        *(
+            ("in.wav", subtype, mid_rise)
+            for subtype in ("PCM_U8", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+        ),
         ("in.wav", "ULAW", mu_law),
         ("in.wav", "ALAW", a_law),
     ],
 )
-def test_every_cell_is_kept(tmp_path: Path, name: str, subtype: str, make: Callable, bits: int | None, to: str) -> None:
+def test_every_cell_is_kept(
+    tmp_path: Path, name: str, subtype: str, make: Callable, bits: int | None, to: str
+) -> None:
     quantizer = make() if subtype in ("ULAW", "ALAW") else make(4)
     stored = quantizer.quantize(torch.from_numpy(np.stack([MEANT, -0.3 * MEANT], axis=1)))
     soundfile.write(tmp_path / name, stored.numpy(), 22_050, subtype)
@@ -53,7 +62,9 @@ def test_every_cell_is_kept(tmp_path: Path, name: str, subtype: str, make: Calla
 
 @pytest.mark.parametrize("gain", [1.0, 0.737, 0.2])
 @pytest.mark.parametrize("bits", [3, 5])
-def test_the_quantizer_is_worked_out_after_a_change_of_volume(tmp_path: Path, gain: float, bits: int) -> None:
+def test_the_quantizer_is_worked_out_after_a_change_of_volume(
+    tmp_path: Path, gain: float, bits: int
+) -> None:
     stored = gain * mid_rise(bits).quantize(torch.from_numpy(MEANT))
     soundfile.write(tmp_path / "in.flac", stored.numpy(), 16_000, "PCM_24")
     found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL)
@@ -64,8 +75,14 @@ def test_the_quantizer_is_worked_out_after_a_change_of_volume(tmp_path: Path, ga
 
 
 @pytest.mark.parametrize("to", ["out.wav", "out.flac"])
-@pytest.mark.parametrize("samples", [MEANT, np.zeros(99), np.full(99, 0.25), np.asarray([0.3])], ids=["good", "silent", "constant", "one"])
-def test_what_is_not_coarsely_quantized_is_copied(tmp_path: Path, samples: np.ndarray, to: str) -> None:
+@pytest.mark.parametrize(
+    "samples",
+    [MEANT, np.zeros(99), np.full(99, 0.25), np.asarray([0.3])],
+    ids=["good", "silent", "constant", "one"],
+)
+def test_what_is_not_coarsely_quantized_is_copied(
+    tmp_path: Path, samples: np.ndarray, to: str
+) -> None:
     soundfile.write(tmp_path / "in.wav", samples, 8000, "PCM_24")
     found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL)
     assert found.quantizer is None
@@ -76,14 +93,21 @@ def test_what_is_not_coarsely_quantized_is_copied(tmp_path: Path, samples: np.nd
 
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 65])
 def test_short_recordings(tmp_path: Path, length: int) -> None:
-    soundfile.write(tmp_path / "in.wav", mid_rise(4).quantize(torch.from_numpy(MEANT[:length])).numpy(), 8000, "PCM_16")
+    soundfile.write(
+        tmp_path / "in.wav",
+        mid_rise(4).quantize(torch.from_numpy(MEANT[:length])).numpy(),
+        8000,
+        "PCM_16",
+    )
     dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL, 4)
     assert soundfile.info(tmp_path / "out.wav").frames == length
 
 
 def refusals() -> dict[str, tuple[Callable[[Path], tuple[Path, Path, int | None]], str]]:
     def good(folder: Path) -> Path:
-        soundfile.write(folder / "in.wav", mid_rise(4).quantize(torch.from_numpy(MEANT)).numpy(), 8000, "PCM_16")
+        soundfile.write(
+            folder / "in.wav", mid_rise(4).quantize(torch.from_numpy(MEANT)).numpy(), 8000, "PCM_16"
+        )
         return folder / "in.wav"
 
     def holding(content: bytes) -> Callable[[Path], tuple[Path, Path, None]]:
@@ -131,7 +155,9 @@ def test_a_sentence_and_nothing_written(tmp_path: Path, name: str) -> None:
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", ["mid-rise 1", "mid-rise 4", "mid-tread 8", "mid-rise 16", "mu-law", "a-law"])
+@pytest.mark.parametrize(
+    "name", ["mid-rise 1", "mid-rise 4", "mid-tread 8", "mid-rise 16", "mu-law", "a-law"]
+)
 def test_quantized_files_hold_levels(tmp_path: Path, name: str) -> None:
     kind, _, bits = name.partition(" ")
     soundfile.write(tmp_path / "in.wav", 0.5 * MEANT, 8000, "FLOAT")
@@ -147,17 +173,31 @@ def test_quantized_files_hold_levels(tmp_path: Path, name: str) -> None:
 def test_dither_makes_the_error_independent_of_the_signal(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "in.wav", np.full(20_000, 0.1), 8000, "FLOAT")
     for dither, nearest in ((0.0, 0.0), (2.0, 0.1)):
-        quantize_file(tmp_path / "in.wav", tmp_path / "out.wav", mid_tread(3), dither=dither, seed=1)
+        quantize_file(
+            tmp_path / "in.wav", tmp_path / "out.wav", mid_tread(3), dither=dither, seed=1
+        )
         assert soundfile.read(tmp_path / "out.wav")[0].mean() == pytest.approx(nearest, abs=5e-3)
 
 
-@given(content=st.binary(max_size=200), at=st.integers(0, 80), name=st.sampled_from(["in.wav", "in.flac"]), whole=st.booleans())
+@given(
+    content=st.binary(max_size=200),
+    at=st.integers(0, 80),
+    name=st.sampled_from(["in.wav", "in.flac"]),
+    whole=st.booleans(),
+)
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_in_the_file(tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, name: str, whole: bool) -> None:
+def test_whatever_is_in_the_file(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, name: str, whole: bool
+) -> None:
     """Noise, and good files with noise written over their beginning: restored, copied, or refused with a sentence."""
     folder = tmp_path_factory.mktemp("fuzz")
     if whole:
-        soundfile.write(folder / name, mid_rise(4).quantize(torch.from_numpy(MEANT[:300])).numpy(), 8000, "PCM_16")
+        soundfile.write(
+            folder / name,
+            mid_rise(4).quantize(torch.from_numpy(MEANT[:300])).numpy(),
+            8000,
+            "PCM_16",
+        )
         good = (folder / name).read_bytes()
         content = good[:at] + content[:8] + good[at + len(content[:8]) :]
     (folder / name).write_bytes(content)
@@ -170,9 +210,14 @@ def test_whatever_is_in_the_file(tmp_path_factory: pytest.TempPathFactory, conte
     assert len(list(folder.iterdir())) <= 2
 
 
-@given(samples=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=60), name=st.sampled_from(sorted(QUANTIZERS)))
+@given(
+    samples=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=60),
+    name=st.sampled_from(sorted(QUANTIZERS)),
+)
 @settings(max_examples=100, deadline=None)
-def test_whatever_the_samples(tmp_path_factory: pytest.TempPathFactory, samples: list[float], name: str) -> None:
+def test_whatever_the_samples(
+    tmp_path_factory: pytest.TempPathFactory, samples: list[float], name: str
+) -> None:
     folder = tmp_path_factory.mktemp("samples")
     stored = QUANTIZERS[name].quantize(torch.tensor(samples, dtype=torch.float64)).numpy()
     soundfile.write(folder / "in.wav", stored, 8000, "DOUBLE")

@@ -17,14 +17,18 @@ RATE, N = 16_000, 48
 
 
 def dequantizer(overlap: float = 0.75) -> Dequantizer:
-    models = {bits: build(ModelSpec(n=N, m=N + 16, depth=bits, units="half-steps")) for bits in (2, 4)}
+    models = {
+        bits: build(ModelSpec(n=N, m=N + 16, depth=bits, units="half-steps")) for bits in (2, 4)
+    }
     return Dequantizer(models, RATE, overlap)
 
 
 def recording(length: int, seed: int = 0) -> np.ndarray:
     """Something with loud and with silent places, beyond the range of the quantizers here and there."""
     time, noise = np.arange(length), np.random.default_rng(seed)
-    return np.sin(time / 7 + seed) * np.sin(time / 190 + seed) * 1.3 + 0.02 * noise.standard_normal(length)
+    return np.sin(time / 7 + seed) * np.sin(time / 190 + seed) * 1.3 + 0.02 * noise.standard_normal(
+        length
+    )
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75, 0.9])
@@ -45,8 +49,13 @@ def test_inside_the_cells(name: str, overlap: float) -> None:
     overlap=st.sampled_from([0.0, 0.3, 0.5, 0.75, 0.97]),
     seed=st.integers(0, 3),
 )
-def test_a_stream_gives_the_same_a_frame_later(length: int, cuts: list[int], overlap: float, seed: int) -> None:
-    whole, tool = QUANTIZERS["mid-rise 4"].quantize(torch.from_numpy(recording(length, seed))).numpy(), dequantizer(overlap)
+def test_a_stream_gives_the_same_a_frame_later(
+    length: int, cuts: list[int], overlap: float, seed: int
+) -> None:
+    whole, tool = (
+        QUANTIZERS["mid-rise 4"].quantize(torch.from_numpy(recording(length, seed))).numpy(),
+        dequantizer(overlap),
+    )
     offline = tool.restore(whole, 4)
     assert offline.shape == whole.shape
     blocks = np.split(whole, sorted(min(cut, length) for cut in cuts))
@@ -60,7 +69,9 @@ def test_a_stream_gives_the_same_a_frame_later(length: int, cuts: list[int], ove
 
 def test_channels_are_independent() -> None:
     tool, quantizer = dequantizer(), QUANTIZERS["mid-tread 4"]
-    stereo = quantizer.quantize(torch.from_numpy(np.stack([recording(300), recording(300, 1)], axis=1))).numpy()
+    stereo = quantizer.quantize(
+        torch.from_numpy(np.stack([recording(300), recording(300, 1)], axis=1))
+    ).numpy()
     both = tool.restore(stereo, 4, quantizer)
     assert np.allclose(both[:, 0], tool.restore(stereo[:, 0], 4, quantizer), atol=1e-7)
     assert np.allclose(both[:, 1], tool.restore(stereo[:, 1], 4, quantizer), atol=1e-7)
@@ -68,10 +79,15 @@ def test_channels_are_independent() -> None:
 
 @pytest.mark.parametrize(("bits", "model"), [(1, 2), (2, 2), (3, 2), (4, 4), (8, 4)])
 def test_the_model_of_the_nearest_word_length(bits: int, model: int) -> None:
-    tool, samples = dequantizer(), QUANTIZERS["mid-rise 4"].quantize(torch.from_numpy(recording(200))).numpy()
+    tool, samples = (
+        dequantizer(),
+        QUANTIZERS["mid-rise 4"].quantize(torch.from_numpy(recording(200))).numpy(),
+    )
     alone = Dequantizer({model: tool.models[model]}, RATE)
     quantizer = QUANTIZERS["mid-rise 4"]
-    assert np.array_equal(tool.restore(samples, bits, quantizer), alone.restore(samples, bits, quantizer))
+    assert np.array_equal(
+        tool.restore(samples, bits, quantizer), alone.restore(samples, bits, quantizer)
+    )
 
 
 @pytest.mark.parametrize("name", ["mid-rise 8", "mid-tread 8", "mu-law", "a-law"])
@@ -82,12 +98,20 @@ def test_the_model_for_g711(name: str) -> None:
     expected = Dequantizer({8: own} if quantizer.companded else tool.models, RATE)
     assert quantizer.companded == name.endswith("law")
     with_it = Dequantizer(tool.models, RATE, g711=own)
-    assert np.array_equal(with_it.restore(samples, 8, quantizer), expected.restore(samples, 8, quantizer))
-    assert np.array_equal(with_it.restore(samples / 2, 8, quantizer.scaled(0.5)), with_it.restore(samples, 8, quantizer) / 2)
+    assert np.array_equal(
+        with_it.restore(samples, 8, quantizer), expected.restore(samples, 8, quantizer)
+    )
+    assert np.array_equal(
+        with_it.restore(samples / 2, 8, quantizer.scaled(0.5)),
+        with_it.restore(samples, 8, quantizer) / 2,
+    )
 
 
 def test_a_folder_with_a_model_for_g711(tmp_path) -> None:
-    for name, depth, metadata in [("4", 2, {"bits": 4}), ("g711", 3, {"bits": 8, "quantizer": "mu-law"})]:
+    for name, depth, metadata in [
+        ("4", 2, {"bits": 4}),
+        ("g711", 3, {"bits": 8, "quantizer": "mu-law"}),
+    ]:
         spec = ModelSpec(n=N, depth=depth, units="half-steps")
         save_model(tmp_path / f"{name}.safetensors", build(spec), spec, {**metadata, "rate": RATE})
     both, alone = Dequantizer.load(tmp_path), Dequantizer.load(tmp_path / "g711.safetensors")

@@ -20,7 +20,9 @@ def stored(samples: np.ndarray, subtype: str) -> np.ndarray:
     """As a file holds it."""
     if subtype == "FLOAT":
         return samples.astype(np.float32).astype(np.float64)
-    return np.clip(np.rint(samples * WORD[subtype]), -WORD[subtype], WORD[subtype] - 1) / WORD[subtype]
+    return (
+        np.clip(np.rint(samples * WORD[subtype]), -WORD[subtype], WORD[subtype] - 1) / WORD[subtype]
+    )
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
@@ -28,8 +30,12 @@ def stored(samples: np.ndarray, subtype: str) -> np.ndarray:
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 7, 8])
 @pytest.mark.parametrize("gain", [1.0, 0.8317, 1 / 3, 0.1])
 def test_found_again(subtype: str, make, kind: str, bits: int, gain: float) -> None:
-    if (gain * 2.0 ** (1 - bits) * 2**15 < 20 and subtype == "PCM_16") or (bits == 1 and kind == "mid-tread"):
-        pytest.skip("a step of so few units of the file cannot be told from its rounding; one level and silence is no lattice")
+    if (gain * 2.0 ** (1 - bits) * 2**15 < 20 and subtype == "PCM_16") or (
+        bits == 1 and kind == "mid-tread"
+    ):
+        pytest.skip(
+            "a step of so few units of the file cannot be told from its rounding; one level and silence is no lattice"
+        )
     quantizer = make(bits)
     values = stored(gain * quantizer.quantize(torch.from_numpy(0.97 * SPEECH)).numpy(), subtype)
     found = detect(occurring([values]), subtype)
@@ -72,7 +78,9 @@ def test_g711_decoded_to_16_bits(make) -> None:
 
 
 def test_files_of_eight_bits() -> None:
-    found = detect(occurring([mid_tread(8).quantize(torch.from_numpy(0.5 * SPEECH)).numpy()]), "PCM_U8")
+    found = detect(
+        occurring([mid_tread(8).quantize(torch.from_numpy(0.5 * SPEECH)).numpy()]), "PCM_U8"
+    )
     assert found.quantizer is not None
     assert float(found.quantizer.levels.diff().mean()) == 2.0**-7
 

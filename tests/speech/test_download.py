@@ -31,7 +31,9 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # it waits between its attempts
+    monkeypatch.setattr(
+        "pooch.core.time.sleep", lambda seconds: None
+    )  # it waits between its attempts
 
 
 @pytest.fixture
@@ -50,13 +52,18 @@ def server(tmp_path: Path) -> Iterator[tuple[str, list[str], Path]]:
 
 
 def registry() -> dict[str, str]:
-    return {name: "sha256:" + hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    return {
+        name: "sha256:" + hashlib.sha256(content).hexdigest() for name, content in FILES.items()
+    }
 
 
 def test_files_arrive_once(server: tuple[str, list[str], Path], tmp_path: Path) -> None:
     address, served, _ = server
     for _ in range(2):
-        assert download("ieee", tmp_path / "to", address=address, registry=registry()) == [tmp_path / "to/train", tmp_path / "to/dev"]
+        assert download("ieee", tmp_path / "to", address=address, registry=registry()) == [
+            tmp_path / "to/train",
+            tmp_path / "to/dev",
+        ]
     assert (tmp_path / "to/train/a.wav").read_bytes() == b"first"
     assert (tmp_path / "to/dev/b.wav").read_bytes() == b"second"
     assert sorted(served) == ["/dev_data/b.wav", "/train_data/a.wav"]
@@ -72,7 +79,9 @@ def test_an_archive_is_unpacked(server: tuple[str, list[str], Path], tmp_path: P
     (root / "part.tar.gz").write_bytes(packed.getvalue())
     known = {"part.tar.gz": "md5:" + hashlib.md5(packed.getvalue()).hexdigest()}
     for _ in range(2):
-        assert download("librispeech", tmp_path / "to", address=address, registry=known) == [tmp_path / "to/LibriSpeech"]
+        assert download("librispeech", tmp_path / "to", address=address, registry=known) == [
+            tmp_path / "to/LibriSpeech"
+        ]
     assert (tmp_path / "to/LibriSpeech/part/a.flac").read_bytes() == b"first"
 
 
@@ -93,7 +102,9 @@ def test_no_network(address: str, tmp_path: Path) -> None:
 
 def test_a_missing_file(server: tuple[str, list[str], Path], tmp_path: Path) -> None:
     with pytest.raises(ed.ErgodualError, match="HTTP status 404"):
-        download("ieee", tmp_path / "to", address=server[0], registry={"train_data/none.wav": "md5:0"})
+        download(
+            "ieee", tmp_path / "to", address=server[0], registry={"train_data/none.wav": "md5:0"}
+        )
 
 
 def test_a_folder_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

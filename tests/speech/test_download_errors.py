@@ -43,7 +43,9 @@ class Server:
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # it waits between its attempts
+    monkeypatch.setattr(
+        "pooch.core.time.sleep", lambda seconds: None
+    )  # it waits between its attempts
     (tmp_path / "server").mkdir()
     server = Server(tmp_path / "server")
     thread = threading.Thread(target=partial(server.http.serve_forever, poll_interval=0.01))
@@ -97,7 +99,9 @@ def test_only_what_is_missing_or_wrong_is_fetched(server: Server, to: Path) -> N
 def test_librispeech(progress: bool, server: Server, to: Path) -> None:
     registry = server.has("part.tar.gz", archive("LibriSpeech/part/1.flac"))
     for _ in range(2):
-        assert download("librispeech", to, progress, server.address, registry) == [to / "LibriSpeech"]
+        assert download("librispeech", to, progress, server.address, registry) == [
+            to / "LibriSpeech"
+        ]
     assert (to / "LibriSpeech" / "part" / "1.flac").read_bytes() == b"flac"
     assert len(server.asked) == 1
 
@@ -108,10 +112,17 @@ def test_librispeech(progress: bool, server: Server, to: Path) -> None:
         ("train_data/a.wav", b"other", WRONG, "train_data/a.wav is not the file that we know"),
         ("train_data/a.wav", None, WRONG, "train_data/a.wav was not given out .HTTP status 404."),
         ("part.tar.gz", b"no archive", None, "part.tar.gz is not an archive"),
-        ("part.tar.gz", archive("../outside"), None, "part.tar.gz is not an archive that can be unpacked safely"),
+        (
+            "part.tar.gz",
+            archive("../outside"),
+            None,
+            "part.tar.gz is not an archive that can be unpacked safely",
+        ),
     ],
 )
-def test_bad_files(name: str, content: bytes | None, digest: str | None, said: str, server: Server, to: Path) -> None:
+def test_bad_files(
+    name: str, content: bytes | None, digest: str | None, said: str, server: Server, to: Path
+) -> None:
     registry = server.has(name, content) if content is not None else {}
     with pytest.raises(ed.ErgodualError, match=said) as caught:
         download("ieee", to, address=server.address, registry={name: digest or registry[name]})
@@ -122,9 +133,19 @@ def test_bad_files(name: str, content: bytes | None, digest: str | None, said: s
 
 @pytest.mark.parametrize(
     ("name", "content", "kept"),
-    [("train_data/a.wav", bytes(50_000), []), ("part.tar.gz", archive("LibriSpeech/1.flac", bytes(50_000)), ["part.tar.gz"])],
+    [
+        ("train_data/a.wav", bytes(50_000), []),
+        ("part.tar.gz", archive("LibriSpeech/1.flac", bytes(50_000)), ["part.tar.gz"]),
+    ],
 )
-def test_full_disk(name: str, content: bytes, kept: list[str], server: Server, to: Path, request: pytest.FixtureRequest) -> None:
+def test_full_disk(
+    name: str,
+    content: bytes,
+    kept: list[str],
+    server: Server,
+    to: Path,
+    request: pytest.FixtureRequest,
+) -> None:
     registry = server.has(name, content)
     request.getfixturevalue("small_files_only")
     with pytest.raises(ed.ErgodualError, match="to cannot be written .File too large."):

@@ -51,7 +51,9 @@ def test_si_sdr_does_not_mind_the_volume() -> None:
 
 def test_more_noise_is_worse_in_every_measure() -> None:
     # PESQ, where it is installed, wants speech
-    clean = read_audio(Path(str(resources.files("ergodual") / "data" / "synthetic" / "01-america-man.flac")))[0].astype(np.float64)
+    clean = read_audio(
+        Path(str(resources.files("ergodual") / "data" / "synthetic" / "01-america-man.flac"))
+    )[0].astype(np.float64)
     noise = np.random.default_rng(1).standard_normal(clean.shape)
     for name, measure in m.measures(16_000).items():
         better, worse = (measure(clean, clean + size * noise) for size in (0.001, 0.01))

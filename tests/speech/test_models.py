@@ -15,7 +15,12 @@ from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_la
 CLEAN = normalize(read_audio(find_audio(synthetic_speech())[3])[0][: 3 * 16_000]).astype(np.float64)
 GAIN = {2: 5, 3: 4, 4: 3, 5: 2, 6: 1, 7: 0, 8: 0}
 """In dB, at least."""
-CASES = [*((bits, mid_rise(bits), gain) for bits, gain in GAIN.items()), (4, mid_tread(4), 2), (8, mu_law(), 0.3), (8, a_law(), 0.3)]
+CASES = [
+    *((bits, mid_rise(bits), gain) for bits, gain in GAIN.items()),
+    (4, mid_tread(4), 2),
+    (8, mu_law(), 0.3),
+    (8, a_law(), 0.3),
+]
 
 
 def test_what_is_shipped() -> None:
@@ -28,7 +33,11 @@ def test_what_is_shipped() -> None:
     assert "CC BY 4.0" in (files[0].parent / "CARD.md").read_text()
 
 
-@pytest.mark.parametrize(("bits", "quantizer", "gain"), CASES, ids=lambda case: case.name if isinstance(case, Levels) else str(case))
+@pytest.mark.parametrize(
+    ("bits", "quantizer", "gain"),
+    CASES,
+    ids=lambda case: case.name if isinstance(case, Levels) else str(case),
+)
 def test_every_word_length_gains(bits: int, quantizer: Levels, gain: float) -> None:
     stored = quantizer.quantize(torch.from_numpy(CLEAN)).numpy()
     restored = ed.Dequantizer.load().restore(stored, bits, quantizer)

@@ -34,7 +34,9 @@ def test_the_truth_lies_in_the_cell(values: list[float], bits: int, clip: bool) 
 def test_levels(bits: int) -> None:
     x = torch.linspace(-1, 1, 10_001)
     assert len(MidRise(bits).quantize(x).unique()) == 2**bits
-    assert float(MidRise(bits, clip=False).quantize(torch.ones(1))) == 1 + MidRise(bits).radius  # the paper's one level too many
+    assert (
+        float(MidRise(bits, clip=False).quantize(torch.ones(1))) == 1 + MidRise(bits).radius
+    )  # the paper's one level too many
     assert float(MidRise(bits).quantize(torch.zeros(1))) == MidRise(bits).radius  # sign(0) = +1
 
 
@@ -64,7 +66,10 @@ def test_the_papers_frames(ieee: Corpus) -> None:
 )
 def test_losses_before_learning(ieee: Corpus, output: str, depth: int, loss: float) -> None:
     model = build(ModelSpec(depth=depth, output=output), bits=4)
-    assert round(mean_loss(model, MidRise(4, clip=False).quantize(ieee.frames), ieee.frames), 4) == loss
+    assert (
+        round(mean_loss(model, MidRise(4, clip=False).quantize(ieee.frames), ieee.frames), 4)
+        == loss
+    )
 
 
 def test_snr() -> None:
@@ -78,9 +83,26 @@ def test_snr() -> None:
 
 SPECS = [
     ModelSpec(n=16, depth=2),
-    ModelSpec(n=16, depth=3, output="plain", steps="weighted", weight=5.0, learn=("K", "steps"), per_iteration=True),
+    ModelSpec(
+        n=16,
+        depth=3,
+        output="plain",
+        steps="weighted",
+        weight=5.0,
+        learn=("K", "steps"),
+        per_iteration=True,
+    ),
     ModelSpec(n=16, depth=3, learn=("weights", "steps")),
-    ModelSpec(n=16, m=20, depth=3, regulariser="l21", learn=("K", "steps"), per_iteration=True, relative=True, units="half-steps"),
+    ModelSpec(
+        n=16,
+        m=20,
+        depth=3,
+        regulariser="l21",
+        learn=("K", "steps"),
+        per_iteration=True,
+        relative=True,
+        units="half-steps",
+    ),
 ]
 
 
@@ -95,7 +117,9 @@ def test_model_file(spec: ModelSpec, tmp_path: Path) -> None:
         assert its_spec == spec
         assert metadata == {"bits": 4, "quantizer": "mid-rise", "rate": 16_000}
         assert torch.equal(again(x), model(x))
-    assert [p.requires_grad for p in again.parameters()] == [p.requires_grad for p in model.parameters()]
+    assert [p.requires_grad for p in again.parameters()] == [
+        p.requires_grad for p in model.parameters()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +129,12 @@ def test_model_file(spec: ModelSpec, tmp_path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:20]), "not a whole Ergodual model"),
         (lambda path: path.write_bytes(b""), "not a whole Ergodual model"),
         (lambda path: path.write_text("no model"), "not a whole Ergodual model"),
-        (lambda path: path.write_bytes(path.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9')), "has format 9"),
+        (
+            lambda path: path.write_bytes(
+                path.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9')
+            ),
+            "has format 9",
+        ),
         (lambda path: path.unlink(), "does not exist"),
     ],
 )

@@ -13,7 +13,9 @@ N = 5
 
 
 @given(
-    counts=st.lists(st.integers(1, 6), min_size=1, max_size=5).filter(lambda counts: max(counts) > 1),
+    counts=st.lists(st.integers(1, 6), min_size=1, max_size=5).filter(
+        lambda counts: max(counts) > 1
+    ),
     size=st.integers(1, 9),
     first=st.integers(0, 3),
     workers=st.integers(1, 3),
@@ -28,12 +30,23 @@ def test_an_epoch(counts: list[int], size: int, first: int, workers: int) -> Non
         batches = [x for x, _ in data.batches(size, 0, epoch, 0, Share())]
         starts = torch.cat(batches)[:, 0]
         assert torch.equal(torch.cat(batches), starts[:, None] + torch.arange(N))
-        offset = int(starts.min()) - int(min(start for start, count in zip([0, *ends], counts, strict=False) if count > 1)) * N
+        offset = (
+            int(starts.min())
+            - int(min(start for start, count in zip([0, *ends], counts, strict=False) if count > 1))
+            * N
+        )
         assert 0 <= offset < N
         offsets.add(offset)
-        inner = [start + i for start, count in zip([0, *ends], counts, strict=False) for i in range(count - 1)]
+        inner = [
+            start + i
+            for start, count in zip([0, *ends], counts, strict=False)
+            for i in range(count - 1)
+        ]
         assert sorted(starts.tolist()) == [i * N + offset for i in inner]
-        shares = [[x for x, _ in data.batches(size, 0, epoch, first, Share(i, workers))] for i in range(workers)]
+        shares = [
+            [x for x, _ in data.batches(size, 0, epoch, first, Share(i, workers))]
+            for i in range(workers)
+        ]
         for whole, *parts in zip(batches[first:], *shares, strict=True):
             assert torch.equal(torch.cat(parts)[:, 0].sort().values, whole[:, 0].sort().values)
     assert len(offsets) > 1
@@ -43,7 +56,9 @@ def test_an_epoch(counts: list[int], size: int, first: int, workers: int) -> Non
 def test_a_quarter_is_biased() -> None:
     frames = torch.ones(401, N)
     data = Shifted(frames, [401], lambda x: (x, x), bias=0.5)
-    epochs = [torch.cat([x for x, _ in data.batches(7, 0, epoch, 0, Share())]) for epoch in (0, 0, 1)]
+    epochs = [
+        torch.cat([x for x, _ in data.batches(7, 0, epoch, 0, Share())]) for epoch in (0, 0, 1)
+    ]
     assert torch.equal(epochs[0], epochs[1])
     assert not torch.equal(epochs[0], epochs[2])
     lowered = Shifted(-frames, [401], lambda x: (x, x), bias=0.5)

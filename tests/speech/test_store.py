@@ -30,7 +30,11 @@ def alone(frames: Tensor) -> tuple[Tensor, Tensor]:
 def folder(recordings: Callable[..., Path]) -> Path:
     """Five usable files of different lengths, one in stereo, one silent, one too short."""
     folder = recordings(count=4, samples=7013)
-    soundfile.write(folder / "stereo.flac", 0.3 * np.random.default_rng(0).standard_normal((4321, 2)).clip(-3, 3), 16_000)
+    soundfile.write(
+        folder / "stereo.flac",
+        0.3 * np.random.default_rng(0).standard_normal((4321, 2)).clip(-3, 3),
+        16_000,
+    )
     soundfile.write(folder / "silent.wav", np.zeros(1000), 16_000)
     soundfile.write(folder / "short.wav", np.ones(N - 1) / 2, 16_000)
     return folder
@@ -43,7 +47,12 @@ def stored(folder: Path, to: Path) -> StoredCorpus:
 def test_the_same_frames_as_in_memory(folder: Path, tmp_path: Path) -> None:
     disk, memory = stored(folder, tmp_path / "store"), load_corpus(folder, N)
     assert torch.equal(disk.read(0, len(disk)), memory.frames)
-    assert (disk.rate, disk.files, disk.notes, len(disk)) == (memory.rate, memory.files, memory.notes, len(memory))
+    assert (disk.rate, disk.files, disk.notes, len(disk)) == (
+        memory.rate,
+        memory.files,
+        memory.notes,
+        len(memory),
+    )
     chunks = list(disk.data(alone).chunks(Share()))
     assert torch.equal(torch.cat([x_true for _, x_true in chunks]), memory.frames)
     assert torch.equal(disk.read(690, 720), memory.frames[690:720])  # across the end of a file
@@ -68,7 +77,12 @@ def test_a_recording_that_is_longer_than_what_is_read_at_once(tmp_path: Path) ->
 @example(size=700, first=5, workers=2, block=256 * N * 4)  # less than nothing
 @settings(max_examples=25, deadline=None)
 def test_every_frame_once_an_epoch_whoever_asks(
-    kind: str, size: int, first: int, workers: int, block: int, tmp_path_factory: pytest.TempPathFactory
+    kind: str,
+    size: int,
+    first: int,
+    workers: int,
+    block: int,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     numbered = torch.arange(2345.0)[:, None].expand(-1, N).contiguous()
     if kind == "disk":
@@ -82,7 +96,10 @@ def test_every_frame_once_an_epoch_whoever_asks(
         whole = [x[:, 0] for x, _ in data.batches(size, 3, 4, 0, Share())]
         assert [len(x) for x in whole] == [min(size, 2345 - i) for i in range(0, 2345, size)]
         assert torch.equal(torch.cat(whole).sort().values, numbered[:, 0])
-        shares = [[x[:, 0] for x, _ in data.batches(size, 3, 4, first, Share(i, workers))] for i in range(workers)]
+        shares = [
+            [x[:, 0] for x, _ in data.batches(size, 3, 4, first, Share(i, workers))]
+            for i in range(workers)
+        ]
         for batch, *parts in zip(whole[first:], *shares, strict=True):
             assert torch.equal(torch.cat(parts).sort().values, batch.sort().values)
         again = [x[:, 0] for x, _ in data.batches(size, 3, 5, 0, Share())]
@@ -91,7 +108,9 @@ def test_every_frame_once_an_epoch_whoever_asks(
         store.BLOCK_BYTES = 1 << 26
 
 
-def test_what_is_there_is_used_again_and_what_is_not_is_made_again(folder: Path, tmp_path: Path) -> None:
+def test_what_is_there_is_used_again_and_what_is_not_is_made_again(
+    folder: Path, tmp_path: Path
+) -> None:
     to = tmp_path / "store"
     first = stored(folder, to)
     made = (to / "samples.f32").stat().st_mtime_ns
@@ -108,9 +127,13 @@ def test_what_is_there_is_used_again_and_what_is_not_is_made_again(folder: Path,
     assert sorted(file.name for file in to.iterdir()) == ["index.json", "samples.f32"]
 
 
-def test_a_disk_that_is_too_small(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_too_small(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    with pytest.raises(ed.ErgodualError, match=r"has 1.0 kB left and the decoded samples take 133.5 kB; free some"):
+    with pytest.raises(
+        ed.ErgodualError, match=r"has 1.0 kB left and the decoded samples take 133.5 kB; free some"
+    ):
         stored(folder, tmp_path / "store")
     assert list((tmp_path / "store").iterdir()) == []
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ergodual.bilevel.files import write_atomically
 from ergodual.bilevel.history import History
 from ergodual.errors import ErgodualError
+from ergodual.files import write_atomically
 
 FORMAT = 1
 
@@ -50,7 +50,13 @@ class Checkpoint(NamedTuple):
         """Write the checkpoint atomically."""
         state = {"model": self.model, "optimizer": self.optimizer}
         past = {"history": self.history.as_dicts(), "progress": tuple(self.progress)}
-        content = {"format": FORMAT, "identity": self.identity, "digest": digest(state), **past, **state}
+        content = {
+            "format": FORMAT,
+            "identity": self.identity,
+            "digest": digest(state),
+            **past,
+            **state,
+        }
         # torch reports a full disk as a RuntimeError of its own; written by Python it is an OSError with a name
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -69,7 +75,9 @@ class Checkpoint(NamedTuple):
         try:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             version = int(content["format"])
-        except Exception as error:  # torch's reader raises whatever a damaged archive happens to run into
+        except (
+            Exception
+        ) as error:  # torch's reader raises whatever a damaged archive happens to run into
             raise _damaged(path) from error
         if version > FORMAT:
             raise ErgodualError(
@@ -77,14 +85,18 @@ class Checkpoint(NamedTuple):
                 "update Ergodual, or start again in another folder."
             )
         try:
-            intact = content["digest"] == digest({"model": content["model"], "optimizer": content["optimizer"]})
+            intact = content["digest"] == digest(
+                {"model": content["model"], "optimizer": content["optimizer"]}
+            )
             history = History.from_dicts(content["history"])
             progress = Progress(*content["progress"])
         except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
         if not intact or not history.epochs:
             raise _damaged(path)
-        return Checkpoint(content["identity"], content["model"], content["optimizer"], history, progress)
+        return Checkpoint(
+            content["identity"], content["model"], content["optimizer"], history, progress
+        )
 
     def require_identity(self, identity: dict[str, Any], path: Path) -> None:
         """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs to this training."""
@@ -109,16 +121,27 @@ def digest(state: Any) -> int:
     """A checksum of all tensors in nested dictionaries, lists and tuples."""
     found = 0
     for tensor in _tensors(state):
-        found = zlib.crc32(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(), found)
+        found = zlib.crc32(
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(),
+            found,
+        )
     return found
 
 
 def _tensors(state: Any) -> list[Tensor]:
     if isinstance(state, Tensor):
         return [state]
-    values = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
+    values = (
+        state.values()
+        if isinstance(state, dict)
+        else state
+        if isinstance(state, list | tuple)
+        else ()
+    )
     return [tensor for value in values for tensor in _tensors(value)]
 
 
 def _damaged(path: Path) -> ErgodualError:
-    return ErgodualError(f"{path} is not a whole checkpoint (truncated, damaged, or another kind of file); start again in another folder.")
+    return ErgodualError(
+        f"{path} is not a whole checkpoint (truncated, damaged, or another kind of file); start again in another folder."
+    )

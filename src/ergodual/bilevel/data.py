@@ -53,7 +53,11 @@ class InMemory:
         Makes (x̃, x†) from some rows of each; by default the tensors are these two.
     """
 
-    def __init__(self, *tensors: Tensor, pair: Callable[..., Pair] = lambda x_tilde, x_true: (x_tilde, x_true)) -> None:
+    def __init__(
+        self,
+        *tensors: Tensor,
+        pair: Callable[..., Pair] = lambda x_tilde, x_true: (x_tilde, x_true),
+    ) -> None:
         self._tensors, self._pair = tensors, pair
 
     def __len__(self) -> int:

@@ -16,12 +16,20 @@ from ergodual.bilevel.schedules import learning_rate
 from ergodual.bilevel.training import Training
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import ErgodualError
-from ergodual.primal_dual import Solved, Unrolled
+from ergodual.primal_dual import Unrolled
+from ergodual.solving import Solved
 
 Optimizer = Literal["sgd", "adam"]
 
 
-def fit(model: Unrolled | Solved, x_tilde: Tensor, x_true: Tensor, *, dev: Pair | None = None, **options: Any) -> History:
+def fit(
+    model: Unrolled | Solved,
+    x_tilde: Tensor,
+    x_true: Tensor,
+    *,
+    dev: Pair | None = None,
+    **options: Any,
+) -> History:
     """Learn the model's parameters from pairs of observations and ground truths.
 
     Parameters
@@ -52,7 +60,9 @@ def fit(model: Unrolled | Solved, x_tilde: Tensor, x_true: Tensor, *, dev: Pair 
             f"The observations have shape {tuple(x_tilde.shape)} and the ground truths {tuple(x_true.shape)}; "
             "both must be (frames, n), alike, with at least one frame."
         )
-    return fit_data(model, InMemory(x_tilde, x_true), dev=None if dev is None else InMemory(*dev), **options)
+    return fit_data(
+        model, InMemory(x_tilde, x_true), dev=None if dev is None else InMemory(*dev), **options
+    )
 
 
 def fit_data(
@@ -132,13 +142,34 @@ def fit_data(
     workers = Workers() if workers is None else workers
     learned = [p for p in model.parameters() if p.requires_grad]
     if not learned:
-        raise ErgodualError("The model has no parameter that requires a gradient; there is nothing to learn.")
+        raise ErgodualError(
+            "The model has no parameter that requires a gradient; there is nothing to learn."
+        )
     operator = [p for p in learned if any(p is t for t in model.problem.K.parameters())]
     others = [p for p in learned if not any(p is t for t in operator)]
-    groups = [{"params": some, "scale": scale} for some, scale in ((operator, 1.0), (others, lr_scale)) if some]
+    groups = [
+        {"params": some, "scale": scale}
+        for some, scale in ((operator, 1.0), (others, lr_scale))
+        if some
+    ]
     stepper = _OPTIMIZERS[optimizer](groups, lr=lr, foreach=False)
-    training = Training(model, stepper, data, dev, HalfSquared() if loss is None else loss, seed, batch_size, warmup, workers)
-    named: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "optimizer": optimizer, "epochs": epochs}
+    training = Training(
+        model,
+        stepper,
+        data,
+        dev,
+        HalfSquared() if loss is None else loss,
+        seed,
+        batch_size,
+        warmup,
+        workers,
+    )
+    named: dict[str, Any] = {
+        "seed": seed,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "epochs": epochs,
+    }
     named |= {"warmup": warmup, "lr_scale": lr_scale, "checkpoint_every": checkpoint_every}
     identity = {**named, **(identity or {})}
 
@@ -146,14 +177,19 @@ def fit_data(
         if checkpoint is not None:
             training.save(checkpoint, identity)
 
-    if workers.told(resume and checkpoint is not None and checkpoint.exists()) and checkpoint is not None:
+    if (
+        workers.told(resume and checkpoint is not None and checkpoint.exists())
+        and checkpoint is not None
+    ):
         training.load(checkpoint, identity)
     while len(training.history.epochs) <= epochs:
         done = len(training.history.epochs)
         if done == 0:
             entry = training.measure(None)
         else:
-            entry = training.epoch(learning_rate(schedule, lr, done - 1, epochs), on_step, checkpoint_every, save)
+            entry = training.epoch(
+                learning_rate(schedule, lr, done - 1, epochs), on_step, checkpoint_every, save
+            )
         # first what others see of the epoch, then the checkpoint: a run that ends between them does the epoch, and it, again
         if on_epoch is not None:
             on_epoch(entry)
@@ -164,9 +200,13 @@ def fit_data(
 _OPTIMIZERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 
-def _check(epochs: int, batch_size: int, optimizer: str, lr: float, warmup: int, lr_scale: float) -> None:
+def _check(
+    epochs: int, batch_size: int, optimizer: str, lr: float, warmup: int, lr_scale: float
+) -> None:
     if optimizer not in _OPTIMIZERS:
-        raise ErgodualError(f"The optimizer is {optimizer!r}; it must be one of {', '.join(_OPTIMIZERS)}.")
+        raise ErgodualError(
+            f"The optimizer is {optimizer!r}; it must be one of {', '.join(_OPTIMIZERS)}."
+        )
     for name, value in (("number of epochs", epochs), ("batch size", batch_size)):
         if value < 1:
             raise ErgodualError(f"The {name} is {value}; it must be at least 1.")

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ergodual.bilevel.files import write_atomically
 from ergodual.bilevel.history import Epoch, History
 from ergodual.errors import ErgodualError
+from ergodual.files import write_atomically
 
 
 class JsonLog:
@@ -45,7 +45,9 @@ def _line(epoch: Epoch) -> str:
 def require_tensorboard() -> None:
     """Raise :class:`ErgodualError`, saying how to install it, unless TensorBoard is there."""
     if importlib.util.find_spec("tensorboard") is None:
-        raise ErgodualError("TensorBoard is not installed; run pip install ergodual[tensorboard], or leave out --tensorboard.")
+        raise ErgodualError(
+            "TensorBoard is not installed; run pip install ergodual[tensorboard], or leave out --tensorboard."
+        )
 
 
 class TensorBoardLog:

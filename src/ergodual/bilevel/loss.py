@@ -43,7 +43,9 @@ def mean_loss(model: nn.Module, x_tilde: Tensor, x_true: Tensor, loss: Loss | No
     loss
         The loss of each frame; ``HalfSquared()`` if None.
     """
-    return mean_loss_over(model, InMemory(x_tilde, x_true), HalfSquared() if loss is None else loss, Workers())
+    return mean_loss_over(
+        model, InMemory(x_tilde, x_true), HalfSquared() if loss is None else loss, Workers()
+    )
 
 
 def mean_loss_over(model: nn.Module, data: Data, loss: Loss, workers: Workers) -> float:

@@ -35,7 +35,9 @@ def learning_rate(name: str | Callable[[int], float], lr: float, epoch: int, epo
     if callable(name):
         given = float(name(epoch))
         if not (math.isfinite(given) and given >= 0):
-            raise ErgodualError(f"The schedule gives the learning rate {given} for epoch {epoch}; it must be a finite number, at least 0.")
+            raise ErgodualError(
+                f"The schedule gives the learning rate {given} for epoch {epoch}; it must be a finite number, at least 0."
+            )
         return given
     rules: dict[str, Callable[[], float]] = {
         "sqrt": lambda: lr / math.sqrt(1 + epoch),
@@ -44,5 +46,7 @@ def learning_rate(name: str | Callable[[int], float], lr: float, epoch: int, epo
         "constant": lambda: lr,
     }
     if name not in rules:
-        raise ErgodualError(f"The schedule is {name!r}; it must be one of {', '.join(SCHEDULES)}, or a function of the epoch.")
+        raise ErgodualError(
+            f"The schedule is {name!r}; it must be one of {', '.join(SCHEDULES)}, or a function of the epoch."
+        )
     return rules[name]()

@@ -17,7 +17,8 @@ from ergodual.bilevel.history import Epoch, History
 from ergodual.bilevel.loss import Loss, mean_loss_over
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import NotFiniteError
-from ergodual.primal_dual import Solved, Unrolled
+from ergodual.primal_dual import Unrolled
+from ergodual.solving import Solved
 
 
 class Training:
@@ -71,7 +72,13 @@ class Training:
     def save(self, path: Path, identity: dict[str, Any]) -> None:
         """Write a checkpoint."""
         if self.workers.leads:
-            Checkpoint(identity, self.model.state_dict(), self.stepper.state_dict(), self.history, self.progress).save(path)
+            Checkpoint(
+                identity,
+                self.model.state_dict(),
+                self.stepper.state_dict(),
+                self.history,
+                self.progress,
+            ).save(path)
 
     def measure(self, rate: float | None) -> Epoch:
         """Close the epoch: its entry goes to the history."""
@@ -79,7 +86,9 @@ class Training:
         self._forget()
         model, done = self.model, self.progress
         train = mean_loss_over(model, self.data, self.loss, self.workers)
-        held_out = None if self.dev is None else mean_loss_over(model, self.dev, self.loss, self.workers)
+        held_out = (
+            None if self.dev is None else mean_loss_over(model, self.dev, self.loss, self.workers)
+        )
         if not math.isfinite(train):
             raise NotFiniteError("The loss over all training frames is not finite.")
         sigma, tau, weights = model.numbers()
@@ -99,7 +108,13 @@ class Training:
         self.progress = Progress()
         return entry
 
-    def epoch(self, rate: float, on_step: Callable[[float], None] | None, every: int | None, save: Callable[[], None]) -> Epoch:
+    def epoch(
+        self,
+        rate: float,
+        on_step: Callable[[float], None] | None,
+        every: int | None,
+        save: Callable[[], None],
+    ) -> Epoch:
         """The rest of the present epoch.
 
         Parameters
@@ -116,9 +131,15 @@ class Training:
         NotFiniteError
             If the loss or its gradient is not finite; the model is then that of the beginning.
         """
-        good, number, before = copy.deepcopy(self.model.state_dict()), len(self.history.epochs), self.progress
+        good, number, before = (
+            copy.deepcopy(self.model.state_dict()),
+            len(self.history.epochs),
+            self.progress,
+        )
         begun, norms = time.perf_counter(), before.norms
-        batches = self.data.batches(self.batch_size, self.seed, number, before.step, self.workers.share)
+        batches = self.data.batches(
+            self.batch_size, self.seed, number, before.step, self.workers.share
+        )
         try:
             for step, (x_tilde, x_true) in enumerate(batches, start=before.step + 1):
                 whole = min(self.batch_size, len(self.data) - (step - 1) * self.batch_size)
@@ -130,7 +151,11 @@ class Training:
                 value.backward()  # type: ignore[no-untyped-call]
                 value = value.detach()
                 self.workers.total([value, *(p.grad for p in self._learned if p.grad is not None)])
-                norm = float(torch.nn.utils.get_total_norm([t.grad for t in self._observed if t.grad is not None]))
+                norm = float(
+                    torch.nn.utils.get_total_norm(
+                        [t.grad for t in self._observed if t.grad is not None]
+                    )
+                )
                 if not (math.isfinite(value.item()) and math.isfinite(norm)):
                     raise NotFiniteError("The loss or its gradient is not finite.")
                 norms += norm

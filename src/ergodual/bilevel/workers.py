@@ -44,7 +44,9 @@ class Workers(NamedTuple):
             return
         flat = torch.cat([t.reshape(-1) for t in tensors])
         dist.all_reduce(flat)
-        for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
+        for tensor, part in zip(
+            tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True
+        ):
             tensor.copy_(part.view_as(tensor))
 
     def told(self, content: Any) -> Any:
@@ -69,7 +71,13 @@ def joined(device: torch.device) -> Iterator[Workers]:
         return
     store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
     store = PrefixStore(_attempt(store, rank, size), store)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=store,
+        rank=rank,
+        world_size=size,
+        timeout=PATIENCE,
+    )
     yield Workers(Share(dist.get_rank(), dist.get_world_size()))
     # after an error the others still wait for this process, and so would this call for them
     dist.destroy_process_group()

@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        return _fail(f"The file system refused{where}: {error.strerror or error}; check the space and the permissions.")
+        return _fail(
+            f"The file system refused{where}: {error.strerror or error}; check the space and the permissions."
+        )
     except KeyboardInterrupt:
         print("\nergodual: interrupted; what was finished is kept.", file=sys.stderr)
         return 130

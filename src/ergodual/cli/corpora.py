@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def open_corpora(
-    folders: dict[str, Path], n: int, memory: float, store: Path, workers: Workers, claim: Callable[[], None]
+    folders: dict[str, Path],
+    n: int,
+    memory: float,
+    store: Path,
+    workers: Workers,
+    claim: Callable[[], None],
 ) -> dict[str, Corpus | StoredCorpus]:
     """The frames of some folders of recordings.
 
@@ -45,7 +50,9 @@ def open_corpora(
     from ergodual.speech.store import store_corpus
 
     files = {name: find_audio(folder) for name, folder in folders.items()}
-    found: dict[str, Corpus | StoredCorpus] = {name: load_corpus(some, n) for name, some in files.items() if bytes_of(some) <= memory * 1e9}
+    found: dict[str, Corpus | StoredCorpus] = {
+        name: load_corpus(some, n) for name, some in files.items() if bytes_of(some) <= memory * 1e9
+    }
     _require_one_rate(folders, found)
     if workers.leads:
         claim()

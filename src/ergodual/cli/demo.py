@@ -31,13 +31,24 @@ class Demo:
         from ergodual.experiments.demo import run_demo
         from ergodual.speech.corpora import synthetic_speech
 
-        torch.set_num_threads(1)  # the products are too small for more to pay, and on a busy machine more would wait for each other
+        torch.set_num_threads(
+            1
+        )  # the products are too small for more to pay, and on a busy machine more would wait for each other
         console = Console(soft_wrap=True, highlight=False)
         corpus = synthetic_speech() if self.corpus is None else self.corpus
-        console.print("Learning from synthetic speech (espeak-ng)." if self.corpus is None else f"Learning from {corpus}.")
+        console.print(
+            "Learning from synthetic speech (espeak-ng)."
+            if self.corpus is None
+            else f"Learning from {corpus}."
+        )
         with progress_bar("%") as bar:
             task = bar.add_task("demo", total=100, note="")
-            result = run_demo(corpus, self.out, self.bits, lambda what, share: bar.update(task, completed=int(100 * share), note=what))
+            result = run_demo(
+                corpus,
+                self.out,
+                self.bits,
+                lambda what, share: bar.update(task, completed=int(100 * share), note=what),
+            )
         for sentence in result.learned_from:
             console.print(f"  {sentence}")
 
@@ -50,4 +61,6 @@ class Demo:
             table.add_row(name, f"{snr:.2f}", "" if snr == before else f"{snr - before:+.2f}")
         console.print(table)
         for kind, files in result.files.items():
-            console.print(f"{kind}: " + ", ".join(str(file) for file in files if file.suffix != ".svg"))
+            console.print(
+                f"{kind}: " + ", ".join(str(file) for file in files if file.suffix != ".svg")
+            )

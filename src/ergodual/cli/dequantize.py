@@ -56,9 +56,13 @@ class Dequantize:
         if bits is not None:
             MidRise(bits)
         if self.quantizer in ("mid-rise", "mid-tread") and bits is None:
-            raise ErgodualError(f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both to auto.")
+            raise ErgodualError(
+                f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both to auto."
+            )
         if not 0 <= self.overlap < 1:
-            raise ErgodualError(f"The value of --overlap is {self.overlap}; it must be at least 0 and below 1.")
+            raise ErgodualError(
+                f"The value of --overlap is {self.overlap}; it must be at least 0 and below 1."
+            )
         check_threads(self.threads)
         torch.set_num_threads(self.threads)
         dequantizer = Dequantizer.load(self.model, self.overlap)
@@ -70,7 +74,15 @@ class Dequantize:
                     target.parent.mkdir(parents=True, exist_ok=True)
                 task = bar.add_task(source.name, total=_frames(source), note="")
                 try:
-                    found = dequantize_file(source, target, dequantizer, bits, kind, self.subtype, partial(bar.advance, task))
+                    found = dequantize_file(
+                        source,
+                        target,
+                        dequantizer,
+                        bits,
+                        kind,
+                        self.subtype,
+                        partial(bar.advance, task),
+                    )
                 except ErgodualError as error:
                     if len(pairs) == 1:
                         raise
@@ -79,12 +91,19 @@ class Dequantize:
                 finally:
                     bar.remove_task(task)
                 rate = _rate(target)
-                said = found.said if found.quantizer is not None else f"{found.said}; copied unchanged"
+                said = (
+                    found.said if found.quantizer is not None else f"{found.said}; copied unchanged"
+                )
                 print(f"{_shown(self.source, source)}: {said}", file=sys.stderr)
                 if found.quantizer is not None and rate != dequantizer.rate:
-                    print(f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz and does less well", file=sys.stderr)
+                    print(
+                        f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz and does less well",
+                        file=sys.stderr,
+                    )
         if failed:
-            raise ErgodualError(f"{len(failed)} of {len(pairs)} files could not be restored: " + " ".join(failed))
+            raise ErgodualError(
+                f"{len(failed)} of {len(pairs)} files could not be restored: " + " ".join(failed)
+            )
 
 
 def _frames(file: Path) -> int | None:
@@ -115,9 +134,13 @@ def _files(source: Path, target: Path) -> Iterator[list[tuple[Path, Path]]]:
     with tempfile.TemporaryDirectory() as folder:
         if source.is_dir():
             if target.is_file():
-                raise ErgodualError(f"{target} is a file and {source} is a folder; give a folder for the results.")
+                raise ErgodualError(
+                    f"{target} is a file and {source} is a folder; give a folder for the results."
+                )
             if target.resolve() == source.resolve():
-                raise ErgodualError(f"{target} is the folder of the recordings themselves; give another one for the results.")
+                raise ErgodualError(
+                    f"{target} is the folder of the recordings themselves; give another one for the results."
+                )
             yield [(file, target / file.relative_to(source)) for file in find_audio(source)]
             return
         one, other = source, target
@@ -131,7 +154,9 @@ def _files(source: Path, target: Path) -> Iterator[list[tuple[Path, Path]]]:
         elif target.is_dir():
             other = target / ("restored.wav" if str(source) == "-" else source.name)
         if other.exists() and other.resolve() == one.resolve():
-            raise ErgodualError(f"{target} is the recording itself; give another name for the result.")
+            raise ErgodualError(
+                f"{target} is the recording itself; give another name for the result."
+            )
         yield [(one, other)]
         if str(target) == "-":
             with open(other, "rb") as made:

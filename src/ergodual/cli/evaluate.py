@@ -61,10 +61,10 @@ class Evaluate:
         import torch
         from rich.console import Console
 
-        from ergodual.bilevel.files import write_atomically
         from ergodual.cli.progress import progress_bar
         from ergodual.cli.ranges import check_threads
         from ergodual.experiments.evaluate import Setting, as_dicts, evaluate
+        from ergodual.files import write_atomically
         from ergodual.speech.quantizers import MidRise
 
         for bits in self.bits:
@@ -75,7 +75,9 @@ class Evaluate:
         for given in self.models:
             name, is_, model = given.partition("=")
             if not (name and is_ and model):
-                raise ErgodualError(f"--models has {given!r}; give NAME=MODEL, for instance ergodic=speech-16k.")
+                raise ErgodualError(
+                    f"--models has {given!r}; give NAME=MODEL, for instance ergodic=speech-16k."
+                )
             models[name] = model
         if self.out.is_file():
             raise ErgodualError(f"{self.out} is a file; --out must be a folder.")
@@ -84,13 +86,24 @@ class Evaluate:
         setting = Setting(self.corpus, self.bits, self.quantizer, models, self.train, self.gabor)
         with progress_bar("%") as bar:
             task = bar.add_task("measuring", total=100, note="")
-            rows = evaluate(setting, lambda what, share: bar.update(task, completed=round(100 * share), note=what))
+            rows = evaluate(
+                setting,
+                lambda what, share: bar.update(task, completed=round(100 * share), note=what),
+            )
         self.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.out / "measures.json", json.dumps({"command": self._command(), "rows": as_dicts(rows)}, indent=1) + "\n")
+        write_atomically(
+            self.out / "measures.json",
+            json.dumps({"command": self._command(), "rows": as_dicts(rows)}, indent=1) + "\n",
+        )
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["bits", "method", "measure", "mean", "ci95_low", "ci95_high", "least", "files"])
-        table.writerows([row.bits, row.method, row.measure, row.mean, *row.ci95, row.least, row.files] for row in rows)
+        table.writerow(
+            ["bits", "method", "measure", "mean", "ci95_low", "ci95_high", "least", "files"]
+        )
+        table.writerows(
+            [row.bits, row.method, row.measure, row.mean, *row.ci95, row.least, row.files]
+            for row in rows
+        )
         write_atomically(self.out / "measures.csv", text.getvalue())
         console = Console()
         for bits in self.bits:
@@ -98,14 +111,20 @@ class Evaluate:
         console.print(f"{self.out / 'measures.json'}\n{self.out / 'measures.csv'}", soft_wrap=True)
 
     def _command(self) -> str:
-        options = [f"--corpus {self.corpus.name}", f"--bits {' '.join(map(str, self.bits))}", f"--quantizer {self.quantizer}"]
+        options = [
+            f"--corpus {self.corpus.name}",
+            f"--bits {' '.join(map(str, self.bits))}",
+            f"--quantizer {self.quantizer}",
+        ]
         return " ".join(["ergodual evaluate", *options, f"--models {' '.join(self.models)}"])
 
 
 def _table(bits: int, rows: list[Row]) -> Table:
     from rich.table import Table
 
-    table = Table(title=f"{bits} bits, mean over {max(row.files for row in rows)} files; ± half the 95 % interval")
+    table = Table(
+        title=f"{bits} bits, mean over {max(row.files for row in rows)} files; ± half the 95 % interval"
+    )
     table.add_column("method")
     there = [measure for measure in HEADINGS if any(row.measure == measure for row in rows)]
     for measure in there:

@@ -51,7 +51,17 @@ class Figures:
         from ergodual.experiments.claims import claims_table
         from ergodual.experiments.figures import Progress, Setting, draw, learn_all, table
 
-        setting = Setting(self.depths, self.bits, self.epochs, self.seeds, self.lr, self.steps, self.weight, self.batch, self.frame)
+        setting = Setting(
+            self.depths,
+            self.bits,
+            self.epochs,
+            self.seeds,
+            self.lr,
+            self.steps,
+            self.weight,
+            self.batch,
+            self.frame,
+        )
         console = Console()
         with progress_bar("epochs") as bar:
             task = bar.add_task("learning", total=setting.epochs * len(setting.runs()), note="")
@@ -61,9 +71,16 @@ class Figures:
             def report(done: Progress) -> None:
                 # a run that goes on from a checkpoint begins with a later epoch
                 reached[done.run.name] = done.epoch
-                bar.update(task, completed=sum(reached.values()), note=f"{done.run.name}  loss {done.loss:.4f}")
+                bar.update(
+                    task,
+                    completed=sum(reached.values()),
+                    note=f"{done.run.name}  loss {done.loss:.4f}",
+                )
                 if done.epoch == setting.epochs:
-                    print(f"{done.run.name}: loss {done.loss:.4f} after {done.epoch} epochs", flush=True)
+                    print(
+                        f"{done.run.name}: loss {done.loss:.4f} after {done.epoch} epochs",
+                        flush=True,
+                    )
 
             on_corpus = partial(describe, console, self.corpus, n=self.frame)
             content = learn_all(self.corpus, self.out, setting, self.jobs, report, on_corpus)

@@ -39,5 +39,14 @@ class Quantize:
         MidRise(self.bits)
         check_seed(self.seed)
         if not 0 <= self.dither < 1e3:
-            raise ErgodualError(f"The value of --dither is {self.dither}; it must be at least 0 and below 1000.")
-        quantize_file(self.source, self.target, quantizer_of(self.quantizer, self.bits), self.normalize, self.dither, self.seed)
+            raise ErgodualError(
+                f"The value of --dither is {self.dither}; it must be at least 0 and below 1000."
+            )
+        quantize_file(
+            self.source,
+            self.target,
+            quantizer_of(self.quantizer, self.bits),
+            self.normalize,
+            self.dither,
+            self.seed,
+        )

@@ -17,4 +17,6 @@ def check_seed(seed: int) -> None:
 
 def _check(option: str, value: int, allowed: range) -> None:
     if value not in allowed:
-        raise ErgodualError(f"The value of --{option} is {value}; it must be from {allowed[0]} to {allowed[-1]}.")
+        raise ErgodualError(
+            f"The value of --{option} is {value}; it must be from {allowed[0]} to {allowed[-1]}."
+        )

@@ -41,14 +41,20 @@ class Report:
 
         for name in ("count", "seconds"):
             if not 0 < getattr(self, name) < 1e6:
-                raise ErgodualError(f"The value of --{name} is {getattr(self, name)}; it must be positive and below a million.")
+                raise ErgodualError(
+                    f"The value of --{name} is {getattr(self, name)}; it must be positive and below a million."
+                )
         if self.out.suffix.lower() != ".html":
             raise ErgodualError(f"{self.out} does not end in .html; give --out a name that does.")
         if not self.out.parent.is_dir():
-            raise ErgodualError(f"{self.out.parent} is not a folder; make it first, or write elsewhere.")
+            raise ErgodualError(
+                f"{self.out.parent} is not a folder; make it first, or write elsewhere."
+            )
         run = load_run(self.source)
         dev = Path(run.config.get("dev") or "")
-        clips = self.clips or (dev if run.config.get("dev") and dev.is_dir() else synthetic_speech())
+        clips = self.clips or (
+            dev if run.config.get("dev") and dev.is_dir() else synthetic_speech()
+        )
         torch.set_num_threads(1)
         with progress_bar("%") as bar:
             task = bar.add_task("report", total=100, note="")

@@ -30,23 +30,31 @@ class RunFolder:
 
     def __init__(self, path: Path, resume: bool) -> None:
         self.path, self.resume = path, resume
-        self.config, self.log, self.checkpoint = path / "config.json", path / "log.jsonl", path / "checkpoint.pt"
+        self.config, self.log, self.checkpoint = (
+            path / "config.json",
+            path / "log.jsonl",
+            path / "checkpoint.pt",
+        )
         self.model, self.best = path / "model.safetensors", path / "best.safetensors"
 
     @contextlib.contextmanager
     def claimed(self, config: dict[str, Any]) -> Iterator[None]:
         """Make it the folder of this configuration, or refuse; after an error within, a new one is gone."""
         from ergodual.bilevel.checkpoint import first_difference
-        from ergodual.bilevel.files import read_json, write_atomically
+        from ergodual.files import read_json, write_atomically
 
         path = self.path
         if path.exists() and not path.is_dir():
             raise ErgodualError(f"{path} is a file; --out must be a folder.")
         if path.exists() and any(path.iterdir()):
             if not self.resume:
-                raise ErgodualError(f"{path} exists and is not empty; give another --out, or --resume to go on with it.")
+                raise ErgodualError(
+                    f"{path} exists and is not empty; give another --out, or --resume to go on with it."
+                )
             if not self.config.exists():
-                raise ErgodualError(f"{path} holds no run to resume (it has no config.json); give the folder of a run.")
+                raise ErgodualError(
+                    f"{path} holds no run to resume (it has no config.json); give the folder of a run."
+                )
             found = read_json(self.config, "start again in another folder")
             field = first_difference(found, config)
             if field is not None:
@@ -91,7 +99,13 @@ class Recorder:
     """
 
     def __init__(
-        self, folder: RunFolder, model: Unrolled, spec: ModelSpec, metadata: dict[str, Any], started: History, tensorboard: bool
+        self,
+        folder: RunFolder,
+        model: Unrolled,
+        spec: ModelSpec,
+        metadata: dict[str, Any],
+        started: History,
+        tensorboard: bool,
     ) -> None:
         self._folder, self._model, self._spec, self._metadata = folder, model, spec, metadata
         self._started, self._tensorboard, self._logs = started, tensorboard, list[Any]()

@@ -52,5 +52,7 @@ class Theory:
                 bar.update(task, completed=progress.done, total=progress.of, note=progress.note)
 
             on_corpus = partial(describe, Console(), self.corpus, n=self.setting.frame)
-            content = measure_all(self.corpus, self.out, self.setting, self.jobs, self.parts, report, on_corpus)
+            content = measure_all(
+                self.corpus, self.out, self.setting, self.jobs, self.parts, report, on_corpus
+            )
         print("\n".join(str(file) for file in draw(content, self.out)))

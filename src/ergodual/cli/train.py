@@ -145,13 +145,23 @@ class Train:
         quantizer = self._quantizer()
         model, spec = self._model(device)
         if self.shift and bytes_of(find_audio(self.corpus)) > self.memory * 1e9:
-            raise ErgodualError(f"{self.corpus} is larger than --memory, where frames can be shifted; raise it, or leave out --shift.")
-        folder = RunFolder(self.out, self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0")
-        folders = {"train": self.corpus} if self.dev is None else {"train": self.corpus, "dev": self.dev}
+            raise ErgodualError(
+                f"{self.corpus} is larger than --memory, where frames can be shifted; raise it, or leave out --shift."
+            )
+        folder = RunFolder(
+            self.out, self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+        )
+        folders = (
+            {"train": self.corpus} if self.dev is None else {"train": self.corpus, "dev": self.dev}
+        )
         store = self.store or self.out / "samples"
         unit = 1.0 if self.units == "signal" else quantizer.step / 2
         # of G.711 the frames stay in one unit, so that the loss weighs them as the SNR does, and the model measures each in its own
-        learner = model if isinstance(quantizer, MidRise) else Companded(model, quantizer.scaled(1 / unit))
+        learner = (
+            model
+            if isinstance(quantizer, MidRise)
+            else Companded(model, quantizer.scaled(1 / unit))
+        )
         loss = HalfSquared(window(self.frame).float().to(device) if self.windowed else None)
 
         def pair(frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,14 +169,30 @@ class Train:
             return quantizer.quantize(x_true) / unit, x_true / unit
 
         with contextlib.ExitStack() as claimed:
-            corpora = open_corpora(folders, self.frame, self.memory, store, workers, lambda: claimed.enter_context(folder.claimed(config)))
+            corpora = open_corpora(
+                folders,
+                self.frame,
+                self.memory,
+                store,
+                workers,
+                lambda: claimed.enter_context(folder.claimed(config)),
+            )
             corpus, dev = corpora["train"], corpora.get("dev")
-            data = corpus.shifted(pair, self.bias * quantizer.step) if self.shift and isinstance(corpus, Corpus) else corpus.data(pair)
+            data = (
+                corpus.shifted(pair, self.bias * quantizer.step)
+                if self.shift and isinstance(corpus, Corpus)
+                else corpus.data(pair)
+            )
 
         console = Console(soft_wrap=True, quiet=not workers.leads)
         for name, loaded in corpora.items():
             describe(console, folders[name], loaded, self.frame)
-        metadata = {"bits": self.bits, "quantizer": self.quantizer, "rate": corpus.rate, "training": config}
+        metadata = {
+            "bits": self.bits,
+            "quantizer": self.quantizer,
+            "rate": corpus.rate,
+            "training": config,
+        }
         started, steps_done = folder.started()
         recorder = Recorder(folder, model, spec, metadata, started, self.tensorboard)
         batches = -(-len(corpus) // self.batch)
@@ -191,7 +217,9 @@ class Train:
                 resume=folder.resume,
                 identity=config,
                 on_epoch=recorder.add if workers.leads else None,
-                on_step=lambda loss: bar.update(task, advance=1, note=f"{bar.tasks[0].speed or 0:.0f}/s  loss {loss:.4f}"),
+                on_step=lambda loss: bar.update(
+                    task, advance=1, note=f"{bar.tasks[0].speed or 0:.0f}/s  loss {loss:.4f}"
+                ),
                 workers=workers,
             )
         if not workers.leads:
@@ -206,7 +234,11 @@ class Train:
         from ergodual.speech.convert import quantizer_of
         from ergodual.speech.quantizers import MidRise
 
-        return MidRise(self.bits) if self.quantizer == "mid-rise" else quantizer_of(self.quantizer, self.bits)
+        return (
+            MidRise(self.bits)
+            if self.quantizer == "mid-rise"
+            else quantizer_of(self.quantizer, self.bits)
+        )
 
     def _model(self, device: torch.device) -> tuple[Unrolled, ModelSpec]:
         from ergodual.bilevel.checkpoint import first_difference
@@ -241,7 +273,9 @@ class Train:
 
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
-            raise ErgodualError("--device is cuda and there is no GPU that torch can use; give --device cpu, or install torch for CUDA.")
+            raise ErgodualError(
+                "--device is cuda and there is no GPU that torch can use; give --device cpu, or install torch for CUDA."
+            )
         if self.device == "cpu" or not there:
             return torch.device("cpu")
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -257,16 +291,26 @@ class Train:
         lr = self.lr if self.lr is not None else {"sgd": 0.05, "adam": 1e-3}[self.optimizer]
         for name in ("depth", "batch", "epochs", "frame", "checkpoint_every"):
             if getattr(self, name) < 1:
-                raise ErgodualError(f"The value of --{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
+                raise ErgodualError(
+                    f"The value of --{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1."
+                )
         for name, value in (("lr", lr), ("lr-scale", self.lr_scale), ("weight", self.weight)):
             if not 0 < value < 1e30:
-                raise ErgodualError(f"The value of --{name} is {value}; it must be positive and below 1e30.")
+                raise ErgodualError(
+                    f"The value of --{name} is {value}; it must be positive and below 1e30."
+                )
         if self.rows is not None and self.rows < self.frame:
-            raise ErgodualError(f"The value of --rows is {self.rows}; it must be at least --frame, {self.frame}.")
+            raise ErgodualError(
+                f"The value of --rows is {self.rows}; it must be at least --frame, {self.frame}."
+            )
         if self.quantizer != "mid-rise" and (self.bits, self.units) != (8, "half-steps"):
-            raise ErgodualError(f"--quantizer {self.quantizer} has 8 bits, in cells that differ; add --bits 8 --units half-steps.")
+            raise ErgodualError(
+                f"--quantizer {self.quantizer} has 8 bits, in cells that differ; add --bits 8 --units half-steps."
+            )
         if not 0 <= self.bias * self._quantizer().step < 1:
-            raise ErgodualError(f"The value of --bias is {self.bias} steps; it must not be negative, and below half the range.")
+            raise ErgodualError(
+                f"The value of --bias is {self.bias} steps; it must not be negative, and below half the range."
+            )
         if self.bias and not self.shift:
             raise ErgodualError(f"--bias {self.bias} means nothing without --shift; add it.")
         if self.warmup < 0:
@@ -274,14 +318,21 @@ class Train:
         if not self.memory >= 0:
             raise ErgodualError(f"The value of --memory is {self.memory}; it must not be negative.")
         if self.weight != 1 and self.steps == "balanced":
-            raise ErgodualError(f"--weight {self.weight} means nothing for balanced steps; add --steps weighted.")
+            raise ErgodualError(
+                f"--weight {self.weight} means nothing for balanced steps; add --steps weighted."
+            )
         if not self.learn:
             raise ErgodualError("Nothing is to be learned; give --learn K, steps or weights.")
         for name in ("per_iteration", "relative"):
             if getattr(self, name) and "steps" not in self.learn:
-                raise ErgodualError(f"Step sizes are not learned, so --{name.replace('_', '-')} means nothing; add steps to --learn.")
+                raise ErgodualError(
+                    f"Step sizes are not learned, so --{name.replace('_', '-')} means nothing; add steps to --learn."
+                )
         values = {**asdict(self), "lr": lr, "learn": list(self.learn)}
-        values |= {name: getattr(self, name) and str(getattr(self, name)) for name in ("corpus", "dev", "init")}
+        values |= {
+            name: getattr(self, name) and str(getattr(self, name))
+            for name in ("corpus", "dev", "init")
+        }
         if self.quantizer == "mid-rise":  # once the only one: runs from then can still be resumed
             del values["quantizer"]
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
@@ -293,7 +344,15 @@ def _summary(first: Epoch, last: Epoch, best: Epoch) -> Any:
     table = Table(title="Mean of ½‖x̂ − x†‖² over the frames")
     for heading in ("epoch", "train", "dev"):
         table.add_column(heading, justify="right")
-    rows = {f"{first.epoch} (before)": first, f"{best.epoch} (best)": best, f"{last.epoch} (last)": last}
+    rows = {
+        f"{first.epoch} (before)": first,
+        f"{best.epoch} (best)": best,
+        f"{last.epoch} (last)": last,
+    }
     for name, epoch in rows.items():
-        table.add_row(name, f"{epoch.train_loss:.4f}", "" if epoch.dev_loss is None else f"{epoch.dev_loss:.4f}")
+        table.add_row(
+            name,
+            f"{epoch.train_loss:.4f}",
+            "" if epoch.dev_loss is None else f"{epoch.dev_loss:.4f}",
+        )
     return table

@@ -35,11 +35,16 @@ def claims(runs: list[dict[str, Any]]) -> dict[str, Any]:
     spread: dict[str, Any] = {"ergodic": {}, "plain": {}}
     for seed in seeds:
         ergodic = [run(depth, "ergodic", seed)["loss"] for depth in depths]
-        falls[str(seed)] = _epochs(all(a > b for a, b in zip(losses, losses[1:], strict=False)) for losses in zip(*ergodic, strict=True))
+        falls[str(seed)] = _epochs(
+            all(a > b for a, b in zip(losses, losses[1:], strict=False))
+            for losses in zip(*ergodic, strict=True)
+        )
         if 1 in depths:
             first = run(1, "plain", seed)["loss"]
             above[str(seed)] = {
-                str(depth): _epochs(b > a for a, b in zip(first, run(depth, "plain", seed)["loss"], strict=True))
+                str(depth): _epochs(
+                    b > a for a, b in zip(first, run(depth, "plain", seed)["loss"], strict=True)
+                )
                 for depth in depths
                 if depth > 1
             }
@@ -48,7 +53,11 @@ def claims(runs: list[dict[str, Any]]) -> dict[str, Any]:
             later = [norm for depth, norm in norms.items() if depth > 1] or list(norms.values())
             whole, tail = max(norms.values()) / min(norms.values()), max(later) / min(later)
             meets = whole <= ERGODIC_SPREAD if output == "ergodic" else whole >= PLAIN_SPREAD
-            spread[output][str(seed)] = {"with_depth_1": whole, "without_depth_1": tail, "meets_bar": meets}
+            spread[output][str(seed)] = {
+                "with_depth_1": whole,
+                "without_depth_1": tail,
+                "meets_bar": meets,
+            }
     return {"ergodic_falls": falls, "plain_above_depth_1": above, "gradient_spread": spread}
 
 
@@ -65,7 +74,11 @@ def claims_table(found: dict[str, Any], epochs: int) -> Table:
     for output, bar in (("ergodic", f"≤ {ERGODIC_SPREAD}"), ("plain", f"≥ {PLAIN_SPREAD}")):
         for seed, spread in found["gradient_spread"][output].items():
             verdict = "yes" if spread["meets_bar"] else "no"
-            shown.add_row(f"{output} gradient norms, largest over smallest, {bar}", seed, f"{verdict}: {spread['with_depth_1']:.2f}")
+            shown.add_row(
+                f"{output} gradient norms, largest over smallest, {bar}",
+                seed,
+                f"{verdict}: {spread['with_depth_1']:.2f}",
+            )
     return shown
 
 

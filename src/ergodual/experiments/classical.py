@@ -29,7 +29,9 @@ class Linear:
     def __init__(self, x_tilde: Tensor, x_true: Tensor) -> None:
         observed, true = x_tilde.double(), x_true.double()
         covariance = observed.T @ observed
-        covariance += RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+        covariance += (
+            RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+        )
         self._matrix = torch.linalg.solve(covariance, observed.T @ true).float()
 
     def __call__(self, x_tilde: Tensor, G: Box) -> Tensor:
@@ -57,7 +59,9 @@ class Perceptron(nn.Module):
         estimate: Tensor = x_tilde + G.prox(self._layers(x_tilde), 1.0)
         return estimate
 
-    def learn(self, x_tilde: Tensor, x_true: Tensor, epochs: int, batch: int = 64, lr: float = 1e-3) -> None:
+    def learn(
+        self, x_tilde: Tensor, x_true: Tensor, epochs: int, batch: int = 64, lr: float = 1e-3
+    ) -> None:
         """Adam on ½‖x̂ − x†‖² before the projection, which would hide the gradient; a cosine takes lr to 0."""
         stepper = torch.optim.Adam(self.parameters(), lr=lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, epochs)
@@ -73,10 +77,14 @@ class Perceptron(nn.Module):
 
 def converged_dct(n: int) -> Unrolled:
     """ℓ1 of the DCT, solved by so many iterations that more of them change nothing."""
-    return Unrolled(Problem(L1(), Box(radius=1.0), Dense.dct(n)), CONVERGED, StepSizes.balanced(), Last())
+    return Unrolled(
+        Problem(L1(), Box(radius=1.0), Dense.dct(n)), CONVERGED, StepSizes.balanced(), Last()
+    )
 
 
-def gabor(x_tilde: Tensor, lower: Tensor, upper: Tensor, length: int = 1024, iterations: int = 500) -> Tensor:
+def gabor(
+    x_tilde: Tensor, lower: Tensor, upper: Tensor, length: int = 1024, iterations: int = 500
+) -> Tensor:
     """ℓ1 analysis with a Gabor frame on the whole signal: min ‖A x‖₁ over lower ≤ x ≤ upper, by Chambolle–Pock.
 
     A is the short-time Fourier transform with Hann's window and an overlap of 3/4, scaled to a tight frame (AᵀA = I); the
@@ -98,7 +106,9 @@ def gabor(x_tilde: Tensor, lower: Tensor, upper: Tensor, length: int = 1024, ite
 
     def analyse(x: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(x, (length, length))
-        spectrum: Tensor = scale * torch.stft(padded, length, hop, window=window, pad_mode="constant", return_complex=True)
+        spectrum: Tensor = scale * torch.stft(
+            padded, length, hop, window=window, pad_mode="constant", return_complex=True
+        )
         return spectrum
 
     def synthesise(y: Tensor) -> Tensor:

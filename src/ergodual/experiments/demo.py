@@ -13,10 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from ergodual.bilevel import Epoch, fit
-from ergodual.bilevel.files import write_atomically
 from ergodual.errors import ErgodualError
 from ergodual.experiments.figures import OUTPUTS, Output, draw
-from ergodual.experiments.plots import operator_figure, save_figure, spectrogram_figure, waveform_figure
+from ergodual.experiments.plots import (
+    operator_figure,
+    save_figure,
+    spectrogram_figure,
+    waveform_figure,
+)
+from ergodual.files import write_atomically
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio, write_audio
 from ergodual.speech.corpora import find_audio, load_corpus
@@ -58,7 +63,9 @@ class Result:
     files: dict[str, list[Path]]
 
 
-def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, float], None] | None = None) -> Result:
+def run_demo(
+    corpus: Path, out: Path, bits: int = 4, report: Callable[[str, float], None] | None = None
+) -> Result:
     """Learn from all files but the last, and dequantize the last.
 
     Parameters
@@ -80,15 +87,22 @@ def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, floa
     quantizer = MidRise(bits)
     files = find_audio(corpus)
     if len(files) < 2:
-        raise ErgodualError(f"{corpus} has only one recording; the demo learns from some and restores another: give at least two.")
+        raise ErgodualError(
+            f"{corpus} has only one recording; the demo learns from some and restores another: give at least two."
+        )
     learned, held_out = files[:-1], files[-1]
     loaded = load_corpus(learned)
     samples, rate, _ = read_audio(held_out)
     if not samples.any():
         raise ErgodualError(f"{held_out} is silent and the demo would restore it; remove it.")
     if rate != loaded.rate:
-        raise ErgodualError(f"{held_out} is sampled at {rate} Hz and the others at {loaded.rate} Hz; a corpus must have one rate.")
-    said = [f"{loaded.files} files, {len(loaded.frames)} frames of 320 samples at {loaded.rate} Hz", *loaded.notes]
+        raise ErgodualError(
+            f"{held_out} is sampled at {rate} Hz and the others at {loaded.rate} Hz; a corpus must have one rate."
+        )
+    said = [
+        f"{loaded.files} files, {len(loaded.frames)} frames of 320 samples at {loaded.rate} Hz",
+        *loaded.notes,
+    ]
     truth = loaded.frames
     if len(truth) > MOST_FRAMES:
         truth = truth[torch.linspace(0, len(truth) - 1, MOST_FRAMES).long()]
@@ -101,7 +115,11 @@ def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, floa
     pairs = quantizer.quantize(truth), truth
     work = _Work(report)
 
-    runs = [_curve(depth, output, bits, pairs, work) for depth in DEPTHS for output in (OUTPUTS if depth > 1 else OUTPUTS[:1])]
+    runs = [
+        _curve(depth, output, bits, pairs, work)
+        for depth in DEPTHS
+        for output in (OUTPUTS if depth > 1 else OUTPUTS[:1])
+    ]
     specs = {"DCT, not learned": ModelSpec(depth=DEPTH, output="plain")}
     models: dict[str, Unrolled] = {name: build(spec, bits) for name, spec in specs.items()}
     for output in OUTPUTS:
@@ -111,13 +129,22 @@ def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, floa
     clean = normalize(samples)
     stored = quantizer.quantize(torch.from_numpy(clean)).numpy()
     restored = {
-        name: restore_channel(estimator_of(model, specs[name], bits), specs[name].n, stored, mid_rise(bits)).astype(np.float32)
+        name: restore_channel(
+            estimator_of(model, specs[name], bits), specs[name].n, stored, mid_rise(bits)
+        ).astype(np.float32)
         for name, model in models.items()
     }
     signals = {f"quantized to {bits} bits": stored, **restored}
     snr = {name: snr_db(clean, signal) for name, signal in signals.items()}
     content = {
-        "setting": {"bits": bits, "depths": DEPTHS, "epochs": CURVE_EPOCHS, "lr": CURVE_LR, "frames": len(truth), "rate": rate},
+        "setting": {
+            "bits": bits,
+            "depths": DEPTHS,
+            "epochs": CURVE_EPOCHS,
+            "lr": CURVE_LR,
+            "frames": len(truth),
+            "rate": rate,
+        },
         "dequantizers": {
             "depth": DEPTH,
             "optimizer": "adam",
@@ -129,7 +156,10 @@ def run_demo(corpus: Path, out: Path, bits: int = 4, report: Callable[[str, floa
         "snr_db": snr,
     }
     write_atomically(out / "figures.json", json.dumps(content, indent=1) + "\n")
-    written = {"figures": draw(content, out), **_show(out, clean, stored, restored, models, rate, quantizer)}
+    written = {
+        "figures": draw(content, out),
+        **_show(out, clean, stored, restored, models, rate, quantizer),
+    }
     return Result(snr, held_out, said, written)
 
 
@@ -151,9 +181,17 @@ class _Work:
         return on_epoch
 
 
-def _curve(depth: int, output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> dict[str, Any]:
+def _curve(
+    depth: int, output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work
+) -> dict[str, Any]:
     model = build(ModelSpec(depth=depth, output=output), bits)
-    history = fit(model, *pairs, epochs=CURVE_EPOCHS, lr=CURVE_LR, on_epoch=work.follow(f"figures: {output}, d = {depth}", depth))
+    history = fit(
+        model,
+        *pairs,
+        epochs=CURVE_EPOCHS,
+        lr=CURVE_LR,
+        on_epoch=work.follow(f"figures: {output}, d = {depth}", depth),
+    )
     return {
         "depth": depth,
         "output": output,
@@ -164,11 +202,15 @@ def _curve(depth: int, output: Output, bits: int, pairs: tuple[torch.Tensor, tor
 
 
 def _spec(output: Output) -> ModelSpec:
-    learn: tuple[Learnable, ...] = ("K", "steps", "weights") if output == "ergodic" else ("K", "steps")
+    learn: tuple[Learnable, ...] = (
+        ("K", "steps", "weights") if output == "ergodic" else ("K", "steps")
+    )
     return ModelSpec(depth=DEPTH, output=output, steps="weighted", weight=20.0, learn=learn)
 
 
-def _model(output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work) -> Unrolled:
+def _model(
+    output: Output, bits: int, pairs: tuple[torch.Tensor, torch.Tensor], work: _Work
+) -> Unrolled:
     model = build(_spec(output), bits)
     fit(
         model,
@@ -193,10 +235,18 @@ def _show(
     quantizer: MidRise,
 ) -> dict[str, list[Path]]:
     best = restored["learned, ergodic"]
-    spectra = {"true": clean, f"quantized to {quantizer.bits} bits": stored, "restored (learned, ergodic)": best}
-    operators = {name: model.problem.K.tensors()[0].detach().numpy() for name, model in models.items()}
+    spectra = {
+        "true": clean,
+        f"quantized to {quantizer.bits} bits": stored,
+        "restored (learned, ergodic)": best,
+    }
+    operators = {
+        name: model.problem.K.tensors()[0].detach().numpy() for name, model in models.items()
+    }
     pictures = [
-        *save_figure(waveform_figure(clean, stored, best, rate, quantizer.radius), out / "waveform"),
+        *save_figure(
+            waveform_figure(clean, stored, best, rate, quantizer.radius), out / "waveform"
+        ),
         *save_figure(spectrogram_figure(spectra, rate), out / "spectrograms"),
         *save_figure(operator_figure(operators, rate), out / "operators"),
     ]

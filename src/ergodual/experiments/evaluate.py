@@ -89,7 +89,9 @@ class Setting:
     gabor: bool = True
 
 
-def evaluate(setting: Setting, report: Callable[[str, float], None] = lambda what, share: None) -> list[Row]:
+def evaluate(
+    setting: Setting, report: Callable[[str, float], None] = lambda what, share: None
+) -> list[Row]:
     """All rows; ``report`` is told what is being done and the share of the work that is done.
 
     Raises
@@ -113,7 +115,9 @@ def evaluate(setting: Setting, report: Callable[[str, float], None] = lambda wha
     return rows
 
 
-def _measured(file: Path, methods: dict[str, Restore], quantizer: Levels, bits: int) -> dict[tuple[str, str], float]:
+def _measured(
+    file: Path, methods: dict[str, Restore], quantizer: Levels, bits: int
+) -> dict[tuple[str, str], float]:
     samples, rate, _ = read_audio(file)
     if not samples.any():
         raise ErgodualError(f"{file} is silent, so nothing can be measured on it; remove it.")
@@ -132,7 +136,9 @@ def _measured(file: Path, methods: dict[str, Restore], quantizer: Levels, bits: 
     return found
 
 
-def _methods(setting: Setting, quantizer: Levels, learned: dict[str, Dequantizer]) -> Iterator[tuple[str, Restore]]:
+def _methods(
+    setting: Setting, quantizer: Levels, learned: dict[str, Dequantizer]
+) -> Iterator[tuple[str, Restore]]:
     yield "quantized", lambda stored, quantizer, bits: stored
     if setting.train is not None:
         frames = load_corpus(setting.train, N).frames.double()
@@ -143,7 +149,9 @@ def _methods(setting: Setting, quantizer: Levels, learned: dict[str, Dequantizer
         yield "linear", _by_frames(Linear(x_tilde, x_true))
         torch.manual_seed(0)
         perceptron = Perceptron(N, 2 * N * N)
-        epochs = min(PERCEPTRON_EPOCHS, math.ceil(PERCEPTRON_STEPS * PERCEPTRON_BATCH / len(frames)))
+        epochs = min(
+            PERCEPTRON_EPOCHS, math.ceil(PERCEPTRON_STEPS * PERCEPTRON_BATCH / len(frames))
+        )
         perceptron.learn(x_tilde, x_true, epochs, PERCEPTRON_BATCH)
         yield "perceptron", _by_frames(perceptron.eval())
     yield "dct", _by_frames(converged_dct(N))
@@ -172,7 +180,11 @@ def _row(bits: int, method: str, measure: str, values: Sequence[float]) -> Row:
     """Mean and interval over the files where the measure exists."""
     known = [value for value in values if not math.isnan(value)] or [math.nan]
     mean = statistics.fmean(known)
-    half = float(t.ppf(0.975, len(known) - 1)) * statistics.stdev(known) / math.sqrt(len(known)) if len(known) > 1 else math.nan
+    half = (
+        float(t.ppf(0.975, len(known) - 1)) * statistics.stdev(known) / math.sqrt(len(known))
+        if len(known) > 1
+        else math.nan
+    )
     return Row(bits, method, measure, mean, (mean - half, mean + half), min(known), len(known))
 
 

@@ -16,12 +16,12 @@ import torch
 from rich.table import Table
 
 from ergodual.bilevel import fit
-from ergodual.bilevel.files import read_json, write_atomically
 from ergodual.errors import ErgodualError
 from ergodual.experiments.claims import claims
 from ergodual.experiments.folders import AGAIN, claim
 from ergodual.experiments.plots import gradient_figure, loss_figure, save_figure
 from ergodual.experiments.pool import work_off
+from ergodual.files import read_json, write_atomically
 from ergodual.speech.corpora import Corpus, load_corpus
 from ergodual.speech.model import ModelSpec, build
 from ergodual.speech.quantizers import MidRise
@@ -65,15 +65,24 @@ class Setting:
     def check(self) -> None:
         """Raise :class:`ErgodualError` if a value is out of its range."""
         MidRise(self.bits)
-        counts = {"epochs": self.epochs, "seeds": self.seeds, "batch": self.batch, "frame": self.frame}
+        counts = {
+            "epochs": self.epochs,
+            "seeds": self.seeds,
+            "batch": self.batch,
+            "frame": self.frame,
+        }
         for name, value in {**counts, "depths": min(self.depths, default=0)}.items():
             if value < 1:
                 raise ErgodualError(f"The value of --{name} is {value}; it must be at least 1.")
         for name, number in {"lr": self.lr, "weight": self.weight}.items():
             if not 0 < number < 1e30:
-                raise ErgodualError(f"The value of --{name} is {number}; it must be positive and below 1e30.")
+                raise ErgodualError(
+                    f"The value of --{name} is {number}; it must be positive and below 1e30."
+                )
         if self.weight != 1 and self.steps == "balanced":
-            raise ErgodualError(f"--weight {self.weight} means nothing for balanced steps; add --steps weighted.")
+            raise ErgodualError(
+                f"--weight {self.weight} means nothing for balanced steps; add --steps weighted."
+            )
 
     def runs(self) -> list[Run]:
         """Every run, the longest first."""
@@ -169,13 +178,20 @@ def learn_all(
             pending.append(run)
     begun = time.perf_counter()
     if pending:
-        pieces, at_once = [(run, out, setting) for run in pending], min(jobs or os.cpu_count() or 1, len(pending))
+        pieces, at_once = (
+            [(run, out, setting) for run in pending],
+            min(jobs or os.cpu_count() or 1, len(pending)),
+        )
         work_off(_learn, pieces, at_once, _prepare, (corpus, setting), report)
     done = sorted(setting.runs(), key=lambda run: (run.depth, run.output, run.seed))
     runs = [_read(out, run) for run in done]
     content = {
         "setting": described,
-        "machine": {"torch": torch.__version__, "cores": os.cpu_count(), "processes": jobs or os.cpu_count()},
+        "machine": {
+            "torch": torch.__version__,
+            "cores": os.cpu_count(),
+            "processes": jobs or os.cpu_count(),
+        },
         "wall_seconds": _wall_seconds(out, time.perf_counter() - begun if pending else 0.0),
         "claims": claims(runs),
         "runs": runs,
@@ -196,14 +212,36 @@ def draw(content: dict[str, Any], out: Path) -> list[Path]:
 def table(content: dict[str, Any]) -> Table:
     """Loss and gradient norm at the end, mean over the seeds, a row for each depth and output."""
     found = Table(title="Mean over the seeds")
-    for heading in ("d", "output", "loss at first", "loss at last", "gradient norm at last", "s/epoch"):
+    for heading in (
+        "d",
+        "output",
+        "loss at first",
+        "loss at last",
+        "gradient norm at last",
+        "s/epoch",
+    ):
         found.add_column(heading, justify="right")
     kinds = sorted({(run["output"], run["depth"]) for run in content["runs"]}, reverse=True)
     for output, depth in sorted(kinds, key=lambda kind: (kind[0] == "ergodic", kind[1])):
         runs = [run for run in content["runs"] if (run["output"], run["depth"]) == (output, depth)]
-        last = [(run["loss"][0], run["loss"][-1], run["gradient_norm"][-1], statistics.median(run["seconds"][1:])) for run in runs]
+        last = [
+            (
+                run["loss"][0],
+                run["loss"][-1],
+                run["gradient_norm"][-1],
+                statistics.median(run["seconds"][1:]),
+            )
+            for run in runs
+        ]
         means = [statistics.fmean(column) for column in zip(*last, strict=True)]
-        found.add_row(str(depth), output, f"{means[0]:.4f}", f"{means[1]:.4f}", f"{means[2]:.3f}", f"{means[3]:.1f}")
+        found.add_row(
+            str(depth),
+            output,
+            f"{means[0]:.4f}",
+            f"{means[1]:.4f}",
+            f"{means[2]:.3f}",
+            f"{means[3]:.1f}",
+        )
     return found
 
 
@@ -218,7 +256,9 @@ def _result(out: Path, run: Run) -> Path:
 
 
 def _read(out: Path, run: Run) -> dict[str, Any]:
-    return read_json(_result(out, run), AGAIN, *asdict(run), "loss", "gradient_norm", "norm", "seconds")
+    return read_json(
+        _result(out, run), AGAIN, *asdict(run), "loss", "gradient_norm", "norm", "seconds"
+    )
 
 
 _frames: tuple[torch.Tensor, torch.Tensor]
@@ -233,7 +273,13 @@ def _prepare(corpus: Path, setting: Setting, told: multiprocessing.SimpleQueue[P
 
 
 def _learn(run: Run, out: Path, setting: Setting) -> None:
-    spec = ModelSpec(n=setting.frame, depth=run.depth, output=run.output, steps=setting.steps, weight=setting.weight)
+    spec = ModelSpec(
+        n=setting.frame,
+        depth=run.depth,
+        output=run.output,
+        steps=setting.steps,
+        weight=setting.weight,
+    )
     model = build(spec, bits=setting.bits)
     checkpoint = out / "runs" / f"{run.name}.pt"
     history = fit(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ergodual.bilevel.checkpoint import first_difference
-from ergodual.bilevel.files import read_json, write_atomically
 from ergodual.errors import ErgodualError
+from ergodual.files import read_json, write_atomically
 
 AGAIN = "remove it, and the same command makes it again"
 """The advice for a damaged file among the results."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from ergodual.bilevel.files import write_atomically
+from ergodual.files import write_atomically
 
 STYLE: Any = {
     "font.size": 10,
@@ -43,36 +43,60 @@ def figure_bytes(figure: Figure, kind: Kind, dpi: int = 110) -> bytes:
     """The figure as the content of a file."""
     file = io.BytesIO()
     with rc_context(STYLE):
-        figure.savefig(file, format=kind, dpi=dpi, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(
+            file,
+            format=kind,
+            dpi=dpi,
+            bbox_inches="tight",
+            metadata={"Date": None} if kind == "svg" else None,
+        )
     return file.getvalue()
 
 
 def loss_figure(runs: list[dict[str, Any]]) -> Figure:
     """The paper's Figure 1: training loss over the epochs, a curve a depth; thin lines are single runs."""
-    return _curves(runs, "loss", 0, "training loss  ½‖x̂ − x†‖², mean over frames", logarithmic=False)
+    return _curves(
+        runs, "loss", 0, "training loss  ½‖x̂ − x†‖², mean over frames", logarithmic=False
+    )
 
 
 def gradient_figure(runs: list[dict[str, Any]]) -> Figure:
     """The paper's Figure 2: mean norm of the mini-batch gradient in K over the epochs."""
-    return _curves(runs, "gradient_norm", 1, "gradient norm  ‖∂L/∂K‖, mean over mini-batches", logarithmic=True)
+    return _curves(
+        runs, "gradient_norm", 1, "gradient norm  ‖∂L/∂K‖, mean over mini-batches", logarithmic=True
+    )
 
 
-def _curves(runs: list[dict[str, Any]], key: str, first: int, label: str, logarithmic: bool) -> Figure:
+def _curves(
+    runs: list[dict[str, Any]], key: str, first: int, label: str, logarithmic: bool
+) -> Figure:
     depths = sorted({run["depth"] for run in runs})
-    colours = dict(zip(depths, colormaps["viridis"](np.linspace(0.0, 0.85, len(depths))), strict=True))
+    colours = dict(
+        zip(depths, colormaps["viridis"](np.linspace(0.0, 0.85, len(depths))), strict=True)
+    )
     with rc_context(STYLE):
         figure = Figure(figsize=(8.4, 3.9), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
         for axis, output in zip(axes, ("plain", "ergodic"), strict=True):
             for depth in depths:
                 # at depth 1 the two outputs are the same, and it is listed as plain
-                found = [run[key] for run in runs if run["depth"] == depth and (run["output"] == output or depth == 1)]
+                found = [
+                    run[key]
+                    for run in runs
+                    if run["depth"] == depth and (run["output"] == output or depth == 1)
+                ]
                 if not found:
                     continue
                 epochs = np.arange(first, first + len(found[0]))
                 for one in found if len(found) > 1 else []:
                     axis.plot(epochs, one, color=colours[depth], linewidth=0.5, alpha=0.5)
-                axis.plot(epochs, np.mean(found, axis=0), color=colours[depth], linewidth=1.8, label=f"d = {depth}")
+                axis.plot(
+                    epochs,
+                    np.mean(found, axis=0),
+                    color=colours[depth],
+                    linewidth=1.8,
+                    label=f"d = {depth}",
+                )
             axis.set_title(output if output == "plain" else "ergodic, weights ∝ 1/k", loc="left")
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
@@ -83,7 +107,9 @@ def _curves(runs: list[dict[str, Any]], key: str, first: int, label: str, logari
                 axis.yaxis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel(label, fontsize=9)
         # beside the panels, since the curves may go anywhere
-        figure.legend(*axes[1].get_legend_handles_labels(), title="iterations", loc="outside right center")
+        figure.legend(
+            *axes[1].get_legend_handles_labels(), title="iterations", loc="outside right center"
+        )
     return figure
 
 
@@ -96,7 +122,11 @@ def waveform_figure(
 ) -> Figure:
     """8 ms of speech where it is loudest: the truth, what was stored with the cell that it allows, and the estimate."""
     length = max(2, rate // 125)
-    energy = np.convolve(np.square(true, dtype=np.float64), np.ones(length), mode="valid") if len(true) > length else np.ones(1)
+    energy = (
+        np.convolve(np.square(true, dtype=np.float64), np.ones(length), mode="valid")
+        if len(true) > length
+        else np.ones(1)
+    )
     start = int(energy.argmax())
     shown = slice(start, start + length)
     time = 1e3 * np.arange(len(true[shown])) / rate
@@ -114,7 +144,9 @@ def waveform_figure(
             linewidth=0,
             label="cell",
         )
-        axis.step(time, quantized[shown], where="mid", color="#8a8a8a", linewidth=1.0, label="quantized")
+        axis.step(
+            time, quantized[shown], where="mid", color="#8a8a8a", linewidth=1.0, label="quantized"
+        )
         axis.plot(time, true[shown], color=TRUE, linewidth=1.4, label="true")
         axis.plot(time, restored[shown], color=RESTORED, linewidth=1.4, label="restored")
         axis.set_xlabel(f"time in ms, from {start / rate:.2f} s on")
@@ -141,7 +173,13 @@ def spectrogram_figure(signals: dict[str, NDArray[np.floating]], rate: int) -> F
         axes = figure.subplots(len(signals), 1, sharex=True, squeeze=False)[:, 0]
         for axis, (name, image) in zip(axes, images.items(), strict=True):
             drawn = axis.imshow(
-                image, origin="lower", aspect="auto", cmap="magma", vmin=top - 80, vmax=top, extent=(0, seconds, 0, rate / 2000)
+                image,
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                vmin=top - 80,
+                vmax=top,
+                extent=(0, seconds, 0, rate / 2000),
             )
             axis.set_title(name, loc="left", fontsize=10)
             axis.set_ylabel("kHz")
@@ -157,7 +195,9 @@ def spectra(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def centres(power: NDArray[np.float64]) -> NDArray[np.float64]:
     """The centre of gravity of each spectrum, in bins."""
-    weighted: NDArray[np.float64] = (power * np.arange(power.shape[1])).sum(1) / power.sum(1).clip(1e-30)
+    weighted: NDArray[np.float64] = (power * np.arange(power.shape[1])).sum(1) / power.sum(1).clip(
+        1e-30
+    )
     return weighted
 
 
@@ -168,7 +208,9 @@ def operator_figure(operators: dict[str, NDArray[np.floating]], rate: int) -> Fi
         axes = figure.subplots(1, len(operators), sharey=True, squeeze=False)[0]
         for axis, (name, rows) in zip(axes, operators.items(), strict=True):
             power = spectra(rows)
-            image = 10 * np.log10(power[centres(power).argsort()].T / power.max().clip(1e-30) + 1e-12)
+            image = 10 * np.log10(
+                power[centres(power).argsort()].T / power.max().clip(1e-30) + 1e-12
+            )
             drawn = axis.imshow(
                 image,
                 origin="lower",

@@ -42,7 +42,9 @@ def work_off(
     """
     context = multiprocessing.get_context("spawn")
     told = context.SimpleQueue()  # what is put there has arrived when the piece that put it is done
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(prepare, given, told)) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_begin, initargs=(prepare, given, told)
+    ) as pool:
         futures: set[Future[None]] = {pool.submit(work, *piece) for piece in pieces}
         try:
             while futures:

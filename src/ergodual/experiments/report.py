@@ -20,11 +20,16 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ergodual.bilevel.files import write_atomically
 from ergodual.errors import ErgodualError
 from ergodual.experiments.classical import converged_dct
-from ergodual.experiments.plots import figure_bytes, operator_figure, spectrogram_figure, waveform_figure
+from ergodual.experiments.plots import (
+    figure_bytes,
+    operator_figure,
+    spectrogram_figure,
+    waveform_figure,
+)
 from ergodual.experiments.report_plots import history_figure, iteration_figure, rows_figure
+from ergodual.files import write_atomically
 from ergodual.operators import Dense
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio
@@ -85,7 +90,9 @@ def load_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise ErgodualError(f"{folder} is not a folder; give the one that ergodual train wrote to.")
     if not (folder / "model.safetensors").exists():
-        raise ErgodualError(f"{folder} holds no model yet (it has no model.safetensors); give another folder, or train --resume.")
+        raise ErgodualError(
+            f"{folder} holds no model yet (it has no model.safetensors); give another folder, or train --resume."
+        )
     best = folder / "best.safetensors"
     model, spec, metadata = load_model(best if best.exists() else folder / "model.safetensors")
     try:
@@ -93,7 +100,9 @@ def load_run(folder: Path) -> Run:
         kind, bits, rate, epoch = (metadata[key] for key in ("quantizer", "bits", "rate", "epoch"))
         return Run(model, spec, kind, bits, rate, epoch, metadata["training"], epochs)
     except (FileNotFoundError, ValueError, KeyError) as error:
-        raise ErgodualError(f"{folder} is damaged: its log or its model's metadata cannot be read; train again.") from error
+        raise ErgodualError(
+            f"{folder} is damaged: its log or its model's metadata cannot be read; train again."
+        ) from error
 
 
 def write_report(
@@ -134,12 +143,23 @@ def write_report(
         report(f"restoring {clip.name}", number / len(shown))
         heard.append(_clip(run, clip, seconds))
     report("drawing", 1.0)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((resources.files("ergodual") / "data" / "report" / "page.html").read_text(encoding="utf-8"))
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(
+        (resources.files("ergodual") / "data" / "report" / "page.html").read_text(encoding="utf-8")
+    )
     table = _table([clip["measures"] for clip in heard])
     before, after = (table["rows"][at]["cells"][0]["text"] for at in (0, -1))
     page = template.render(
-        title=title, run=run, clips=heard, table=table, before=before, after=after, figures=_figures(run), configuration=run.config
+        title=title,
+        run=run,
+        clips=heard,
+        table=table,
+        before=before,
+        after=after,
+        figures=_figures(run),
+        configuration=run.config,
     )
     write_atomically(file, page)
 
@@ -148,27 +168,42 @@ def _clip(run: Run, file: Path, seconds: float) -> dict[str, Any]:
     samples, rate, _ = read_audio(file)
     samples = samples[: max(1, round(seconds * rate))]
     if not samples.any():
-        raise ErgodualError(f"{file} is silent where the report begins; remove it, or give other --clips.")
+        raise ErgodualError(
+            f"{file} is silent where the report begins; remove it, or give other --clips."
+        )
     clean = normalize(samples).astype(np.float64)
     quantizer = quantizer_of(run.kind, run.bits)
     stored = quantizer.quantize(torch.from_numpy(clean)).numpy()
     restored = {
         "DCT, converged": restore_channel(converged_dct(run.spec.n), run.spec.n, stored, quantizer),
-        "learned": restore_channel(estimator_of(run.model, run.spec, run.bits), run.spec.n, stored, quantizer),
+        "learned": restore_channel(
+            estimator_of(run.model, run.spec, run.bits), run.spec.n, stored, quantizer
+        ),
     }
-    signals: Signals = {"true": clean, f"quantized to {run.bits} bits": stored, "restored": restored["learned"]}
+    signals: Signals = {
+        "true": clean,
+        f"quantized to {run.bits} bits": stored,
+        "restored": restored["learned"],
+    }
     signals["what is still wrong"] = signals["restored"] - clean
     found = {"quantized": stored, **restored}
     lower, upper = (edge.numpy() for edge in quantizer.cell(torch.from_numpy(stored)))
-    picture = waveform_figure(clean, stored, restored["learned"], rate, np.minimum(stored - lower, upper - stored))
+    picture = waveform_figure(
+        clean, stored, restored["learned"], rate, np.minimum(stored - lower, upper - stored)
+    )
     return {
         "name": file.stem,
         "rate": rate,
         "seconds": len(clean) / rate,
-        "players": [{"name": name, "source": _audio(signal, rate)} for name, signal in signals.items()],
+        "players": [
+            {"name": name, "source": _audio(signal, rate)} for name, signal in signals.items()
+        ],
         "waveform": _svg(picture),
         "spectrograms": _png(spectrogram_figure(signals, rate)),
-        "measures": {name: {key: take(clean, signal) for key, take in measures(rate).items()} for name, signal in found.items()},
+        "measures": {
+            name: {key: take(clean, signal) for key, take in measures(rate).items()}
+            for name, signal in found.items()
+        },
     }
 
 
@@ -176,13 +211,21 @@ def _table(clips: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
     """Means over the clips; the best of each measure is marked."""
     keys = [key for key in MEASURES if all(key in clip["quantized"] for clip in clips)]
     rows: list[dict[str, Any]] = []
-    means = {name: [statistics.fmean(clip[name][key] for clip in clips) for key in keys] for name in clips[0]}
+    means = {
+        name: [statistics.fmean(clip[name][key] for clip in clips) for key in keys]
+        for name in clips[0]
+    }
     for name, values in means.items():
         cells = []
         for column, (key, value) in enumerate(zip(keys, values, strict=True)):
             _, digits, best = MEASURES[key]
             rivals = [other[column] for other in means.values()]
-            cells.append({"text": "–" if math.isnan(value) else f"{value:.{digits}f}", "best": value == best(rivals)})
+            cells.append(
+                {
+                    "text": "–" if math.isnan(value) else f"{value:.{digits}f}",
+                    "best": value == best(rivals),
+                }
+            )
         rows.append({"name": name, "cells": cells})
     return {"headings": [MEASURES[key][0] for key in keys], "rows": rows}
 
@@ -197,7 +240,9 @@ def _figures(run: Run) -> dict[str, str]:
     }
     if run.spec.depth > 1:
         last = next(line for line in run.epochs if line["epoch"] == run.epoch)
-        figures["iterations"] = _svg(iteration_figure(last["sigma"], last["tau"], last["weights"], last["norm"]))
+        figures["iterations"] = _svg(
+            iteration_figure(last["sigma"], last["tau"], last["weights"], last["norm"])
+        )
     return figures
 
 

@@ -27,13 +27,22 @@ def rows_figure(rows: NDArray[np.floating], rate: int, shown: int) -> Figure:
     peak = power.max()
     with rc_context({**STYLE, "font.size": 7, "axes.grid": False}):
         figure = Figure(figsize=(8.4, 1.35 * lines + 0.3), layout="constrained")
-        axes = figure.subplots(2 * lines, COLUMNS, squeeze=False, gridspec_kw={"height_ratios": [3, 2] * lines})
+        axes = figure.subplots(
+            2 * lines, COLUMNS, squeeze=False, gridspec_kw={"height_ratios": [3, 2] * lines}
+        )
         for axis in axes.flat:
             axis.set_axis_off()
         for number, row in enumerate(chosen):
-            above, below = axes[2 * (number // COLUMNS) : 2 * (number // COLUMNS) + 2, number % COLUMNS]
+            above, below = axes[
+                2 * (number // COLUMNS) : 2 * (number // COLUMNS) + 2, number % COLUMNS
+            ]
             above.plot(time, rows[row], color=TRUE, linewidth=0.6)
-            above.set_title(f"{centres(power)[row] / (power.shape[1] - 1) * rate / 2000:.2f} kHz", loc="left", fontsize=7, pad=1)
+            above.set_title(
+                f"{centres(power)[row] / (power.shape[1] - 1) * rate / 2000:.2f} kHz",
+                loc="left",
+                fontsize=7,
+                pad=1,
+            )
             level = np.maximum(10 * np.log10(power[row] / peak + 1e-12), -50)
             below.fill_between(frequency, -50, level, color=RESTORED, linewidth=0)
             below.set_ylim(-50, 0)
@@ -60,7 +69,9 @@ def history_figure(epochs: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def iteration_figure(sigma: list[float], tau: list[float], weights: list[float] | None, norm: float) -> Figure:
+def iteration_figure(
+    sigma: list[float], tau: list[float], weights: list[float] | None, norm: float
+) -> Figure:
     """σ_k‖K‖ and τ_k‖K‖, and the averaging weights, for each iteration k."""
     k = np.arange(1, len(sigma) + 1)
     with rc_context(STYLE):
@@ -71,7 +82,12 @@ def iteration_figure(sigma: list[float], tau: list[float], weights: list[float] 
         steps.set_yscale("log")
         steps.set_title("step sizes", loc="left")
         steps.legend()
-        averaging.bar(k, [0.0] * (len(k) - 1) + [1.0] if weights is None else weights, color=RESTORED, width=0.7)
+        averaging.bar(
+            k,
+            [0.0] * (len(k) - 1) + [1.0] if weights is None else weights,
+            color=RESTORED,
+            width=0.7,
+        )
         averaging.set_title("weights of the average", loc="left")
         for axis in (steps, averaging):
             axis.set_xlabel("iteration")
@@ -82,4 +98,6 @@ def iteration_figure(sigma: list[float], tau: list[float], weights: list[float] 
 def _curve(axis: Axes, epochs: list[dict[str, Any]], key: str, label: str, colour: str) -> None:
     found = [(line["epoch"], line[key]) for line in epochs if line.get(key) is not None]
     if found:
-        axis.plot(*zip(*found, strict=True), "o-", color=colour, linewidth=1.4, markersize=3, label=label)
+        axis.plot(
+            *zip(*found, strict=True), "o-", color=colour, linewidth=1.4, markersize=3, label=label
+        )

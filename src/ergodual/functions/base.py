@@ -84,7 +84,9 @@ class Function(nn.Module):
                 chosen._buffers[name] = held.detach()[rows]
         return chosen
 
-    def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         """Vector–Jacobian product of ``prox(z, step)``.
 
         Parameters
@@ -105,11 +107,15 @@ class Function(nn.Module):
         """
         return self._replay(self.prox, kept, step, grad, parameters)
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         """Vector–Jacobian product of ``prox_conjugate(z, step)``; see :meth:`prox_vjp`."""
         return self._replay(self.prox_conjugate, kept, step, grad, parameters)
 
-    def _replay(self, prox: Any, z: Tensor, step: Number, grad: Tensor, parameters: bool) -> ProxGradient:
+    def _replay(
+        self, prox: Any, z: Tensor, step: Number, grad: Tensor, parameters: bool
+    ) -> ProxGradient:
         wanted = [t for t in self.tensors() if t.requires_grad] if parameters else []
         with torch.enable_grad():
             z = z.detach().requires_grad_()
@@ -117,7 +123,9 @@ class Function(nn.Module):
         if not parameters:
             return _known(gradients[0], z), ()
         found = iter(gradients[1:])
-        return _known(gradients[0], z), tuple(next(found) if t.requires_grad else None for t in self.tensors())
+        return _known(gradients[0], z), tuple(
+            next(found) if t.requires_grad else None for t in self.tensors()
+        )
 
 
 def _known(gradient: Tensor | None, like: Tensor) -> Tensor:

@@ -38,7 +38,9 @@ class Box(Function):
     _lower: Number
     _upper: Number
 
-    def __init__(self, radius: Number | None = None, lower: Number | None = None, upper: Number | None = None) -> None:
+    def __init__(
+        self, radius: Number | None = None, lower: Number | None = None, upper: Number | None = None
+    ) -> None:
         super().__init__()
         self.symmetric = radius is not None
         if radius is not None and lower is None and upper is None:
@@ -46,11 +48,16 @@ class Box(Function):
             hold(self, "radius", radius)
         elif radius is None and lower is not None and upper is not None:
             enclosed = torch.as_tensor(lower <= 0).all() & torch.as_tensor(upper >= 0).all()
-            require(enclosed, "Box's bounds do not enclose 0; they must satisfy lower <= 0 <= upper everywhere.")
+            require(
+                enclosed,
+                "Box's bounds do not enclose 0; they must satisfy lower <= 0 <= upper everywhere.",
+            )
             hold(self, "_lower", lower)
             hold(self, "_upper", upper)
         else:
-            raise ErgodualError("Box takes either radius= or both lower= and upper=; give one of the two.")
+            raise ErgodualError(
+                "Box takes either radius= or both lower= and upper=; give one of the two."
+            )
 
     @property
     def lower(self) -> Number:
@@ -67,7 +74,9 @@ class Box(Function):
         return tuple(value for value in values if isinstance(value, Tensor))
 
     def value(self, x: Tensor) -> Tensor:
-        return torch.where(((x >= self.lower) & (x <= self.upper)).all(-1), 0.0, torch.inf).to(x.dtype)
+        return torch.where(((x >= self.lower) & (x <= self.upper)).all(-1), 0.0, torch.inf).to(
+            x.dtype
+        )
 
     def conjugate(self, y: Tensor) -> Tensor:
         # an infinite bound counts only where y has its sign: inf · 0 is not a number
@@ -83,13 +92,25 @@ class Box(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return shrink(z, _scaled(self.lower, step), _scaled(self.upper, step))
 
-    def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
-        found = self._in_bounds(*bound_gradients(kept, self.lower, self.upper, grad)) if parameters else ()
+    def prox_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
+        found = (
+            self._in_bounds(*bound_gradients(kept, self.lower, self.upper, grad))
+            if parameters
+            else ()
+        )
         return clip_vjp_(kept, self.lower, self.upper, grad), found
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         grad.mul_(kept != 0)
-        found = self._in_bounds(-step * grad * (kept < 0), -step * grad * (kept > 0)) if parameters else ()
+        found = (
+            self._in_bounds(-step * grad * (kept < 0), -step * grad * (kept > 0))
+            if parameters
+            else ()
+        )
         return grad, found
 
     def _in_bounds(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
@@ -97,7 +118,11 @@ class Box(Function):
             pairs: list[tuple[Number, Tensor]] = [(self.radius, upper - lower)]
         else:
             pairs = [(self._lower, lower), (self._upper, upper)]
-        return tuple(gradient.sum_to_size(value.shape) for value, gradient in pairs if isinstance(value, Tensor))
+        return tuple(
+            gradient.sum_to_size(value.shape)
+            for value, gradient in pairs
+            if isinstance(value, Tensor)
+        )
 
 
 def _scaled(bound: Number, step: Number) -> Number:

@@ -54,11 +54,15 @@ class L1(Function):
     def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
         return clip_(z, -self.weight, self.weight)
 
-    def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         grad.mul_(kept != 0)
         return grad, (self._in_weight(-step * grad * kept.sign()) if parameters else ())
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         found: tuple[Tensor | None, ...] = ()
         if parameters:
             lower, upper = bound_gradients(kept, -self.weight, self.weight, grad)

@@ -46,7 +46,9 @@ class L21(Function):
         return (self.weight * _norms(self._groups(x))).sum(-1)
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return torch.where((_norms(self._groups(y)) <= self.weight).all(-1), 0.0, torch.inf).to(y.dtype)
+        return torch.where((_norms(self._groups(y)) <= self.weight).all(-1), 0.0, torch.inf).to(
+            y.dtype
+        )
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z - self._project(z, self.weight * step)
@@ -59,11 +61,17 @@ class L21(Function):
         groups.div_(_excess(_norms(groups), self.weight))
         return z
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         z, g = self._groups(kept), self._groups(grad)
         norms = _norms(z)
         along = _dot(z, g).div_(norms).mul_(norms >= self.weight)  # ⟨g, z/‖z‖⟩ where z was moved
-        found = (along.sum_to_size(self.weight.shape),) if parameters and isinstance(self.weight, Tensor) else ()
+        found = (
+            (along.sum_to_size(self.weight.shape),)
+            if parameters and isinstance(self.weight, Tensor)
+            else ()
+        )
         g.addcmul_(z, along.div(norms).unsqueeze(-2), value=-1)
         g.div_(_excess(norms, self.weight))
         return grad, found
@@ -75,7 +83,9 @@ class L21(Function):
     def _groups(self, x: Tensor) -> Tensor:
         """``(…, m)`` as ``(…, s, m/s)``."""
         if x.shape[-1] % self.size:
-            raise ErgodualError(f"L21 got {x.shape[-1]} coefficients; groups of {self.size} need a multiple of that.")
+            raise ErgodualError(
+                f"L21 got {x.shape[-1]} coefficients; groups of {self.size} need a multiple of that."
+            )
         return x.view(*x.shape[:-1], self.size, x.shape[-1] // self.size)
 
 

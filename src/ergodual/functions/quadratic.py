@@ -33,10 +33,14 @@ class Zero(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return torch.zeros_like(z)
 
-    def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         return grad, ()
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         return grad.zero_(), ()
 
 
@@ -63,7 +67,10 @@ class SquaredL2(Function):
 
     def __init__(self, weight: Number = 1.0) -> None:
         super().__init__()
-        require(weight > 0, f"SquaredL2's weight is {weight}; it must be positive (use Zero() for none).")
+        require(
+            weight > 0,
+            f"SquaredL2's weight is {weight}; it must be positive (use Zero() for none).",
+        )
         hold(self, "weight", weight)
 
     def value(self, x: Tensor) -> Tensor:
@@ -84,11 +91,15 @@ class SquaredL2(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return z * (self.weight / (self.weight + step))
 
-    def prox_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         grad.div_(1 + step * self.weight)
         return grad, (self._in_weight(-step * kept * grad) if parameters else ())
 
-    def prox_conjugate_vjp(self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False) -> ProxGradient:
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
         grad.mul_(self.weight / (self.weight + step))
         # with p the prox: dp/dλ = σ p / (λ (λ + σ)), and grad already holds the factor λ / (λ + σ)
         return grad, (self._in_weight(step * kept * grad / self.weight**2) if parameters else ())

@@ -32,15 +32,26 @@ class Operator(nn.Module):
         """The gradient of Σ ⟨dual, K primal⟩ over the batch in each of :meth:`tensors`."""
         raise NotImplementedError
 
-    def forward_onto(self, base: Tensor, x: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
+    def forward_onto(
+        self, base: Tensor, x: Tensor, scale: float, out: Tensor, keep: float = 1.0
+    ) -> Tensor:
         """Keep · base + scale · Kx, written to ``out`` (which may be ``base``, not x)."""
         return out.copy_(base.mul(keep).add_(self.forward(x), alpha=scale))
 
-    def adjoint_onto(self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
+    def adjoint_onto(
+        self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0
+    ) -> Tensor:
         """Keep · base + scale · Kᵀy, written to ``out`` (which may be ``base``, not y)."""
         return out.copy_(base.mul(keep).add_(self.adjoint(y), alpha=scale))
 
-    def gradients_onto(self, totals: tuple[Tensor, ...], dual: Tensor, primal: Tensor, scale: float, keep: float = 1.0) -> None:
+    def gradients_onto(
+        self,
+        totals: tuple[Tensor, ...],
+        dual: Tensor,
+        primal: Tensor,
+        scale: float,
+        keep: float = 1.0,
+    ) -> None:
         """Keep · totals + scale · :meth:`gradients`, written to ``totals``, which are not read where ``keep`` is 0."""
         for total, gradient in zip(totals, self.gradients(dual, primal), strict=True):
             torch.add(total.mul_(keep) if keep else total.zero_(), gradient, alpha=scale, out=total)

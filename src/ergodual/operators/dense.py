@@ -49,7 +49,9 @@ class Dense(Operator):
         """
         m = n if m is None else m
         if n < 1 or m < n:
-            raise ErgodualError(f"The DCT's length is {n} and it has {m} frequencies; give at least 1 and at least as many.")
+            raise ErgodualError(
+                f"The DCT's length is {n} and it has {m} frequencies; give at least 1 and at least as many."
+            )
         k, j = torch.arange(m, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
         matrix = torch.cos(math.pi * (2 * j + 1) * k / (2 * m)) * math.sqrt(2 / m)
         matrix[0] /= math.sqrt(2)
@@ -63,8 +65,13 @@ class Dense(Operator):
         frequencies, as those of a real signal come in conjugate pairs. For pairs of coefficients, :class:`~ergodual.L21`.
         """
         if n < 1 or m < n or m % 2:
-            raise ErgodualError(f"The DFT's length is {n} and it has {m} rows; give at least 1 and an even number that is not below it.")
-        k, j = torch.arange(m // 2, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
+            raise ErgodualError(
+                f"The DFT's length is {n} and it has {m} rows; give at least 1 and an even number that is not below it."
+            )
+        k, j = (
+            torch.arange(m // 2, dtype=torch.float64)[:, None],
+            torch.arange(n, dtype=torch.float64),
+        )
         phase = math.pi * (2 * j + 1 - n) * (k + 0.5) / m
         return cls((torch.cat([torch.cos(phase), torch.sin(phase)]) * math.sqrt(2 / m)).to(dtype))
 
@@ -83,11 +90,22 @@ class Dense(Operator):
     def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor, ...]:
         return (dual.T @ primal,)
 
-    def forward_onto(self, base: Tensor, x: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
+    def forward_onto(
+        self, base: Tensor, x: Tensor, scale: float, out: Tensor, keep: float = 1.0
+    ) -> Tensor:
         return torch.addmm(base, x, self.matrix.T, beta=keep, alpha=scale, out=out)
 
-    def adjoint_onto(self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0) -> Tensor:
+    def adjoint_onto(
+        self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0
+    ) -> Tensor:
         return torch.addmm(base, y, self.matrix, beta=keep, alpha=scale, out=out)
 
-    def gradients_onto(self, totals: tuple[Tensor, ...], dual: Tensor, primal: Tensor, scale: float, keep: float = 1.0) -> None:
+    def gradients_onto(
+        self,
+        totals: tuple[Tensor, ...],
+        dual: Tensor,
+        primal: Tensor,
+        scale: float,
+        keep: float = 1.0,
+    ) -> None:
         totals[0].addmm_(dual.T, primal, beta=keep, alpha=scale)

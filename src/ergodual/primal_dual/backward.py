@@ -43,7 +43,16 @@ def wanted_of(problem: Problem, needed: Sequence[bool], tensors: Sequence[bool])
     """From what autograd needs: of x̃, σ, τ, θ and α, and of the problem's tensors."""
     in_K, in_F = len(problem.K.tensors()), len(problem.F.tensors())
     x_tilde, sigma, tau, theta, weights = needed
-    return Wanted(x_tilde, sigma, tau, theta, weights, any(tensors[:in_K]), any(tensors[in_K : in_K + in_F]), any(tensors[in_K + in_F :]))
+    return Wanted(
+        x_tilde,
+        sigma,
+        tau,
+        theta,
+        weights,
+        any(tensors[:in_K]),
+        any(tensors[in_K : in_K + in_F]),
+        any(tensors[in_K + in_F :]),
+    )
 
 
 class Segment(NamedTuple):
@@ -60,7 +69,13 @@ def block_length(iterations: int, batch: int) -> int:
 
 
 def sweep_backward(
-    problem: Problem, x_tilde: Tensor, numbers: Numbers, segments: Iterable[Segment], first: int, g: Tensor, wanted: Wanted
+    problem: Problem,
+    x_tilde: Tensor,
+    numbers: Numbers,
+    segments: Iterable[Segment],
+    first: int,
+    g: Tensor,
+    wanted: Wanted,
 ) -> tuple[Tensor | None, ...]:
     """The gradients in x̃, σ, τ, θ, α and the problem's tensors, each None where it is not wanted.
 
@@ -87,7 +102,12 @@ def sweep_backward(
     S_later, S = torch.zeros_like(S_bar[0]), torch.empty_like(S_bar[0])
     S_total = torch.zeros_like(S)
     in_K, in_F, in_G = _Outer(K) if wanted.K else None, _Sum(F.tensors()), _Sum(G.tensors())
-    in_sigma, in_tau, in_theta, in_weights = g.new_zeros(depth), g.new_zeros(depth), g.new_zeros(()), g.new_zeros(depth)
+    in_sigma, in_tau, in_theta, in_weights = (
+        g.new_zeros(depth),
+        g.new_zeros(depth),
+        g.new_zeros(()),
+        g.new_zeros(depth),
+    )
 
     for start, stop, iterates in segments:
         y, r = iterates.y.unbind(), iterates.r.unbind()
@@ -101,12 +121,18 @@ def sweep_backward(
                 if k + 1 == depth:
                     torch.mul(g, tau[k] * alpha[k], out=P[at])
                 else:  # (7)
-                    base = torch.add(P[after], g, alpha=tau[k + 1] * alpha[k], out=P[at]) if alpha[k] else P[after]
+                    base = (
+                        torch.add(P[after], g, alpha=tau[k + 1] * alpha[k], out=P[at])
+                        if alpha[k]
+                        else P[after]
+                    )
                     K.adjoint_onto(base, S_bar[after], tau[k], out=P[at], keep=tau[k] / tau[k + 1])
                 in_G.add(_through(G.prox_vjp, primal[i], tau[k], P[at], wanted.G), 1 / tau[k])
                 keep = sigma[k] / sigma[k + 1] if k + 1 < depth else 1.0
                 K.forward_onto(S_later, P[at], -sigma[k], out=S, keep=keep)  # (8)
-                in_F.add(_through(F.prox_conjugate_vjp, dual[i], sigma[k], S, wanted.F), 1 / sigma[k])
+                in_F.add(
+                    _through(F.prox_conjugate_vjp, dual[i], sigma[k], S, wanted.F), 1 / sigma[k]
+                )
                 torch.lerp(S_later, S, 1 + theta, out=S_bar[at])  # (9)
                 if wanted.sigma:
                     in_sigma[k] = _dot(S, y[i + 1] - y[i]) / sigma[k] ** 2
@@ -121,7 +147,9 @@ def sweep_backward(
             if in_K is not None:  # (10)
                 in_K.add(iterates.y[begin - start + 1 : end - start + 1], P_now, -1.0)
                 moved = int(begin == 0)  # r^0 = 0
-                in_K.add(S_bar_now[moved:], iterates.r[begin - start + 1 + moved : end - start + 1], 1.0)
+                in_K.add(
+                    S_bar_now[moved:], iterates.r[begin - start + 1 + moved : end - start + 1], 1.0
+                )
             if in_K is not None or wanted.x_tilde:
                 S_total += S_bar_now.sum(0)
         earlier = r[0]
@@ -175,7 +203,9 @@ class _Sum:
                 self.totals[i] = t * scale if total is None else total.add_(t, alpha=scale)
 
 
-def _through(vjp: Any, kept: Tensor, step: float, grad: Tensor, parameters: bool) -> tuple[Tensor | None, ...]:
+def _through(
+    vjp: Any, kept: Tensor, step: float, grad: Tensor, parameters: bool
+) -> tuple[Tensor | None, ...]:
     """The vector–Jacobian product written over ``grad``, whether or not the function did so itself; the parameters' gradients."""
     result, found = vjp(kept, step, grad, parameters)
     if result is not grad:

@@ -35,7 +35,9 @@ class Numbers(NamedTuple):
         for name, values in (("sigma", sigma), ("tau", tau)):
             for value in values:
                 if not 0 < value < math.inf:
-                    raise NotFiniteError(f"A step size {name} is {value}; it must be positive and finite.")
+                    raise NotFiniteError(
+                        f"A step size {name} is {value}; it must be positive and finite."
+                    )
         return Numbers(sigma, tau, steps.theta.item(), weights.tolist())
 
 
@@ -61,7 +63,10 @@ class Trajectory(NamedTuple):
     def empty(problem: Problem, x_tilde: Tensor, length: int) -> Trajectory:
         """Room for so many iterations, from r^(−1) = r^0 = 0 and y^0 = 0."""
         batch, K = len(x_tilde), problem.K
-        y, r = x_tilde.new_empty((length + 1, batch, K.m)), x_tilde.new_empty((length + 2, batch, K.n))
+        y, r = (
+            x_tilde.new_empty((length + 1, batch, K.m)),
+            x_tilde.new_empty((length + 2, batch, K.n)),
+        )
         y[0] = 0
         r[:2] = 0
         z_dual = torch.empty_like(y[1:]) if problem.F.derivative_from == "input" else None
@@ -125,7 +130,9 @@ class Iteration:
             if x_hat is not None and alpha[k]:
                 x_hat.add_(primal, alpha=alpha[k])
 
-    def record(self, start: int, stop: int, trajectory: Trajectory, x_hat: Tensor | None = None) -> None:
+    def record(
+        self, start: int, stop: int, trajectory: Trajectory, x_hat: Tensor | None = None
+    ) -> None:
         """Iterations start + 1 .. stop into a trajectory that begins with the iterates so far."""
         y, r, z_dual, z_primal = trajectory
         self.advance(start, stop, y.unbind(), r.unbind(), z_dual, z_primal, x_hat)
@@ -134,12 +141,20 @@ class Iteration:
         """Iterations start + 1 .. stop, keeping only the last iterates, which take the place of those in ``state``."""
         y, (older, newer) = state.y[0], state.r.unbind()
         length = stop - start
-        self.advance(start, stop, [y] * (length + 1), [(older, newer)[i % 2] for i in range(length + 2)], x_hat=x_hat)
+        self.advance(
+            start,
+            stop,
+            [y] * (length + 1),
+            [(older, newer)[i % 2] for i in range(length + 2)],
+            x_hat=x_hat,
+        )
         return state._replace(r=state.r.flip(0)) if length % 2 else state
 
 
 def estimate(problem: Problem, x_tilde: Tensor, numbers: Numbers) -> tuple[Tensor, Trajectory]:
     """x̂ = x̃ + Σ_k α_k r^k and the last iterates, of which alone it keeps; for use without gradients."""
     x_hat = x_tilde.clone()
-    last = Iteration(problem, x_tilde, numbers).skip(0, len(numbers.sigma), Trajectory.empty(problem, x_tilde, 0), x_hat)
+    last = Iteration(problem, x_tilde, numbers).skip(
+        0, len(numbers.sigma), Trajectory.empty(problem, x_tilde, 0), x_hat
+    )
     return x_hat, last

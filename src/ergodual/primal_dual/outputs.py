@@ -51,21 +51,29 @@ class Ergodic(Output):
             self.kind = weights
             self.register_parameter("logits", None)
         else:
-            raise ErgodualError(f"Ergodic's weights are {weights!r}; they must be '1/k', 'uniform', 'learned' or a tensor.")
+            raise ErgodualError(
+                f"Ergodic's weights are {weights!r}; they must be '1/k', 'uniform', 'learned' or a tensor."
+            )
 
     def prepare(self, depth: int, like: Tensor) -> None:
         if self.kind == "learned" and not isinstance(self.logits, Tensor):
-            self.logits = nn.Parameter(-torch.arange(1, depth + 1, dtype=like.dtype, device=like.device).log())
+            self.logits = nn.Parameter(
+                -torch.arange(1, depth + 1, dtype=like.dtype, device=like.device).log()
+            )
         held = {"given": lambda: self.given, "learned": lambda: self.logits}.get(self.kind)
         if held is not None and held().shape != (depth,):
-            raise ErgodualError(f"There are averaging weights of shape {tuple(held().shape)} for {depth} iterations; give one for each.")
+            raise ErgodualError(
+                f"There are averaging weights of shape {tuple(held().shape)} for {depth} iterations; give one for each."
+            )
 
     def forward(self, depth: int) -> Tensor:
         if self.kind == "given":
             return self.given
         if self.kind == "learned":
             if not isinstance(self.logits, Tensor):
-                raise ErgodualError("These averaging weights are learned; hand them to Unrolled, which makes their parameters.")
+                raise ErgodualError(
+                    "These averaging weights are learned; hand them to Unrolled, which makes their parameters."
+                )
             return self.logits.softmax(0)
         weights = torch.ones(depth, dtype=torch.float64)
         if self.kind == "1/k":

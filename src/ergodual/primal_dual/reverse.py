@@ -133,7 +133,11 @@ class _Sweep(torch.autograd.Function):
         last = Trajectory(*(next(found) if kept else None for kept in ctx.whole))  # type: ignore[arg-type]
         segments = _segments(ctx.problem, x_tilde, ctx.numbers, ctx.starts, states, last)
         wanted = wanted_of(ctx.problem, ctx.needs_input_grad[2:7], ctx.needs_input_grad[7:])
-        return None, None, *sweep_backward(ctx.problem, x_tilde, ctx.numbers, segments, ctx.starts[0], g, wanted)
+        return (
+            None,
+            None,
+            *sweep_backward(ctx.problem, x_tilde, ctx.numbers, segments, ctx.starts[0], g, wanted),
+        )
 
 
 def _begin(trajectory: Trajectory, y: Tensor, r: Tensor) -> None:
@@ -141,7 +145,12 @@ def _begin(trajectory: Trajectory, y: Tensor, r: Tensor) -> None:
 
 
 def _segments(
-    problem: Problem, x_tilde: Tensor, numbers: Numbers, starts: list[int], states: Sequence[Tensor], last: Trajectory
+    problem: Problem,
+    x_tilde: Tensor,
+    numbers: Numbers,
+    starts: list[int],
+    states: Sequence[Tensor],
+    last: Trajectory,
 ) -> Iterator[Segment]:
     """From the last to the first; all but the last are computed again, into one piece of memory."""
     yield Segment(starts[-1], len(numbers.sigma), last)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Number, hold, require
 from ergodual.operators import Operator
-from ergodual.primal_dual.norm import NormBound
+from ergodual.operators.norms import NormBound
 
 SAFETY = 0.99
 """σ τ ‖K‖² = SAFETY² < 1 for the rules that follow ‖K‖."""
@@ -56,7 +56,12 @@ class StepSizes(nn.Module):
         return _Relative(weight, theta, differentiate_norm)
 
     @staticmethod
-    def learned(weight: float = 1.0, per_iteration: bool = False, theta: Number = 1.0, relative: bool = False) -> StepSizes:
+    def learned(
+        weight: float = 1.0,
+        per_iteration: bool = False,
+        theta: Number = 1.0,
+        relative: bool = False,
+    ) -> StepSizes:
         """log σ and log τ are parameters, one pair or a pair per iteration, and start as :meth:`weighted` does.
 
         With ``relative``, the parameters are log(σ‖K‖) and log(τ‖K‖) instead: the steps follow ‖K‖ while K is learned (the
@@ -77,10 +82,14 @@ class StepSizes(nn.Module):
     def _steps(self, sigma: Number, tau: Number, K: Operator, depth: int) -> Steps:
         like = K.tensors()[0]
         theta = torch.as_tensor(self.theta, dtype=like.dtype, device=like.device)
-        pair = [torch.as_tensor(step, dtype=like.dtype, device=like.device) for step in (sigma, tau)]
+        pair = [
+            torch.as_tensor(step, dtype=like.dtype, device=like.device) for step in (sigma, tau)
+        ]
         for step in pair:
             if step.ndim > 1 or (step.ndim == 1 and len(step) != depth):
-                raise ErgodualError(f"The step sizes have shape {tuple(step.shape)}; give one number or one per iteration, here {depth}.")
+                raise ErgodualError(
+                    f"The step sizes have shape {tuple(step.shape)}; give one number or one per iteration, here {depth}."
+                )
         return Steps(pair[0].expand(depth), pair[1].expand(depth), theta)
 
 
@@ -133,7 +142,9 @@ class _Learned(StepSizes):
         if isinstance(self.log_sigma, Tensor):
             return
         like, norm = K.tensors()[0], 1.0 if self.relative else NormBound().refresh(K)
-        start = torch.zeros(depth if self.per_iteration else (), dtype=like.dtype, device=like.device)
+        start = torch.zeros(
+            depth if self.per_iteration else (), dtype=like.dtype, device=like.device
+        )
         self.log_sigma = nn.Parameter(start + math.log(self.weight * SAFETY / norm))
         self.log_tau = nn.Parameter(start + math.log(SAFETY / (self.weight * norm)))
 

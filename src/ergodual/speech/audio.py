@@ -68,11 +68,17 @@ class Audio:
                 raise _unreadable(self._path) from error
             found += len(block)
             if len(block) < length and found < declared:
-                raise ErgodualError(f"{self._path} is truncated: it has {found} of {declared} samples; replace or remove it.")
+                raise ErgodualError(
+                    f"{self._path} is truncated: it has {found} of {declared} samples; replace or remove it."
+                )
             if not found:
-                raise ErgodualError(f"{self._path} is empty: it has no samples; replace or remove it.")
+                raise ErgodualError(
+                    f"{self._path} is empty: it has no samples; replace or remove it."
+                )
             if not np.isfinite(block).all():
-                raise ErgodualError(f"{self._path} has samples that are NaN or infinite; replace or remove it.")
+                raise ErgodualError(
+                    f"{self._path} has samples that are NaN or infinite; replace or remove it."
+                )
             if not len(block):
                 return
             yield block
@@ -80,7 +86,11 @@ class Audio:
     def mono_blocks(self, length: int = BLOCK) -> Iterator[NDArray[np.float32]]:
         """The same, averaged over the channels, ``(up to length,)``."""
         for block in self.blocks(length):
-            yield block[:, 0] if self.channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
+            yield (
+                block[:, 0]
+                if self.channels == 1
+                else block.mean(axis=1, dtype=np.float64).astype(np.float32)
+            )
 
 
 @contextlib.contextmanager
@@ -96,16 +106,22 @@ def open_audio(path: Path) -> Iterator[Audio]:
         with open(path, "rb") as file:
             missing, mended = _inspect(file, os.path.getsize(path))
     except OSError as error:
-        raise ErgodualError(f"{path} cannot be read ({error.strerror}); check the name and the permissions.") from error
+        raise ErgodualError(
+            f"{path} cannot be read ({error.strerror}); check the name and the permissions."
+        ) from error
     if missing:
-        raise ErgodualError(f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove it.")
+        raise ErgodualError(
+            f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove it."
+        )
     try:
         audio = soundfile.SoundFile(io.BytesIO(mended) if mended else path)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise _unreadable(path) from error
     with audio:
         if audio.frames == UNKNOWN_FRAMES:
-            raise ErgodualError(f"{path} does not declare its length, as FLAC files from a pipe do; write it again to a file.")
+            raise ErgodualError(
+                f"{path} does not declare its length, as FLAC files from a pipe do; write it again to a file."
+            )
         yield Audio(path, audio)
 
 
@@ -122,10 +138,14 @@ def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
 
 
 def _unreadable(path: Path) -> ErgodualError:
-    return ErgodualError(f"{path} is not a readable WAV or FLAC file, or is truncated; replace or remove it.")
+    return ErgodualError(
+        f"{path} is not a readable WAV or FLAC file, or is truncated; replace or remove it."
+    )
 
 
-def write_audio(path: Path, samples: NDArray[np.floating], rate: int, subtype: str = "PCM_24") -> None:
+def write_audio(
+    path: Path, samples: NDArray[np.floating], rate: int, subtype: str = "PCM_24"
+) -> None:
     """Write a WAV or FLAC file, by the ending of its name; it appears whole or not at all.
 
     Raises
@@ -141,7 +161,9 @@ def write_audio(path: Path, samples: NDArray[np.floating], rate: int, subtype: s
         os.replace(temporary, path)
     except (soundfile.LibsndfileError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.error_string
-        raise ErgodualError(f"{path} cannot be written ({reason}); check the folder and the disk.") from error
+        raise ErgodualError(
+            f"{path} cannot be written ({reason}); check the folder and the disk."
+        ) from error
     finally:
         # what was just said is not to be covered by an error about the temporary file
         with contextlib.suppress(OSError):

@@ -78,13 +78,28 @@ def dequantize_file(
         streams = [dequantizer.stream(found.quantizer, found.bits) for _ in range(audio.channels)]
         with writing(target, audio, subtype) as write:
             for block in audio.blocks(BLOCK):
-                write(np.stack([stream.push(channel) for stream, channel in zip(streams, block.T, strict=True)], axis=1))
+                write(
+                    np.stack(
+                        [
+                            stream.push(channel)
+                            for stream, channel in zip(streams, block.T, strict=True)
+                        ],
+                        axis=1,
+                    )
+                )
                 advance(len(block))
             write(np.stack([stream.finish() for stream in streams], axis=1))
     return found
 
 
-def quantize_file(source: Path, target: Path, quantizer: Levels, normalize: bool = False, dither: float = 0.0, seed: int = 0) -> None:
+def quantize_file(
+    source: Path,
+    target: Path,
+    quantizer: Levels,
+    normalize: bool = False,
+    dither: float = 0.0,
+    seed: int = 0,
+) -> None:
     """Quantize a recording, to make test material.
 
     Parameters
@@ -117,7 +132,9 @@ def quantize_file(source: Path, target: Path, quantizer: Levels, normalize: bool
 
 
 @contextlib.contextmanager
-def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Callable[[NDArray[np.float64]], None]]:
+def writing(
+    path: Path, like: Audio, subtype: Subtype
+) -> Iterator[Callable[[NDArray[np.float64]], None]]:
     """Writes blocks of samples, ``(length, channels)``; the file appears whole or not at all.
 
     Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point numbers, would scale them by
@@ -130,19 +147,29 @@ def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Callable[[NDA
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with soundfile.SoundFile(temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()) as file:
+        with soundfile.SoundFile(
+            temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()
+        ) as file:
             yield lambda block: file.write(_encoded(block, subtype))
         os.replace(temporary, path)
     except (soundfile.LibsndfileError, OSError, AssertionError) as error:
         # on a full disk soundfile asserts that all samples were written
-        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or "not all samples were written"
-        raise ErgodualError(f"{path} cannot be written ({reason}); check the folder and the disk.") from error
+        reason = (
+            getattr(error, "strerror", None)
+            or getattr(error, "error_string", None)
+            or "not all samples were written"
+        )
+        raise ErgodualError(
+            f"{path} cannot be written ({reason}); check the folder and the disk."
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def _encoded(block: NDArray[np.float64], subtype: Subtype) -> NDArray[np.int32] | NDArray[np.float32]:
+def _encoded(
+    block: NDArray[np.float64], subtype: Subtype
+) -> NDArray[np.int32] | NDArray[np.float32]:
     if subtype == "FLOAT":
         return block.astype(np.float32)
     word = WORD[subtype]
@@ -154,7 +181,9 @@ def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> F
     """The quantizer that was named, if it gives the values that occur; else the one that they show."""
     values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
     audio.rewind()
-    named: list[Kind] = [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
+    named: list[Kind] = (
+        [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
+    )
     for name in named:
         quantizer = quantizer_of(name, bits or 8)
         if distance(quantizer, values) <= 1.01 * resolution(values, audio.subtype):
@@ -173,7 +202,9 @@ def _check_target(target: Path, subtype: Subtype) -> None:
     if target.suffix.lower() not in ENDINGS:
         raise ErgodualError(f"{target} does not end in .wav or .flac; give it a name that does.")
     if subtype == "FLOAT" and target.suffix.lower() == ".flac":
-        raise ErgodualError(f"{target} would be a FLAC file of floating-point samples, which does not exist; give another --subtype.")
+        raise ErgodualError(
+            f"{target} would be a FLAC file of floating-point samples, which does not exist; give another --subtype."
+        )
     if not target.parent.is_dir():
         raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")
 

@@ -75,9 +75,15 @@ def find_audio(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ErgodualError(f"{folder} is not a folder; give a folder of WAV or FLAC files.")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file() and file.name[0] != ".")
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in ENDINGS and file.is_file() and file.name[0] != "."
+    )
     if not files:
-        raise ErgodualError(f"{folder} has no WAV or FLAC file, not in its subfolders either; give a folder that has some.")
+        raise ErgodualError(
+            f"{folder} has no WAV or FLAC file, not in its subfolders either; give a folder that has some."
+        )
     return files
 
 
@@ -140,7 +146,9 @@ class Gathering:
                         "a corpus must have one rate: resample one of them."
                     )
                 if audio.channels > 1:
-                    self.notes.append(f"{file} has {audio.channels} channels; their average was taken.")
+                    self.notes.append(
+                        f"{file} has {audio.channels} channels; their average was taken."
+                    )
                 yield file, audio
 
     def takes(self, file: Path, samples: int, sounds: bool) -> bool:
@@ -148,7 +156,9 @@ class Gathering:
         if not sounds:
             self.notes.append(f"{file} is silent; it was skipped.")
         elif samples < self._n:
-            self.notes.append(f"{file} has {samples} samples, fewer than one frame of {self._n}; it was skipped.")
+            self.notes.append(
+                f"{file} has {samples} samples, fewer than one frame of {self._n}; it was skipped."
+            )
         return sounds and samples >= self._n
 
     def require(self, taken: int) -> None:

@@ -31,7 +31,13 @@ class Dequantizer:
         The model for G.711; that for the word length nearest to 8 bits if None.
     """
 
-    def __init__(self, models: dict[int, Unrolled], rate: int, overlap: float = 0.75, g711: Unrolled | None = None) -> None:
+    def __init__(
+        self,
+        models: dict[int, Unrolled],
+        rate: int,
+        overlap: float = 0.75,
+        g711: Unrolled | None = None,
+    ) -> None:
         self.models, self.rate, self.overlap, self.g711 = models, rate, overlap, g711
 
     @staticmethod
@@ -49,7 +55,9 @@ class Dequantizer:
         for file in model_files(name):
             model, spec, metadata = load_model(file)
             if spec.units != "half-steps":
-                raise ErgodualError(f"{file} was trained in units of the signal; train it again with --units half-steps.")
+                raise ErgodualError(
+                    f"{file} was trained in units of the signal; train it again with --units half-steps."
+                )
             trained_on = models if metadata["quantizer"] == "mid-rise" else g711
             trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
         return Dequantizer(models or g711, rate, overlap, g711.get(8))
@@ -60,7 +68,9 @@ class Dequantizer:
         model = self.g711 if self.g711 is not None and quantizer.companded else self.models[nearest]
         return Stream(model, model.problem.K.n, quantizer, self.overlap)
 
-    def restore(self, samples: NDArray[np.floating], bits: int, quantizer: Levels | None = None) -> NDArray[np.float64]:
+    def restore(
+        self, samples: NDArray[np.floating], bits: int, quantizer: Levels | None = None
+    ) -> NDArray[np.float64]:
         """The estimate of a whole recording, ``(length,)`` or ``(length, channels)``, inside the cell of every sample.
 
         Parameters
@@ -73,7 +83,10 @@ class Dequantizer:
             What the samples have been through; mid-rise with this word length if None.
         """
         whole = samples[:, None] if samples.ndim == 1 else samples
-        restored = [np.concatenate(list(self.restore_stream([channel], bits, quantizer))) for channel in whole.T]
+        restored = [
+            np.concatenate(list(self.restore_stream([channel], bits, quantizer)))
+            for channel in whole.T
+        ]
         return np.stack(restored, axis=1).reshape(samples.shape)
 
     def restore_stream(

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from ergodual.speech.quantizers import Levels, a_law, mu_law, uniform
 
-RESOLUTION = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "ULAW": 2.0**-15, "ALAW": 2.0**-15}
+RESOLUTION = {
+    "PCM_U8": 2.0**-7,
+    "PCM_S8": 2.0**-7,
+    "PCM_16": 2.0**-15,
+    "PCM_24": 2.0**-23,
+    "ULAW": 2.0**-15,
+    "ALAW": 2.0**-15,
+}
 """Distance of neighbouring values that a file can hold; any other format is taken as 32-bit floating point."""
 MOST_VALUES = 2**11
 """A recording with more different values is not coarsely quantized."""
@@ -63,7 +70,11 @@ def distance(quantizer: Levels, values: NDArray[np.float64]) -> float:
     """How far from the nearest level a value is, at most."""
     levels = quantizer.levels.numpy()
     above = np.clip(np.searchsorted(levels, values), 1, len(levels) - 1)
-    return float(np.minimum(np.abs(values - levels[above - 1]), np.abs(levels[above] - values)).max(initial=0))
+    return float(
+        np.minimum(np.abs(values - levels[above - 1]), np.abs(levels[above] - values)).max(
+            initial=0
+        )
+    )
 
 
 def needed(quantizer: Levels, values: NDArray[np.float64]) -> int:
@@ -92,16 +103,24 @@ def detect(values: NDArray[np.float64], subtype: str) -> Found:
     if subtype in ("PCM_U8", "PCM_S8") and np.diff(values).min() < FEWEST_STEPS / 2 * finest:
         return _described(finest, 0.0, values, 8)
     if len(values) > MOST_VALUES:
-        return Found(None, f"it has more than {MOST_VALUES} different values, so it is not coarsely quantized")
+        return Found(
+            None,
+            f"it has more than {MOST_VALUES} different values, so it is not coarsely quantized",
+        )
     step = float(np.diff(values).min())
     if step < FEWEST_STEPS * finest:
-        return Found(None, "its values lie as close together as its format allows, so it is not coarsely quantized")
+        return Found(
+            None,
+            "its values lie as close together as its format allows, so it is not coarsely quantized",
+        )
     offset = float(values[0])
     for _ in range(4):
         places = np.concatenate([[0.0], np.cumsum(np.round(np.diff(values) / step))])
         step, offset = (float(v) for v in np.polyfit(places, values, 1))
     if np.abs(values - offset - step * places).max() > 1.01 * finest:
-        return Found(None, "its values do not lie at equal distances, so it is not coarsely quantized")
+        return Found(
+            None, "its values do not lie at equal distances, so it is not coarsely quantized"
+        )
     bits = max(1, math.ceil(math.log2(2 * np.abs(values).max() / step) - 1e-3))
     if bits > FINEST_BITS:
         return Found(None, f"it has {bits} bits, so it is not coarsely quantized")
@@ -110,9 +129,17 @@ def detect(values: NDArray[np.float64], subtype: str) -> Found:
 
 def _described(step: float, offset: float, values: NDArray[np.float64], bits: int) -> Found:
     """The lattice through the values, with the level nearest to 0 as level 0; open at an end where all 2^b levels are used up."""
-    offset -= step * round(offset / step - 0.25)  # into [−Δ/4, 3Δ/4): 0 for mid-tread, Δ/2 for mid-rise
+    offset -= step * round(
+        offset / step - 0.25
+    )  # into [−Δ/4, 3Δ/4): 0 for mid-tread, Δ/2 for mid-rise
     fraction = offset / step
-    kind = "mid-tread" if abs(fraction) < 0.02 else "mid-rise" if abs(fraction - 0.5) < 0.02 else f"shifted by {fraction:.2f} steps"
+    kind = (
+        "mid-tread"
+        if abs(fraction) < 0.02
+        else "mid-rise"
+        if abs(fraction - 0.5) < 0.02
+        else f"shifted by {fraction:.2f} steps"
+    )
     lowest, highest = round((values[0] - offset) / step), round((values[-1] - offset) / step)
     half = 2 ** (bits - 1)
     name = f"{kind}, {bits} bits"

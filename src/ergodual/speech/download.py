@@ -31,11 +31,17 @@ def ieee_registry() -> dict[str, str]:
     The 108 test sentences are left out: we know no verified hash of theirs.
     """
     text = (resources.files("ergodual") / "speech" / "ieee.sha256").read_text()
-    return {name: f"sha256:{digest}" for digest, name in (line.split() for line in text.splitlines())}
+    return {
+        name: f"sha256:{digest}" for digest, name in (line.split() for line in text.splitlines())
+    }
 
 
 def download(
-    name: Name, to: Path, progress: bool = False, address: str | None = None, registry: dict[str, str] | None = None
+    name: Name,
+    to: Path,
+    progress: bool = False,
+    address: str | None = None,
+    registry: dict[str, str] | None = None,
 ) -> list[Path]:
     """Fetch a corpus; files that are there with the right hash are not fetched again.
 
@@ -69,7 +75,12 @@ def download(
             counted = bars.add_task("files", total=len(registry))
             for file, digest in registry.items():
                 url = address + file
-                _fetch(url, digest, to / _local(file), _Bar(bars, file) if file.endswith(".tar.gz") else None)
+                _fetch(
+                    url,
+                    digest,
+                    to / _local(file),
+                    _Bar(bars, file) if file.endswith(".tar.gz") else None,
+                )
                 if file.endswith(".tar.gz"):
                     _unpack(to / file, to)
                 bars.advance(counted)
@@ -77,11 +88,17 @@ def download(
         # the errors of requests are OSErrors too, but without a number
         if error.errno is not None or isinstance(error, PermissionError):
             reason = error.strerror or "permission denied"
-            raise ErgodualError(f"{error.filename or to} cannot be written ({reason}); check the folder and the disk.") from error
+            raise ErgodualError(
+                f"{error.filename or to} cannot be written ({reason}); check the folder and the disk."
+            ) from error
         response = getattr(error, "response", None)
         if response is not None:
-            raise ErgodualError(f"{url} was not given out (HTTP status {response.status_code}); try again later.") from error
-        raise ErgodualError(f"{url} cannot be reached; check the network and try again: what has arrived is kept.") from error
+            raise ErgodualError(
+                f"{url} was not given out (HTTP status {response.status_code}); try again later."
+            ) from error
+        raise ErgodualError(
+            f"{url} cannot be reached; check the network and try again: what has arrived is kept."
+        ) from error
     return [to / "train", to / "dev"] if name == "ieee" else [to / "LibriSpeech"]
 
 
@@ -101,13 +118,21 @@ def _fetch(url: str, digest: str, file: Path, bar: _Bar | None) -> None:
         hooks={"response": lambda response, *_, **__: responses.append(response)},
     )
     pooch.get_logger().setLevel("WARNING")  # else a line for each of 612 files
-    keeper = pooch.create(path=file.parent, base_url="", registry={file.name: digest}, urls={file.name: url}, retry_if_failed=2)
+    keeper = pooch.create(
+        path=file.parent,
+        base_url="",
+        registry={file.name: digest},
+        urls={file.name: url},
+        retry_if_failed=2,
+    )
     try:
         keeper.fetch(file.name, downloader=downloader)
     except ValueError as error:
         if isinstance(error, OSError):  # some errors of requests are both
             raise
-        raise ErgodualError(f"{url} is not the file that we know: its hash differs, so it was not kept; try again later.") from error
+        raise ErgodualError(
+            f"{url} is not the file that we know: its hash differs, so it was not kept; try again later."
+        ) from error
     finally:
         for response in responses:  # pooch leaves the connections of failed attempts open
             response.close()
@@ -115,9 +140,21 @@ def _fetch(url: str, digest: str, file: Path, bar: _Bar | None) -> None:
 
 def _bars(progress: bool) -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=Console(stderr=True), disable=not progress, transient=True)
 
 
@@ -157,5 +194,7 @@ def _unpack(archive: Path, to: Path) -> None:
         with tarfile.open(archive) as content:
             content.extractall(to, filter="data")
     except (tarfile.TarError, EOFError) as error:
-        raise ErgodualError(f"{archive} is not an archive that can be unpacked safely; remove it and try again.") from error
+        raise ErgodualError(
+            f"{archive} is not an archive that can be unpacked safely; remove it and try again."
+        ) from error
     done.touch()

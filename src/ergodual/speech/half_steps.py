@@ -24,7 +24,9 @@ def half_step(lower: Tensor, upper: Tensor) -> Tensor:
     widths = upper - lower
     closed = widths.isfinite() & (widths > 0)
     known = closed.sum(1, keepdim=True)
-    return torch.where(known > 0, widths.where(closed, 0.0).sum(1, keepdim=True) / (2 * known.clamp(min=1)), 1.0)
+    return torch.where(
+        known > 0, widths.where(closed, 0.0).sum(1, keepdim=True) / (2 * known.clamp(min=1)), 1.0
+    )
 
 
 def in_half_steps(estimator: Estimator, x_tilde: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

@@ -55,7 +55,10 @@ def segmental_snr_db(clean: Signal, estimate: Signal, rate: int) -> float:
 def log_spectral_distance_db(clean: Signal, estimate: Signal, rate: int) -> float:
     """The mean over frames of 32 ms of the root mean square over the frequencies of the difference of the log power spectra."""
     clean, estimate = _alike(clean, estimate)
-    spectra = [np.square(np.abs(np.fft.rfft(_frames(x, rate) * np.hanning(round(FRAME * rate))))) for x in (clean, estimate)]
+    spectra = [
+        np.square(np.abs(np.fft.rfft(_frames(x, rate) * np.hanning(round(FRAME * rate)))))
+        for x in (clean, estimate)
+    ]
     floor = FLOOR * spectra[0].max()
     logarithms = [10 * np.log10(np.maximum(spectrum, floor)) for spectrum in spectra]
     return float(np.sqrt(np.square(logarithms[0] - logarithms[1]).mean(1)).mean())
@@ -100,7 +103,9 @@ def measures(rate: int) -> dict[str, Callable[[Signal, Signal], float]]:
 
 def _alike(clean: Signal, estimate: Signal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if clean.shape != estimate.shape:
-        raise ErgodualError(f"The signals have shapes {clean.shape} and {estimate.shape}; they must have one length.")
+        raise ErgodualError(
+            f"The signals have shapes {clean.shape} and {estimate.shape}; they must have one length."
+        )
     if not np.any(clean):
         raise ErgodualError("The clean signal is silent, so it has no signal-to-noise ratio.")
     return clean.astype(np.float64), estimate.astype(np.float64)

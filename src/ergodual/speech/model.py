@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ergodual.bilevel.files import write_atomically
 from ergodual.errors import ErgodualError
+from ergodual.files import write_atomically
 from ergodual.functions import L1, L21, Box
 from ergodual.operators import Dense
 from ergodual.primal_dual import Ergodic, Last, StepSizes, Unrolled
@@ -76,7 +76,9 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
         If the parts do not go together.
     """
     if "weights" in spec.learn and spec.output == "plain":
-        raise ErgodualError("Averaging weights can be learned with the ergodic output only; give --output ergodic.")
+        raise ErgodualError(
+            "Averaging weights can be learned with the ergodic output only; give --output ergodic."
+        )
     rows = spec.m or spec.n
     if rows * spec.n > LARGEST:
         raise ErgodualError(
@@ -86,7 +88,11 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     weight = spec.weight if spec.steps == "weighted" else 1.0
     learned = StepSizes.learned(weight, spec.per_iteration, relative=spec.relative)
     steps = learned if "steps" in spec.learn else StepSizes.weighted(weight)
-    output = Last() if spec.output == "plain" else Ergodic("learned" if "weights" in spec.learn else "1/k")
+    output = (
+        Last()
+        if spec.output == "plain"
+        else Ergodic("learned" if "weights" in spec.learn else "1/k")
+    )
     radius = MidRise(bits).radius if spec.units == "signal" else 1.0
     pairs = spec.regulariser == "l21"
     K = Dense.dft(spec.n, rows) if pairs else Dense.dct(spec.n, m=rows)
@@ -118,7 +124,9 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
         version = int(header.pop("format"))
         if version > FORMAT:
-            raise ErgodualError(f"{path} has format {version} and this version of Ergodual reads up to {FORMAT}; update Ergodual.")
+            raise ErgodualError(
+                f"{path} has format {version} and this version of Ergodual reads up to {FORMAT}; update Ergodual."
+            )
         described = header.pop("spec")
         header.setdefault("quantizer", "mid-rise")
         spec = ModelSpec(**{**described, "learn": tuple(described["learn"])})
@@ -127,7 +135,11 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
     except FileNotFoundError as error:
         raise ErgodualError(f"{path} does not exist; give the file of a trained model.") from error
     except OSError as error:
-        raise ErgodualError(f"{path} cannot be read ({error}); give the file of a trained model.") from error
+        raise ErgodualError(
+            f"{path} cannot be read ({error}); give the file of a trained model."
+        ) from error
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise ErgodualError(f"{path} is not a whole Ergodual model; train it again or take another file.") from error
+        raise ErgodualError(
+            f"{path} is not a whole Ergodual model; train it again or take another file."
+        ) from error
     return model, spec, header

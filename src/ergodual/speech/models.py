@@ -21,7 +21,9 @@ def model_files(name: str | Path) -> list[Path]:
     folder = Path(name) if Path(name).is_dir() else _folder() / str(name)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ErgodualError(f"There is no model {str(name)!r}; give {' or '.join(shipped())}, or the file or the folder of trained ones.")
+        raise ErgodualError(
+            f"There is no model {str(name)!r}; give {' or '.join(shipped())}, or the file or the folder of trained ones."
+        )
     return files
 
 

@@ -34,7 +34,9 @@ class MidRise:
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 16:
-            raise ErgodualError(f"The word length is {self.bits} bits; it must be between 1 and 16.")
+            raise ErgodualError(
+                f"The word length is {self.bits} bits; it must be between 1 and 16."
+            )
 
     @property
     def step(self) -> float:
@@ -78,7 +80,9 @@ class Levels:
     def __post_init__(self) -> None:
         inside = (self.edges[:-1] <= self.levels) & (self.levels <= self.edges[1:])
         if len(self.edges) != len(self.levels) + 1 or not inside.all():
-            raise ErgodualError(f"The quantizer {self.name} has levels outside of their cells; give rising levels between rising edges.")
+            raise ErgodualError(
+                f"The quantizer {self.name} has levels outside of their cells; give rising levels between rising edges."
+            )
 
     @property
     def step(self) -> float:
@@ -92,7 +96,9 @@ class Levels:
 
     def quantize(self, x: Tensor) -> Tensor:
         """x̃, of the shape, type and device of x; a value on a threshold goes to the cell above."""
-        return self.levels.to(x)[torch.bucketize(x.double(), self.edges[1:-1].to(x.device), right=True)]
+        return self.levels.to(x)[
+            torch.bucketize(x.double(), self.edges[1:-1].to(x.device), right=True)
+        ]
 
     def cell(self, x_tilde: Tensor) -> tuple[Tensor, Tensor]:
         """lower ≤ x ≤ upper for all x that are stored as x̃, in float64, possibly infinite.
@@ -109,7 +115,14 @@ class Levels:
         return Levels(self.name, self.levels * factor, self.edges * factor)
 
 
-def uniform(name: str, step: float, offset: float, lowest: int, highest: int, saturates: tuple[bool, bool] = (True, True)) -> Levels:
+def uniform(
+    name: str,
+    step: float,
+    offset: float,
+    lowest: int,
+    highest: int,
+    saturates: tuple[bool, bool] = (True, True),
+) -> Levels:
     """Levels offset + kΔ for lowest ≤ k ≤ highest, with thresholds half-way between them."""
     levels = offset + step * torch.arange(lowest, highest + 1, dtype=torch.float64)
     edges = torch.cat([levels - step / 2, levels[-1:] + step / 2])
@@ -150,8 +163,14 @@ def _companded(name: str, steps: list[float], middle: bool) -> Levels:
         upper -= steps[0] / 2
     positive = upper - torch.tensor(steps, dtype=torch.float64) / 2
     if middle:
-        levels, edges = torch.cat([-positive[1:].flip(0), positive[:1] * 0, positive[1:]]), torch.cat([-upper.flip(0), upper])
+        levels, edges = (
+            torch.cat([-positive[1:].flip(0), positive[:1] * 0, positive[1:]]),
+            torch.cat([-upper.flip(0), upper]),
+        )
     else:
-        levels, edges = torch.cat([-positive.flip(0), positive]), torch.cat([-upper.flip(0), torch.zeros(1), upper])
+        levels, edges = (
+            torch.cat([-positive.flip(0), positive]),
+            torch.cat([-upper.flip(0), torch.zeros(1), upper]),
+        )
     edges[0], edges[-1] = -math.inf, math.inf
     return Levels(name, levels / 2**15, edges / 2**15)

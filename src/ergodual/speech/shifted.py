@@ -39,13 +39,22 @@ class Shifted:
         If no recording has two frames.
     """
 
-    def __init__(self, frames: Tensor, ends: list[int], pair: Callable[[Tensor], Pair], bias: float = 0.0) -> None:
-        self._samples, self._n, self._pair, self._bias = frames.reshape(-1), frames.shape[1], pair, bias
+    def __init__(
+        self, frames: Tensor, ends: list[int], pair: Callable[[Tensor], Pair], bias: float = 0.0
+    ) -> None:
+        self._samples, self._n, self._pair, self._bias = (
+            frames.reshape(-1),
+            frames.shape[1],
+            pair,
+            bias,
+        )
         last = torch.zeros(len(frames), dtype=torch.bool)
         last[torch.tensor(ends) - 1] = True
         self._starts = (~last).nonzero()[:, 0] * self._n
         if not len(self._starts):
-            raise ErgodualError(f"No recording has two frames of {self._n} samples, so they cannot be shifted; leave out --shift.")
+            raise ErgodualError(
+                f"No recording has two frames of {self._n} samples, so they cannot be shifted; leave out --shift."
+            )
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -57,7 +66,9 @@ class Shifted:
         biases = torch.where(drawn < BIASED, self._bias * (2 * drawn / BIASED - 1), 0.0)[:, None]
         for rows in torch.split(shuffled(len(self), seed, epoch), size)[first:]:
             some = share.of(rows)
-            yield self._pair((1 - biases[some].abs()) * self._cut(self._starts[some] + shift) + biases[some])
+            yield self._pair(
+                (1 - biases[some].abs()) * self._cut(self._starts[some] + shift) + biases[some]
+            )
 
     def chunks(self, share: Share) -> Iterator[Pair]:
         """This share of all frames, once."""

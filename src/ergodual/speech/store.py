@@ -24,8 +24,8 @@ from rich.filesize import decimal
 from torch import Tensor
 
 from ergodual.bilevel.data import CHUNK, Pair, Share, shuffled
-from ergodual.bilevel.files import write_atomically
 from ergodual.errors import ErgodualError
+from ergodual.files import write_atomically
 from ergodual.speech.corpora import BYTES, Gathering, bytes_of
 from ergodual.speech.frames import require_length, scale
 
@@ -76,11 +76,17 @@ class StoredCorpus:
     def read(self, start: int, stop: int) -> Tensor:
         """Frames start … stop − 1, or up to the last."""
         stop = min(stop, len(self))
-        found = np.fromfile(self.samples, np.float32, (stop - start) * self.n, offset=start * self.n * BYTES)
+        found = np.fromfile(
+            self.samples, np.float32, (stop - start) * self.n, offset=start * self.n * BYTES
+        )
         if len(found) < (stop - start) * self.n:
-            raise ErgodualError(f"{self.samples} has been cut short since it was made; remove it and start again.")
+            raise ErgodualError(
+                f"{self.samples} has been cut short since it was made; remove it and start again."
+            )
         frames = found.reshape(-1, self.n)
-        frames /= self.scales[np.searchsorted(self.ends, np.arange(start, stop), side="right"), None]
+        frames /= self.scales[
+            np.searchsorted(self.ends, np.arange(start, stop), side="right"), None
+        ]
         return torch.from_numpy(frames)
 
     def data(self, pair: Callable[[Tensor], Pair]) -> OnDisk:
@@ -102,12 +108,18 @@ class OnDisk:
         piece = size * -(-PIECE // size)  # whole mini-batches, so that none lies in two blocks
         in_block = max(1, BLOCK_BYTES // (piece * self._corpus.n * BYTES))
         starts = (shuffled(len(self) // piece, seed, epoch) * piece).tolist()
-        if len(self) % piece:  # the short piece comes last, so that every mini-batch before it is whole
+        if (
+            len(self) % piece
+        ):  # the short piece comes last, so that every mini-batch before it is whole
             starts.append(len(self) // piece * piece)
         blocks = [starts[i : i + in_block] for i in range(0, len(starts), in_block)]
         done = first * size // (piece * in_block)
         skip = first * size - done * piece * in_block
-        reads = (self._block(starts, piece, (seed, epoch, number)) for number, starts in enumerate(blocks) if number >= done)
+        reads = (
+            self._block(starts, piece, (seed, epoch, number))
+            for number, starts in enumerate(blocks)
+            if number >= done
+        )
         for block in ahead(reads):
             for start in range(skip, len(block), size):
                 yield self._pair(share.of(block[start : start + size]))
@@ -118,13 +130,17 @@ class OnDisk:
         for start in share.of(range(0, len(self), CHUNK)):
             yield self._pair(self._corpus.read(start, start + CHUNK))
 
-    def _block(self, starts: Sequence[int], piece: int, key: tuple[int, ...]) -> Callable[[], Tensor]:
+    def _block(
+        self, starts: Sequence[int], piece: int, key: tuple[int, ...]
+    ) -> Callable[[], Tensor]:
         """Reads some pieces and shuffles their frames, which go where they belong one piece at a time."""
 
         def read() -> Tensor:
             counts = [min(piece, len(self) - start) for start in starts]
             block = torch.empty(sum(counts), self._corpus.n)
-            for start, places in zip(starts, torch.split(shuffled(len(block), *key), counts), strict=True):
+            for start, places in zip(
+                starts, torch.split(shuffled(len(block), *key), counts), strict=True
+            ):
                 block[places] = self._corpus.read(start, start + len(places))
             return block
 
@@ -143,7 +159,12 @@ def ahead(reads: Iterable[Callable[[], T]]) -> Iterator[T]:
             yield last.result()
 
 
-def store_corpus(files: Sequence[Path], frame_length: int, folder: Path, on_file: Callable[[], None] | None = None) -> StoredCorpus:
+def store_corpus(
+    files: Sequence[Path],
+    frame_length: int,
+    folder: Path,
+    on_file: Callable[[], None] | None = None,
+) -> StoredCorpus:
     """Decode recordings into a folder, as :func:`~ergodual.speech.corpora.load_corpus` does into memory.
 
     What is there already is used again if it was made from the same files (names, sizes and times) and frame length.
@@ -199,7 +220,13 @@ def store_corpus(files: Sequence[Path], frame_length: int, folder: Path, on_file
         raise OSError(error.errno, error.strerror, str(samples)) from error
     finally:
         temporary.unlink(missing_ok=True)
-    content = {"identity": identity, "rate": gathering.rate, "ends": ends[1:], "scales": scales, "notes": gathering.notes}
+    content = {
+        "identity": identity,
+        "rate": gathering.rate,
+        "ends": ends[1:],
+        "scales": scales,
+        "notes": gathering.notes,
+    }
     write_atomically(index, json.dumps(content))
     return _corpus(samples, content)
 
@@ -214,7 +241,10 @@ def _load(samples: Path, index: Path, identity: dict[str, Any]) -> StoredCorpus 
     try:
         content = json.loads(index.read_text())
         corpus = _corpus(samples, content)
-        whole = content["identity"] == identity and samples.stat().st_size == len(corpus) * corpus.n * BYTES
+        whole = (
+            content["identity"] == identity
+            and samples.stat().st_size == len(corpus) * corpus.n * BYTES
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return corpus if whole else None
@@ -222,4 +252,6 @@ def _load(samples: Path, index: Path, identity: dict[str, Any]) -> StoredCorpus 
 
 def _corpus(samples: Path, content: dict[str, Any]) -> StoredCorpus:
     ends, scales = np.asarray(content["ends"], np.int64), np.asarray(content["scales"], np.float32)
-    return StoredCorpus(samples, content["identity"]["n"], content["rate"], ends, scales, content["notes"])
+    return StoredCorpus(
+        samples, content["identity"]["n"], content["rate"], ends, scales, content["notes"]
+    )

@@ -42,10 +42,16 @@ class Stream:
             raise ErgodualError(f"The overlap is {overlap}; it must be at least 0 and below 1.")
         self._estimator, self._n, self._quantizer = estimator, n, quantizer
         self._hop = max(1, round(self._n * (1 - overlap)))
-        self._window = window(self._n) if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
+        self._window = (
+            window(self._n) if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
+        )
         self._lead = self._n - self._hop
-        self._waiting = torch.empty(3, 0, dtype=torch.float64)  # x̃, lower, upper from the next frame's first sample on
-        self._summed = torch.zeros(2, self._lead, dtype=torch.float64)  # of estimates and of weights, from there on
+        self._waiting = torch.empty(
+            3, 0, dtype=torch.float64
+        )  # x̃, lower, upper from the next frame's first sample on
+        self._summed = torch.zeros(
+            2, self._lead, dtype=torch.float64
+        )  # of estimates and of weights, from there on
         self._dropped = 0  # samples before the first one that are still to be dropped
         self._last: Tensor | None = None  # the last sample that was taken
 
@@ -68,7 +74,9 @@ class Stream:
             return np.empty(0)
         left = self._waiting.shape[1]
         beyond = -left % self._hop
-        self._waiting = torch.cat([self._waiting, _unbounded(self._last, beyond + self._lead)], dim=1)
+        self._waiting = torch.cat(
+            [self._waiting, _unbounded(self._last, beyond + self._lead)], dim=1
+        )
         restored = self._advance()
         return restored[: len(restored) - beyond]
 
@@ -82,14 +90,20 @@ class Stream:
             some = min(FRAMES_AT_ONCE, count - first)
             start, stop = first * self._hop, (first + some - 1) * self._hop + self._n
             with torch.no_grad():
-                frames = in_half_steps(self._estimator, *self._waiting[:, start:stop].unfold(1, self._n, self._hop))
+                frames = in_half_steps(
+                    self._estimator, *self._waiting[:, start:stop].unfold(1, self._n, self._hop)
+                )
             estimates = frames * self._window
-            places = torch.arange(start, start + some * self._hop, self._hop)[:, None] + torch.arange(self._n)
+            places = torch.arange(start, start + some * self._hop, self._hop)[
+                :, None
+            ] + torch.arange(self._n)
             sums[0].index_add_(0, places.reshape(-1), estimates.reshape(-1))
             sums[1].index_add_(0, places.reshape(-1), self._window.repeat(some))
         final, cells = sums[:, :done], self._waiting[:, :done]
         self._summed, self._waiting = sums[:, done:], self._waiting[:, done:]
-        restored = torch.clamp(final[0] / final[1], cells[1], cells[2])  # what rounding moved out of a cell
+        restored = torch.clamp(
+            final[0] / final[1], cells[1], cells[2]
+        )  # what rounding moved out of a cell
         drop = min(self._dropped, done)
         self._dropped -= drop
         return restored[drop:].numpy()
@@ -109,14 +123,20 @@ def estimator_of(model: Unrolled, spec: ModelSpec, bits: int) -> Estimator:
     radius = MidRise(bits).radius
 
     def estimate(x_tilde: Tensor, G: Box) -> Tensor:
-        found: Tensor = model(x_tilde * radius, G=Box(lower=G.lower * radius, upper=G.upper * radius))
+        found: Tensor = model(
+            x_tilde * radius, G=Box(lower=G.lower * radius, upper=G.upper * radius)
+        )
         return found / radius
 
     return estimate
 
 
 def restore_channel(
-    estimator: Estimator, n: int, samples: NDArray[np.floating], quantizer: Levels, overlap: float = 0.75
+    estimator: Estimator,
+    n: int,
+    samples: NDArray[np.floating],
+    quantizer: Levels,
+    overlap: float = 0.75,
 ) -> NDArray[np.float64]:
     """The estimate of a whole channel, ``(length,)``; see :class:`Stream`."""
     stream = Stream(estimator, n, quantizer, overlap)

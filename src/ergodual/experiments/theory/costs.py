@@ -18,10 +18,11 @@ from ergodual.experiments.plots import STYLE
 from ergodual.experiments.theory.frames import Frames, problem_of, solved
 from ergodual.experiments.theory.setting import Setting
 from ergodual.experiments.theory.sweep import iterate, weighted_steps
-from ergodual.primal_dual import Checkpointed, Implicit, Last, OneStep, Reverse, Stationary, StepSizes, Tape, Truncated, Unrolled
-from ergodual.primal_dual.stationary import AtSolution, FixedPoint
+from ergodual.primal_dual import Checkpointed, Last, Reverse, StepSizes, Tape, Truncated, Unrolled
 from ergodual.primal_dual.unrolled import Adjoint
 from ergodual.problem import Problem
+from ergodual.solving import Implicit, Neumann, OneStep
+from ergodual.solving.neumann import AtSolution, FixedPoint
 
 WAYS: dict[str, Adjoint] = {
     "Tape": Tape(),
@@ -29,9 +30,9 @@ WAYS: dict[str, Adjoint] = {
     "Checkpointed": Checkpointed(),
     "Truncated(64)": Truncated(64),
     "Truncated(8)": Truncated(8),
-    "Stationary(512)": Stationary(512),
-    "Stationary(64)": Stationary(64),
-    "Stationary(8)": Stationary(8),
+    "Neumann(512)": Neumann(512),
+    "Neumann(64)": Neumann(64),
+    "Neumann(8)": Neumann(8),
     "OneStep": OneStep(),
     "Implicit": Implicit(),
 }
@@ -42,13 +43,18 @@ def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
     x_tilde, x_true = frames.sounding(setting.cost_batch, setting.bits)
     problem = problem_of(setting, dtype=torch.float64)
     solution = solved(problem, x_tilde, setting)
-    at = FixedPoint(problem, x_tilde, solution.r, solution.y, *weighted_steps(problem, setting.weight), 1.0)
+    at = FixedPoint(
+        problem, x_tilde, solution.r, solution.y, *weighted_steps(problem, setting.weight), 1.0
+    )
     of_solution, regular = _at(at, Implicit(), solution.x, x_true)
     exact = _unrolled(problem, Reverse(), x_tilde, x_true, setting)
     rows: dict[str, Any] = {}
     for name, way in WAYS.items():
         found = _unrolled(problem, way, x_tilde, x_true, setting)
-        row = {"with_reverse": _cosines(found, exact), "with_solution": _cosines(found[regular], of_solution[regular])}
+        row = {
+            "with_reverse": _cosines(found, exact),
+            "with_solution": _cosines(found[regular], of_solution[regular]),
+        }
         if isinstance(way, AtSolution):
             there, _ = _at(at, way, solution.x, x_true)
             row["at_solution"] = _cosines(there[regular], of_solution[regular])
@@ -69,10 +75,14 @@ def _model(problem: Problem, way: Adjoint, setting: Setting) -> Unrolled:
     return Unrolled(problem, setting.cost_depth, StepSizes.weighted(setting.weight), Last(), way)
 
 
-def _unrolled(problem: Problem, way: Adjoint, x_tilde: Tensor, x_true: Tensor, setting: Setting) -> Tensor:
+def _unrolled(
+    problem: Problem, way: Adjoint, x_tilde: Tensor, x_true: Tensor, setting: Setting
+) -> Tensor:
     """The gradient of each frame."""
     model = _model(problem, way, setting)
-    return torch.stack([_gradient(model, x_tilde[i : i + 1], x_true[i : i + 1]) for i in range(len(x_tilde))])
+    return torch.stack(
+        [_gradient(model, x_tilde[i : i + 1], x_true[i : i + 1]) for i in range(len(x_tilde))]
+    )
 
 
 def _at(at: FixedPoint, way: AtSolution, x: Tensor, x_true: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +93,11 @@ def _at(at: FixedPoint, way: AtSolution, x: Tensor, x_true: Tensor) -> tuple[Ten
         for i in range(len(x)):
             one = at._replace(x_tilde=at.x_tilde[i : i + 1], r=at.r[i : i + 1], y=at.y[i : i + 1])
             x_hat = way.attach(one, one.x_tilde, x[i : i + 1])
-            gradients.append(torch.autograd.grad(HalfSquared()(x_hat, x_true[i : i + 1]).sum(), at.problem.K.tensors())[0])
+            gradients.append(
+                torch.autograd.grad(
+                    HalfSquared()(x_hat, x_true[i : i + 1]).sum(), at.problem.K.tensors()
+                )[0]
+            )
             if isinstance(way, Implicit) and way.report is not None:
                 regular[i] = way.report.regular[0]
     return torch.stack(gradients), regular
@@ -101,7 +115,9 @@ def _cosines(ours: Tensor, exact: Tensor) -> dict[str, Any]:
         return {"median": None, "quartiles": [None, None], "batch": None}
     ours, exact = ours.flatten(1), exact.flatten(1)
     each = torch.cosine_similarity(ours, exact, dim=1)
-    low, median, high = torch.quantile(each, torch.tensor([0.25, 0.5, 0.75], dtype=each.dtype)).tolist()
+    low, median, high = torch.quantile(
+        each, torch.tensor([0.25, 0.5, 0.75], dtype=each.dtype)
+    ).tolist()
     whole = torch.cosine_similarity(ours.sum(0), exact.sum(0), dim=0)
     return {"median": median, "quartiles": [low, high], "batch": float(whole)}
 
@@ -120,7 +136,9 @@ def _costs(x_tilde: Tensor, x_true: Tensor, setting: Setting) -> dict[str, dict[
     return {
         name: {
             "seconds": typical[name],
-            "over_reverse": statistics.median(a / b for a, b in zip(seconds[name], seconds["Reverse"], strict=True)),
+            "over_reverse": statistics.median(
+                a / b for a, b in zip(seconds[name], seconds["Reverse"], strict=True)
+            ),
             "megabytes": _kept(model, x_tilde) / 1e6,
         }
         for name, model in models.items()
@@ -130,7 +148,9 @@ def _costs(x_tilde: Tensor, x_true: Tensor, setting: Setting) -> dict[str, dict[
 def _gradient(model: Unrolled, x_tilde: Tensor, x_true: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotDifferentiableWarning)
-        found: Tensor = torch.autograd.grad(HalfSquared()(model(x_tilde), x_true).sum(), model.problem.K.tensors())[0]
+        found: Tensor = torch.autograd.grad(
+            HalfSquared()(model(x_tilde), x_true).sum(), model.problem.K.tensors()
+        )[0]
     return found
 
 
@@ -162,18 +182,43 @@ def draw(content: dict[str, Any]) -> Figure:
         cosine, seconds, memory = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
         kinds = (
             ("with_reverse", "#222222", 0.22, f"after {content['depth']} iterations, with Reverse"),
-            ("with_solution", "#2563eb", 0.0, f"after {content['depth']} iterations, with the solution's"),
+            (
+                "with_solution",
+                "#2563eb",
+                0.0,
+                f"after {content['depth']} iterations, with the solution's",
+            ),
             ("at_solution", "#c2410c", -0.22, "at the solution, with the solution's"),
         )
         for key, colour, shift, label in kinds:
-            found = [(place + shift, rows[name][key]) for place, name in zip(places, names, strict=True) if key in rows[name]]
+            found = [
+                (place + shift, rows[name][key])
+                for place, name in zip(places, names, strict=True)
+                if key in rows[name]
+            ]
             found = [(place, one) for place, one in found if one["median"] is not None]
             for place, one in found:
-                cosine.plot(one["quartiles"], [place, place], color=colour, linewidth=1.5, alpha=0.6)
-            cosine.plot([one["median"] for _, one in found], [place for place, _ in found], "o", color=colour, markersize=4.5, label=label)
+                cosine.plot(
+                    one["quartiles"], [place, place], color=colour, linewidth=1.5, alpha=0.6
+                )
+            cosine.plot(
+                [one["median"] for _, one in found],
+                [place for place, _ in found],
+                "o",
+                color=colour,
+                markersize=4.5,
+                label=label,
+            )
         cosine.set_yticks(list(places), names)
-        cosine.set_title("cosine with the exact gradient,\nmedian and quartiles of the frames", loc="left", fontsize=10)
-        for axis, key, title in ((seconds, "over_reverse", "time over that of Reverse"), (memory, "megabytes", "MB kept for the gradient")):
+        cosine.set_title(
+            "cosine with the exact gradient,\nmedian and quartiles of the frames",
+            loc="left",
+            fontsize=10,
+        )
+        for axis, key, title in (
+            (seconds, "over_reverse", "time over that of Reverse"),
+            (memory, "megabytes", "MB kept for the gradient"),
+        ):
             values = [rows[name][key] for name in names]
             axis.barh(list(places), values, height=0.55, color="#9ca3af")
             if key == "megabytes":
@@ -190,5 +235,7 @@ def draw(content: dict[str, Any]) -> Figure:
                     va="center",
                     fontsize=8,
                 )
-        figure.legend(*cosine.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8)
+        figure.legend(
+            *cosine.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8
+        )
     return figure

@@ -14,8 +14,8 @@ from ergodual.errors import ErgodualError, NotConvergedWarning
 from ergodual.experiments.theory.setting import Setting
 from ergodual.functions import L1, Box
 from ergodual.operators import Dense
-from ergodual.primal_dual import Solution, solve
 from ergodual.problem import Problem
+from ergodual.solving import Solution, solve
 from ergodual.speech.corpora import Corpus
 from ergodual.speech.quantizers import MidRise
 
@@ -45,7 +45,9 @@ class Frames:
         x_tilde, x_true = self.learned
         rows = (x_tilde.abs() > MidRise(bits).radius).any(1).nonzero()[:count, 0]
         if not len(rows):
-            raise ErgodualError("Every frame of the corpus is quantized to near silence; give recordings with louder parts or more --bits.")
+            raise ErgodualError(
+                "Every frame of the corpus is quantized to near silence; give recordings with louder parts or more --bits."
+            )
         return x_tilde[rows].double(), x_true[rows].double()
 
 
@@ -58,7 +60,9 @@ def draw_frames(corpus: Corpus, setting: Setting) -> Frames:
         If the corpus has one recording only.
     """
     if corpus.files < 2:
-        raise ErgodualError("The corpus has one recording; give two at least, so that one can be held out.")
+        raise ErgodualError(
+            "The corpus has one recording; give two at least, so that one can be held out."
+        )
     order = shuffled(corpus.files, setting.seed, 1).tolist()
     away = set(order[: max(1, round(HELD_OUT_FILES * corpus.files))])
     begins = [0, *corpus.ends[:-1]]
@@ -82,7 +86,9 @@ def draw_frames(corpus: Corpus, setting: Setting) -> Frames:
     return Frames(learned, held_out, described)
 
 
-def problem_of(setting: Setting, K: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Problem:
+def problem_of(
+    setting: Setting, K: Tensor | None = None, dtype: torch.dtype = torch.float32
+) -> Problem:
     """The paper's problem, with the DCT if no operator is given."""
     operator = Dense.dct(setting.frame, dtype=dtype) if K is None else Dense(K.to(dtype))
     return Problem(L1(), Box(radius=MidRise(setting.bits).radius), operator)

@@ -30,13 +30,18 @@ def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
     steps = weighted_steps(problem, setting.weight)
     run = iterate(problem, x_tilde, depths[-1], *steps)
     generator = torch.Generator().manual_seed(setting.seed)
-    directions = torch.randn(setting.directions, *problem.K.tensors()[0].shape, generator=generator, dtype=torch.float64)
+    directions = torch.randn(
+        setting.directions, *problem.K.tensors()[0].shape, generator=generator, dtype=torch.float64
+    )
     pairs = [_pair(setting, problem, x_tilde, run, direction) for direction in directions]
     rows = []
     for output in ("plain", "1/k"):
         for depth in depths:
             alpha = output_of(output, depth)(depth).double()
-            ends = [tuple(_estimate(x_tilde, one.r, alpha) for one in (above, below)) for above, below, _ in pairs]
+            ends = [
+                tuple(_estimate(x_tilde, one.r, alpha) for one in (above, below))
+                for above, below, _ in pairs
+            ]
             # ½‖a‖² − ½‖b‖² as ½⟨a − b, a + b⟩, which does not cancel
             slopes = torch.stack(
                 [
@@ -59,16 +64,31 @@ def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
     return {"frames": len(x_tilde), "spans": [span for *_, span in pairs], "rows": rows}
 
 
-def _pair(setting: Setting, problem: Problem, x_tilde: Tensor, run: Run, direction: Tensor) -> tuple[Run, Run, float]:
+def _pair(
+    setting: Setting, problem: Problem, x_tilde: Tensor, run: Run, direction: Tensor
+) -> tuple[Run, Run, float]:
     """Runs on both sides of K along a direction, so near that no iterate crosses a kink if that can be had, and how near."""
     kinks = masks(problem, run.r, run.y)
     depth = len(run.r) - 1
     for span in SPANS:
         above, below = (
-            iterate(problem_of(setting, problem.K.tensors()[0].detach() + side * span * direction, torch.float64), x_tilde, depth, *run[2:])
+            iterate(
+                problem_of(
+                    setting,
+                    problem.K.tensors()[0].detach() + side * span * direction,
+                    torch.float64,
+                ),
+                x_tilde,
+                depth,
+                *run[2:],
+            )
             for side in (1, -1)
         )
-        same = (torch.equal(a, b) for side in (above, below) for a, b in zip(masks(problem, side.r, side.y), kinks, strict=True))
+        same = (
+            torch.equal(a, b)
+            for side in (above, below)
+            for a, b in zip(masks(problem, side.r, side.y), kinks, strict=True)
+        )
         if all(same):
             break
     return above, below, span
@@ -79,9 +99,18 @@ def _estimate(x_tilde: Tensor, r: Tensor, alpha: Tensor) -> Tensor:
     return found
 
 
-def _reverse(problem: Problem, x_tilde: Tensor, x_true: Tensor, output: str, depth: int, steps: tuple[float, float]) -> Tensor:
+def _reverse(
+    problem: Problem,
+    x_tilde: Tensor,
+    x_true: Tensor,
+    output: str,
+    depth: int,
+    steps: tuple[float, float],
+) -> Tensor:
     model = Unrolled(problem, depth, StepSizes.fixed(*steps), output_of(output, depth))
-    found: Tensor = torch.autograd.grad(HalfSquared()(model(x_tilde), x_true).sum(), problem.K.tensors())[0]
+    found: Tensor = torch.autograd.grad(
+        HalfSquared()(model(x_tilde), x_true).sum(), problem.K.tensors()
+    )[0]
     return found
 
 
@@ -101,7 +130,14 @@ def draw(content: dict[str, Any]) -> Figure:
                 ("printed", RESTORED, "(10) as printed, y$^{k−1}$"),
                 ("corrected", TRUE, "(10) corrected, y$^k$: Reverse"),
             ):
-                axis.plot(depths, [row[key] for row in rows], "o-", color=colour, markersize=4, label=label)
+                axis.plot(
+                    depths,
+                    [row[key] for row in rows],
+                    "o-",
+                    color=colour,
+                    markersize=4,
+                    label=label,
+                )
             axis.set(xscale="log", yscale="log", xlabel="depth d")
             axis.set_title("plain" if output == "plain" else "ergodic, weights ∝ 1/k", loc="left")
             axis.set_xticks(depths, [str(depth) for depth in depths])

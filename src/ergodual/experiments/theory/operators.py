@@ -15,9 +15,10 @@ from ergodual.errors import NotConvergedWarning, NotDifferentiableWarning, NotFi
 from ergodual.experiments.theory.frames import Frames, problem_of
 from ergodual.experiments.theory.outputs import output_of
 from ergodual.experiments.theory.setting import Setting
-from ergodual.primal_dual import AtSolution, Implicit, Reverse, Solved, Stationary, StepSizes, Truncated, Unrolled
+from ergodual.primal_dual import Reverse, StepSizes, Truncated, Unrolled
 from ergodual.primal_dual.unrolled import Adjoint
 from ergodual.problem import Problem
+from ergodual.solving import AtSolution, Implicit, Neumann, Solved
 
 GRADIENTS = ("plain", "ergodic", "truncated", "stationary", "implicit")
 COMMON = 8
@@ -46,7 +47,7 @@ class Learned:
         if self.gradient == "truncated":
             return Truncated(setting.truncated)
         if self.gradient == "stationary":
-            return Stationary(setting.stationary)
+            return Neumann(setting.stationary)
         return Implicit() if self.gradient == "implicit" else Reverse()
 
 
@@ -56,7 +57,8 @@ def compared(setting: Setting) -> list[Learned]:
         Learned(gradient, depth)
         for gradient in GRADIENTS
         for depth in sorted(set(setting.depths))
-        if not (gradient == "ergodic" and depth == 1) and not (gradient == "truncated" and depth <= setting.truncated)
+        if not (gradient == "ergodic" and depth == 1)
+        and not (gradient == "truncated" and depth <= setting.truncated)
     ] + [Learned("implicit", None)]
 
 
@@ -79,7 +81,10 @@ def learn(
     def look(_: float) -> None:
         nonlocal seen, irregular, unsolved
         if isinstance(adjoint, Implicit) and adjoint.report is not None:
-            seen, irregular = seen + len(adjoint.report.regular), irregular + int((~adjoint.report.regular).sum())
+            seen, irregular = (
+                seen + len(adjoint.report.regular),
+                irregular + int((~adjoint.report.regular).sum()),
+            )
         if isinstance(model, Solved) and model.solution is not None:
             unsolved += int((~model.solution.converged).sum())
 
@@ -123,4 +128,10 @@ def _model(run: Learned, problem: Problem, adjoint: Adjoint, setting: Setting) -
     if run.depth is None:
         assert isinstance(adjoint, AtSolution)
         return Solved(problem, adjoint=adjoint, max_iterations=setting.deepest)
-    return Unrolled(problem, run.depth, StepSizes.weighted(setting.weight), output_of(run.output, run.depth), adjoint)
+    return Unrolled(
+        problem,
+        run.depth,
+        StepSizes.weighted(setting.weight),
+        output_of(run.output, run.depth),
+        adjoint,
+    )

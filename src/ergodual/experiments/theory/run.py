@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ergodual.bilevel.files import read_json, write_atomically
 from ergodual.errors import ErgodualError
 from ergodual.experiments.folders import AGAIN, claim
 from ergodual.experiments.plots import save_figure
@@ -26,6 +25,7 @@ from ergodual.experiments.theory import costs, depths, lemma1, theorem2, transfe
 from ergodual.experiments.theory.frames import Frames, draw_frames
 from ergodual.experiments.theory.operators import Learned, compared, followed, learn
 from ergodual.experiments.theory.setting import PARTS, Part, Setting
+from ergodual.files import read_json, write_atomically
 from ergodual.speech.corpora import Corpus, load_corpus
 
 DRAWN: dict[Part, Callable[[dict[str, Any]], Figure]] = {
@@ -105,12 +105,17 @@ def measure_all(
         _learn(runs, corpus, frames, out, setting, jobs, progress)
         for part in wanted:
             content = _measure(part, frames, out, setting)
-            write_atomically(_kept(out, part), json.dumps({**content, "seconds": time.perf_counter() - begun}) + "\n")
+            write_atomically(
+                _kept(out, part),
+                json.dumps({**content, "seconds": time.perf_counter() - begun}) + "\n",
+            )
             progress.add(1, part)
             begun = time.perf_counter()
     finally:
         torch.set_num_threads(threads)
-    found: dict[str, Any] = {part: read_json(_kept(out, part), AGAIN) for part in PARTS if _kept(out, part).exists()}
+    found: dict[str, Any] = {
+        part: read_json(_kept(out, part), AGAIN) for part in PARTS if _kept(out, part).exists()
+    }
     machine = {"torch": torch.__version__, "cores": os.cpu_count(), "processes": jobs}
     content = {"setting": described, "machine": machine, **found}
     write_atomically(out / "theory.json", json.dumps(content, indent=1) + "\n")
@@ -119,9 +124,12 @@ def measure_all(
 
 def draw(content: dict[str, Any], out: Path) -> list[Path]:
     """Write a figure for each part as SVG and PNG; the names of all files."""
-    return [file for part, figure in DRAWN.items() if part in content for file in save_figure(figure(content[part]), out / part)] + [
-        out / "theory.json"
-    ]
+    return [
+        file
+        for part, figure in DRAWN.items()
+        if part in content
+        for file in save_figure(figure(content[part]), out / part)
+    ] + [out / "theory.json"]
 
 
 def _kept(out: Path, part: Part) -> Path:
@@ -130,15 +138,27 @@ def _kept(out: Path, part: Part) -> Path:
 
 def _runs(setting: Setting, wanted: list[Part]) -> list[Learned]:
     """Those that the parts need, the longest first."""
-    needed = (compared(setting) if "transfer" in wanted else []) + (followed() if "depths" in wanted else [])
-    return sorted(dict.fromkeys(needed), key=lambda run: (run.gradient == "implicit", run.depth or math.inf), reverse=True)
+    needed = (compared(setting) if "transfer" in wanted else []) + (
+        followed() if "depths" in wanted else []
+    )
+    return sorted(
+        dict.fromkeys(needed),
+        key=lambda run: (run.gradient == "implicit", run.depth or math.inf),
+        reverse=True,
+    )
 
 
 def _measure(part: Part, frames: Frames, out: Path, setting: Setting) -> dict[str, Any]:
     if part == "depths":
-        return depths.measure({f"learned {run.gradient}, d = {run.depth}": _operator(out, run) for run in followed()}, frames, setting)
+        return depths.measure(
+            {f"learned {run.gradient}, d = {run.depth}": _operator(out, run) for run in followed()},
+            frames,
+            setting,
+        )
     if part == "transfer":
-        return transfer.measure([_read(out, run) for run in compared(setting)], frames.held_out, setting)
+        return transfer.measure(
+            [_read(out, run) for run in compared(setting)], frames.held_out, setting
+        )
     measures = {"lemma1": lemma1.measure, "theorem2": theorem2.measure, "costs": costs.measure}
     return measures[part](frames, setting)
 
@@ -152,7 +172,15 @@ class _Counter:
         self._report(Progress(self._done, self._of, note))
 
 
-def _learn(runs: list[Learned], corpus: Path, frames: Frames, out: Path, setting: Setting, jobs: int, progress: _Counter) -> None:
+def _learn(
+    runs: list[Learned],
+    corpus: Path,
+    frames: Frames,
+    out: Path,
+    setting: Setting,
+    jobs: int,
+    progress: _Counter,
+) -> None:
     pending = [run for run in runs if not _file(out, run).exists()]
     for run in runs:
         if run not in pending:
@@ -162,7 +190,14 @@ def _learn(runs: list[Learned], corpus: Path, frames: Frames, out: Path, setting
             _learn_one(run, frames, out, setting, progress.add)
     elif pending:
         pieces = [(run, out, setting) for run in pending]
-        work_off(_work, pieces, min(jobs, len(pending)), _prepare, (corpus, setting), lambda told: progress.add(*told))
+        work_off(
+            _work,
+            pieces,
+            min(jobs, len(pending)),
+            _prepare,
+            (corpus, setting),
+            lambda told: progress.add(*told),
+        )
 
 
 def _file(out: Path, run: Learned) -> Path:
@@ -182,7 +217,9 @@ _told: multiprocessing.SimpleQueue[tuple[int, str]]
 """Of this worker process, and where it says what is done."""
 
 
-def _prepare(corpus: Path, setting: Setting, told: multiprocessing.SimpleQueue[tuple[int, str]]) -> None:
+def _prepare(
+    corpus: Path, setting: Setting, told: multiprocessing.SimpleQueue[tuple[int, str]]
+) -> None:
     global _frames, _told
     _frames, _told = draw_frames(load_corpus(corpus, setting.frame), setting), told
 
@@ -191,7 +228,9 @@ def _work(run: Learned, out: Path, setting: Setting) -> None:
     _learn_one(run, _frames, out, setting, lambda *step: _told.put(step))
 
 
-def _learn_one(run: Learned, frames: Frames, out: Path, setting: Setting, tell: Callable[[int, str], None]) -> None:
+def _learn_one(
+    run: Learned, frames: Frames, out: Path, setting: Setting, tell: Callable[[int, str], None]
+) -> None:
     K, how = learn(run, frames, setting, lambda _: tell(1, run.name))
     content = {**how, "transfer": transfer.follow(K, frames.held_out, setting)}
     write_atomically(_file(out, run).with_suffix(".safetensors"), save({"K": K.contiguous()}))

@@ -59,7 +59,7 @@ class Setting:
     truncated: int = 8
     """transfer: reverse steps of Truncated."""
     stationary: int = 20
-    """transfer: reverse steps of Stationary."""
+    """transfer: reverse steps of Neumann."""
     deepest: int = 10_000
     """transfer, theorem2: the largest depth that operators and adjoints are followed to."""
 
@@ -79,9 +79,13 @@ class Setting:
             option = f"--{field.name.replace('_', '-')}"
             if field.name in ("weight", "limit_weight", "lr"):
                 if not 0 < value < 1e30:
-                    raise ErgodualError(f"The value of {option} is {value}; it must be positive and below 1e30.")
+                    raise ErgodualError(
+                        f"The value of {option} is {value}; it must be positive and below 1e30."
+                    )
             elif field.name != "seed" and least < (at_least := 2 if field.name == "frame" else 1):
-                raise ErgodualError(f"The value of {option} is {least}; it must be at least {at_least}.")
+                raise ErgodualError(
+                    f"The value of {option} is {least}; it must be at least {at_least}."
+                )
 
 
 def powers_up_to(largest: int) -> list[int]:

@@ -34,7 +34,9 @@ def iterate(problem: Problem, x_tilde: Tensor, depth: int, sigma: float, tau: fl
     """d iterations with θ = 1."""
     found = Trajectory.empty(problem, x_tilde, depth)
     with torch.no_grad():
-        Iteration(problem, x_tilde, Numbers([sigma] * depth, [tau] * depth, 1.0, [0.0] * depth)).record(0, depth, found)
+        Iteration(
+            problem, x_tilde, Numbers([sigma] * depth, [tau] * depth, 1.0, [0.0] * depth)
+        ).record(0, depth, found)
     return Run(found.y, found.r[1:], sigma, tau)
 
 
@@ -51,14 +53,18 @@ def adjoints(problem: Problem, run: Run, alpha: Tensor, g: Tensor) -> Iterator[A
     primal, dual, dual_bar = torch.zeros_like(g), torch.zeros_like(y[0]), torch.zeros_like(y[0])
     with torch.no_grad():
         for k in range(len(alpha), 0, -1):
-            primal = G.prox_vjp(r[k], tau, primal + sigma * K.adjoint(dual_bar) + float(alpha[k - 1]) * g)[0]  # (7)
+            primal = G.prox_vjp(
+                r[k], tau, primal + sigma * K.adjoint(dual_bar) + float(alpha[k - 1]) * g
+            )[0]  # (7)
             later = dual
             dual = F.prox_conjugate_vjp(y[k], sigma, later - tau * K(primal))[0]  # (8)
             dual_bar = 2 * dual - later  # (9)
             yield Adjoint(k, primal, dual)
 
 
-def gradient(problem: Problem, x_tilde: Tensor, run: Run, alpha: Tensor, g: Tensor, shift: int) -> Tensor:
+def gradient(
+    problem: Problem, x_tilde: Tensor, run: Run, alpha: Tensor, g: Tensor, shift: int
+) -> Tensor:
     """(10) with y^(k − shift): 0 as corrected, 1 as printed."""
     y, r, sigma, tau = run
     found = x_tilde.new_zeros(y.shape[-1], r.shape[-1])
@@ -70,4 +76,6 @@ def gradient(problem: Problem, x_tilde: Tensor, run: Run, alpha: Tensor, g: Tens
 
 def masks(problem: Problem, r: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """M_P and M_D, the diagonals of the two prox derivatives where the iterates carry them, as ones and zeros."""
-    return problem.G.prox_vjp(r, 1.0, torch.ones_like(r))[0], problem.F.prox_conjugate_vjp(y, 1.0, torch.ones_like(y))[0]
+    return problem.G.prox_vjp(r, 1.0, torch.ones_like(r))[0], problem.F.prox_conjugate_vjp(
+        y, 1.0, torch.ones_like(y)
+    )[0]

@@ -37,12 +37,17 @@ def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
     """
     x_tilde, x_true = frames.sounding(setting.limit_frames, setting.bits)
     found: dict[str, Any] = {"frames": len(x_tilde)}
-    operators = {"DCT": None, "first differences": torch.eye(setting.frame, dtype=torch.float64).diff(dim=0)}
+    operators = {
+        "DCT": None,
+        "first differences": torch.eye(setting.frame, dtype=torch.float64).diff(dim=0),
+    }
     for name, K in operators.items():
         problem = problem_of(setting, K, torch.float64)
         steps = weighted_steps(problem, setting.limit_weight)
         run = iterate(problem, x_tilde, setting.limit_depth, *steps)
-        found[name] = _along(problem, run, x_tilde + run.r[-1] - x_true, OUTPUTS if K is None else OUTPUTS[:1])
+        found[name] = _along(
+            problem, run, x_tilde + run.r[-1] - x_true, OUTPUTS if K is None else OUTPUTS[:1]
+        )
         if K is None:
             solution = solved(problem, x_tilde, setting)
             at = Run(solution.y, solution.r, *steps)
@@ -56,12 +61,19 @@ def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
 def counterexample(depth: int = 400) -> dict[str, Any]:
     """K = [[1, 1], [1, −1]], x̃ = (2, 0), η = ½, x† = (1.8, 0.3): δ_P tends to no element of ker K = {0}."""
     K = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
-    x_tilde, x_true = torch.tensor([[2.0, 0.0]], dtype=torch.float64), torch.tensor([[1.8, 0.3]], dtype=torch.float64)
+    x_tilde, x_true = (
+        torch.tensor([[2.0, 0.0]], dtype=torch.float64),
+        torch.tensor([[1.8, 0.3]], dtype=torch.float64),
+    )
     problem = Problem(L1(), Box(radius=0.5), Dense(K))
     run = iterate(problem, x_tilde, depth, *weighted_steps(problem, 1.0))
     M_P, M_D = masks(problem, run.r[-1], run.y[-1])
     g = x_tilde + run.r[-1] - x_true
-    half = next(one for one in adjoints(problem, run, output_of("plain", depth)(depth), g) if one.k <= max(1, depth // 2))
+    half = next(
+        one
+        for one in adjoints(problem, run, output_of("plain", depth)(depth), g)
+        if one.k <= max(1, depth // 2)
+    )
     norms = _norms(problem, half, M_P, M_D)
     return {
         "depth": depth,
@@ -107,7 +119,9 @@ def _along(problem: Problem, run: Run, g: Tensor, outputs: tuple[str, ...]) -> d
         "free_primal": M_P.sum(1).int().tolist(),
         "free_dual": M_D.sum(1).int().tolist(),
         "kernel": [_kernel(K, p, d) for p, d in zip(M_P, M_D, strict=True)],
-        "masks_fixed_for": [depth - max([-1, *of_frame.nonzero()[:, 0].tolist()]) for of_frame in changed.T],
+        "masks_fixed_for": [
+            depth - max([-1, *of_frame.nonzero()[:, 0].tolist()]) for of_frame in changed.T
+        ],
         "steps_back": sorted(kept),
     }
     for output in outputs:
@@ -125,7 +139,12 @@ def _against_depth(problem: Problem, at: Run, g: Tensor, deepest: int) -> dict[s
     With fixed masks, δ^1 = Σ_k α_k h_(k−1), where h_j is what j + 1 reverse steps make of g.
     """
     depths = powers_up_to(deepest)
-    still = Run(at.y.expand(deepest + 1, *at.y.shape), at.r.expand(deepest + 1, *at.r.shape), at.sigma, at.tau)
+    still = Run(
+        at.y.expand(deepest + 1, *at.y.shape),
+        at.r.expand(deepest + 1, *at.r.shape),
+        at.sigma,
+        at.tau,
+    )
     M_P, M_D = masks(problem, at.r, at.y)
     first: Adjoint | None = None
     total, weighted, harmonic = _zero(g, at.y), _zero(g, at.y), 0.0
@@ -133,7 +152,11 @@ def _against_depth(problem: Problem, at: Run, g: Tensor, deepest: int) -> dict[s
     for one in adjoints(problem, still, output_of("plain", deepest)(deepest), g):
         depth = deepest - one.k + 1
         first = first or one
-        total, weighted, harmonic = _add(total, one), _add(weighted, one, 1 / depth), harmonic + 1 / depth
+        total, weighted, harmonic = (
+            _add(total, one),
+            _add(weighted, one, 1 / depth),
+            harmonic + 1 / depth,
+        )
         if depth in depths:
             mixed = {
                 "plain": one,
@@ -162,22 +185,56 @@ def draw(content: dict[str, Any]) -> Figure:
         figure = Figure(figsize=(9.2, 7.0), layout="constrained")
         (plain, outputs), (degenerate, first) = figure.subplots(2, 2)
         for key, (label, colour, line) in SHOWN.items():
-            plain.plot(dct["steps_back"], dct["plain"][key], line, color=colour, linewidth=1.5, label=label)
+            plain.plot(
+                dct["steps_back"], dct["plain"][key], line, color=colour, linewidth=1.5, label=label
+            )
             if "primal" in key:
-                degenerate.plot(differences["steps_back"], differences["plain"][key], line, color=colour, linewidth=1.5, label=label)
+                degenerate.plot(
+                    differences["steps_back"],
+                    differences["plain"][key],
+                    line,
+                    color=colour,
+                    linewidth=1.5,
+                    label=label,
+                )
         for output in OUTPUTS:
-            outputs.plot(dct["steps_back"], dct[output]["masked primal"], color=COLOURS[output], linewidth=1.5, label=output)
+            outputs.plot(
+                dct["steps_back"],
+                dct[output]["masked primal"],
+                color=COLOURS[output],
+                linewidth=1.5,
+                label=output,
+            )
             curve = dct["solution"][output]["masked primal"]
-            first.plot(dct["solution"]["depths"], curve, "o-", color=COLOURS[output], linewidth=1.5, markersize=3, label=output)
+            first.plot(
+                dct["solution"]["depths"],
+                curve,
+                "o-",
+                color=COLOURS[output],
+                linewidth=1.5,
+                markersize=3,
+                label=output,
+            )
         depths, curve = dct["solution"]["depths"], dct["solution"]["1/k"]["masked primal"]
         harmonic = [sum(1 / k for k in range(1, depth + 1)) for depth in depths]
         middle = len(depths) // 2
         guide = [curve[middle] * harmonic[middle] / one for one in harmonic]
-        first.plot(depths, guide, ":", color=COLOURS["1/k"], linewidth=1.2, label=r"$\propto 1/(1 + \frac{1}{2} + \dots + \frac{1}{d})$")
+        first.plot(
+            depths,
+            guide,
+            ":",
+            color=COLOURS["1/k"],
+            linewidth=1.2,
+            label=r"$\propto 1/(1 + \frac{1}{2} + \dots + \frac{1}{d})$",
+        )
         masked = SHOWN["masked primal"][0]
-        plain.set_title("DCT, plain output: both tend to 0, the masked one first", loc="left", fontsize=10)
+        plain.set_title(
+            "DCT, plain output: both tend to 0, the masked one first", loc="left", fontsize=10
+        )
         outputs.set_title(f"DCT, {masked} by output", loc="left", fontsize=10)
-        degenerate.set_title("first differences, plain output: the limit is not in ker K", loc="left", fontsize=10)
+        degenerate.set_title(
+            "first differences, plain output: the limit is not in ker K", loc="left", fontsize=10
+        )
         first.set_title(f"DCT, {masked} at the first iteration", loc="left", fontsize=10)
         for axis in (plain, outputs, degenerate):
             axis.set_xlabel("steps back from the end of the run")

@@ -23,7 +23,7 @@ TITLES = {
     "plain": "Reverse, plain",
     "ergodic": "Reverse, ergodic 1/k",
     "truncated": "Truncated({truncated})",
-    "stationary": "Stationary({stationary})",
+    "stationary": "Neumann({stationary})",
     "implicit": "Implicit",
 }
 
@@ -36,7 +36,9 @@ def follow(K: Tensor | None, held_out: Pair, setting: Setting) -> dict[str, Any]
     alpha = [1 / k for k in range(1, depths[-1] + 1)]
     found: dict[str, Any] = {"depths": depths, "plain": [], "1/k": []}
     with torch.no_grad():
-        iteration = Iteration(problem, x_tilde, Numbers([sigma] * len(alpha), [tau] * len(alpha), 1.0, alpha))
+        iteration = Iteration(
+            problem, x_tilde, Numbers([sigma] * len(alpha), [tau] * len(alpha), 1.0, alpha)
+        )
         state, weighted, done = Trajectory.empty(problem, x_tilde, 0), torch.zeros_like(x_tilde), 0
         for depth in depths:
             state = iteration.skip(done, depth, state, weighted)
@@ -53,7 +55,10 @@ def measure(operators: list[dict[str, Any]], held_out: Pair, setting: Setting) -
     return {
         "observed": float(HalfSquared()(x_tilde, x_true).mean()),
         "DCT": follow(None, held_out, setting),
-        "titles": {name: title.format(truncated=setting.truncated, stationary=setting.stationary) for name, title in TITLES.items()},
+        "titles": {
+            name: title.format(truncated=setting.truncated, stationary=setting.stationary)
+            for name, title in TITLES.items()
+        },
         "operators": operators,
     }
 
@@ -61,8 +66,17 @@ def measure(operators: list[dict[str, Any]], held_out: Pair, setting: Setting) -
 def draw(content: dict[str, Any]) -> Figure:
     """A column for each gradient and a row for each output; a dot where an operator was learned."""
     learned = sorted({operator["depth"] for operator in content["operators"]} - {None})
-    colours = {None: "#dc2626", **dict(zip(learned, colormaps["viridis"](np.linspace(0.0, 0.88, len(learned))), strict=True))}
-    columns = [name for name in GRADIENTS if any(operator["gradient"] == name for operator in content["operators"])]
+    colours = {
+        None: "#dc2626",
+        **dict(
+            zip(learned, colormaps["viridis"](np.linspace(0.0, 0.88, len(learned))), strict=True)
+        ),
+    }
+    columns = [
+        name
+        for name in GRADIENTS
+        if any(operator["gradient"] == name for operator in content["operators"])
+    ]
     curves = [content["DCT"], *(operator["transfer"] for operator in content["operators"])]
     lowest = min(min(curve[output]) for curve in curves for output in ("plain", "1/k"))
     # what goes far beyond doing nothing may leave the panel
@@ -72,25 +86,61 @@ def draw(content: dict[str, Any]) -> Figure:
         axes = figure.subplots(2, len(columns), sharex=True, sharey=True, squeeze=False)
         for row, output in zip(axes, ("plain", "1/k"), strict=True):
             for axis, gradient in zip(row, columns, strict=True):
-                axis.axhline(content["observed"], color="#b0b0b0", linestyle=":", linewidth=1.2, label="nothing done")
-                axis.plot(content["DCT"]["depths"], content["DCT"][output], "--", color="#8a8a8a", linewidth=1.2, label="DCT")
+                axis.axhline(
+                    content["observed"],
+                    color="#b0b0b0",
+                    linestyle=":",
+                    linewidth=1.2,
+                    label="nothing done",
+                )
+                axis.plot(
+                    content["DCT"]["depths"],
+                    content["DCT"][output],
+                    "--",
+                    color="#8a8a8a",
+                    linewidth=1.2,
+                    label="DCT",
+                )
                 for operator in content["operators"]:
                     depth, curve = operator["depth"], operator["transfer"]
                     if operator["gradient"] == gradient:
-                        axis.plot(curve["depths"], curve[output], color=colours[depth], linewidth=1.5, label=_label(depth))
-                        if (output == "1/k") == (gradient == "ergodic") and depth in curve["depths"]:
+                        axis.plot(
+                            curve["depths"],
+                            curve[output],
+                            color=colours[depth],
+                            linewidth=1.5,
+                            label=_label(depth),
+                        )
+                        if (output == "1/k") == (gradient == "ergodic") and depth in curve[
+                            "depths"
+                        ]:
                             loss = curve[output][curve["depths"].index(depth)]
                             axis.plot([depth], [loss], "o", color=colours[depth], markersize=4.5)
                 axis.set(xscale="log")
-            row[0].set_ylabel("loss of the last iterate" if output == "plain" else "loss of the 1/k average")
+            row[0].set_ylabel(
+                "loss of the last iterate" if output == "plain" else "loss of the 1/k average"
+            )
         for axis, gradient in zip(axes[0], columns, strict=True):
             axis.set_title(content["titles"][gradient], loc="left", fontsize=10)
             axis.set_ylim(low, high)
         for axis in axes[-1]:
             axis.set_xlabel("depth of the run")
-        handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-        order = [label for label in (*map(_label, (*learned, None)), "DCT", "nothing done") if label in handles]
-        figure.legend([handles[label] for label in order], order, title="learned at", loc="outside right center")
+        handles = {
+            label: handle
+            for axis in axes[0]
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        order = [
+            label
+            for label in (*map(_label, (*learned, None)), "DCT", "nothing done")
+            if label in handles
+        ]
+        figure.legend(
+            [handles[label] for label in order],
+            order,
+            title="learned at",
+            loc="outside right center",
+        )
     return figure
 
 

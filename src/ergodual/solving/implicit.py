@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotDifferentiableWarning
 from ergodual.primal_dual.backward import Wanted
-from ergodual.primal_dual.lower import Lower
-from ergodual.primal_dual.newton import free, free_beside, matrix_of, newton
-from ergodual.primal_dual.saddle import least_norm, missed, solve_saddle
-from ergodual.primal_dual.stationary import AtSolution, FixedPoint
 from ergodual.problem import Problem
+from ergodual.solving.active_set import least_norm, missed, solve_saddle
+from ergodual.solving.certificates import Lower
+from ergodual.solving.neumann import AtSolution, FixedPoint
+from ergodual.solving.newton import free, free_beside, matrix_of, newton
 
 LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
 """Errors that rounding may leave where the active set is the right one; a kink this near to a prox's argument counts as met."""
@@ -75,14 +75,18 @@ class Implicit(AtSolution):
 
     def __init__(self, otherwise: Literal["least-squares", "refuse"] = "least-squares") -> None:
         if otherwise not in ("least-squares", "refuse"):
-            raise ErgodualError(f"Implicit's otherwise is {otherwise!r}; it must be 'least-squares' or 'refuse'.")
+            raise ErgodualError(
+                f"Implicit's otherwise is {otherwise!r}; it must be 'least-squares' or 'refuse'."
+            )
         self.otherwise = otherwise
         self.report: Report | None = None
 
     def check(self, problem: Problem) -> None:
         """See :class:`AtSolution`."""
         if not (problem.F.separable and problem.G.separable):
-            raise ErgodualError("Implicit needs functions that are sums over coordinates; take Stationary(b) for others.")
+            raise ErgodualError(
+                "Implicit needs functions that are sums over coordinates; take Neumann(b) for others."
+            )
 
     def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> tuple[Tensor | None, ...]:
         """See :class:`AtSolution`."""
@@ -95,17 +99,29 @@ class Implicit(AtSolution):
         below, above = (free_beside(problem, Kx, *step, *at, shift) for shift in (-landed, landed))
         kink, stays = ~_alike(below, above), _alike((D_P, D_D), below, above)
         loose, inner = (below[0] > 0) | (above[0] > 0), (below[1] > 0) & (above[1] > 0)
-        zero = ((x_tilde + step[0]).abs().amax(-1) <= landed * x_tilde.abs().amax(-1)) & (not (wanted.x_tilde or wanted.G))
-        P, S, residual, singular = torch.zeros_like(r), torch.zeros_like(y), r.new_zeros(len(r)), torch.zeros_like(kink)
+        zero = ((x_tilde + step[0]).abs().amax(-1) <= landed * x_tilde.abs().amax(-1)) & (
+            not (wanted.x_tilde or wanted.G)
+        )
+        P, S, residual, singular = (
+            torch.zeros_like(r),
+            torch.zeros_like(y),
+            r.new_zeros(len(r)),
+            torch.zeros_like(kink),
+        )
         for i in range(len(r)):
-            if zero[i] and _full_rank(matrix[inner[i]][:, loose[i]]):  # then y can answer any small change of K, and x̂ stays 0
+            if zero[i] and _full_rank(
+                matrix[inner[i]][:, loose[i]]
+            ):  # then y can answer any small change of K, and x̂ stays 0
                 kink[i] = False
                 continue
             free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
             if not len(free_r):  # nothing can move, but where y is not unique it may leap
                 singular[i] = len(free_y) > 0
                 continue
-            a, e = (1 - D_P[i, free_r]) / (tau * D_P[i, free_r]), (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y])
+            a, e = (
+                (1 - D_P[i, free_r]) / (tau * D_P[i, free_r]),
+                (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y]),
+            )
             system = matrix[free_y][:, free_r], a, e, g[i, free_r], torch.zeros_like(e)
             found = solve_saddle(*system)
             if found is None or not missed(*system, *found) <= torch.finfo(r.dtype).eps ** 0.4:
@@ -114,13 +130,20 @@ class Implicit(AtSolution):
             P[i, free_r], S[i, free_y] = found[0], -found[1]
         settled = stays & ~singular
         if singular.any():  # no Newton step was taken, and the point itself must be the solution
-            settled |= stays & (Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed)
+            settled |= stays & (
+                Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed
+            )
         self._account(Report(residual, settled, settled & ~singular & ~kink), singular)
-        kept_r, kept_y = (z if f.derivative_from == "input" else p for f, z, p in ((G, point.z_primal, r), (F, point.z_dual, y)))
+        kept_r, kept_y = (
+            z if f.derivative_from == "input" else p
+            for f, z, p in ((G, point.z_primal, r), (F, point.z_dual, y))
+        )
         KTS = K.adjoint(S)
         _, in_G = G.prox_vjp(kept_r, tau, P + tau * (KTS + g), wanted.G)
         _, in_F = F.prox_conjugate_vjp(kept_y, sigma, S - sigma * K(P), wanted.F)
-        r, y = (torch.where(settled[:, None], new, old) for new, old in zip(step, (r, y), strict=True))  # where that is nearer
+        r, y = (
+            torch.where(settled[:, None], new, old) for new, old in zip(step, (r, y), strict=True)
+        )  # where that is nearer
         in_K = K.gradients(S, x_tilde + r), K.gradients(y, P)
         return (
             g + KTS if wanted.x_tilde else None,
@@ -135,20 +158,35 @@ class Implicit(AtSolution):
         if not unknown.any():
             return
         causes = {
-            "have an active set that has not settled (solve to a smaller tolerance)": ~report.settled & ~singular,
-            "a singular system (the solution is not unique, or not accurate enough to tell)": singular & unknown,
-            "a solution at a kink (it is not strictly complementary)": report.settled & unknown & ~singular,
+            "have an active set that has not settled (solve to a smaller tolerance)": ~report.settled
+            & ~singular,
+            "a singular system (the solution is not unique, or not accurate enough to tell)": singular
+            & unknown,
+            "a solution at a kink (it is not strictly complementary)": report.settled
+            & unknown
+            & ~singular,
         }
-        told = ", ".join(f"{int(which.sum())} {cause}" for cause, which in causes.items() if which.any())
+        told = ", ".join(
+            f"{int(which.sum())} {cause}" for cause, which in causes.items() if which.any()
+        )
         said = f"{int(unknown.sum())} of {len(unknown)} samples have no derivative that is known: {told}"
         if self.otherwise == "refuse":
-            raise ErgodualError(f"{said}; leave these samples out, or give Implicit('least-squares').")
-        warnings.warn(f"{said}; theirs are those of least norm where there is no one solution.", NotDifferentiableWarning, stacklevel=2)
+            raise ErgodualError(
+                f"{said}; leave these samples out, or give Implicit('least-squares')."
+            )
+        warnings.warn(
+            f"{said}; theirs are those of least norm where there is no one solution.",
+            NotDifferentiableWarning,
+            stacklevel=2,
+        )
 
 
 def _alike(one: tuple[Tensor, ...], *others: tuple[Tensor, ...]) -> Tensor:
     """Whether the diagonals of each sample are, coordinate by coordinate, those of one of the others."""
-    near = [torch.stack([(a - b).abs() <= SAME for b in of]).any(0).all(-1) for a, *of in zip(one, *others, strict=True)]
+    near = [
+        torch.stack([(a - b).abs() <= SAME for b in of]).any(0).all(-1)
+        for a, *of in zip(one, *others, strict=True)
+    ]
     return torch.stack(near).all(0)
 
 

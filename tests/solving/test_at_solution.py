@@ -10,8 +10,8 @@ from cases import DEGENERATE, PROBLEMS, N, lower_level, matrix, observation, par
 from differences import five_point, relative
 
 import ergodual as ed
-from ergodual.primal_dual import AtSolution
-from ergodual.primal_dual.saddle import least_norm
+from ergodual.solving import AtSolution
+from ergodual.solving.active_set import least_norm
 
 # the first has many solutions, and that of the second is 0 whatever its parameters
 UNIQUE = [name for name in PROBLEMS if name not in ("cells", "unregularised")]
@@ -27,7 +27,9 @@ def losses(x_hat: torch.Tensor) -> torch.Tensor:
 def gradients(model: ed.Solved | ed.Unrolled) -> dict[str, torch.Tensor]:
     inputs = {"x_tilde": observation().requires_grad_(), **dict(model.problem.named_parameters())}
     value = losses(model(inputs["x_tilde"])).sum()
-    found = torch.autograd.grad(value, list(inputs.values()), materialize_grads=True, allow_unused=True)
+    found = torch.autograd.grad(
+        value, list(inputs.values()), materialize_grads=True, allow_unused=True
+    )
     return dict(zip(inputs, found, strict=True))
 
 
@@ -47,37 +49,58 @@ def test_implicit_is_the_slope_of_the_solution(name: str) -> None:
     assert layer.adjoint.report.regular.all() or name == "lasso"
     assert (layer.adjoint.report.residual <= 1e-9).all()
     inputs = {"x_tilde": x_tilde, **dict(problem.named_parameters())}
-    assert relative(ours, five_point(lambda: losses(ed.solve(problem, x_tilde, tol=TIGHT).x), inputs, h=1e-4)) <= 1e-5
+    assert (
+        relative(
+            ours,
+            five_point(lambda: losses(ed.solve(problem, x_tilde, tol=TIGHT).x), inputs, h=1e-4),
+        )
+        <= 1e-5
+    )
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")] * (name == "lasso"))
+        pytest.param(
+            name,
+            marks=[pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")]
+            * (name == "lasso"),
+        )
         for name in SEPARABLE
     ],  # see above
 )
 def test_implicit_is_the_limit_of_the_reverse_sweep(name: str) -> None:
-    assert relative(through_iterations(name, ed.Implicit()), through_iterations(name, ed.Reverse())) <= 1e-6
+    assert (
+        relative(through_iterations(name, ed.Implicit()), through_iterations(name, ed.Reverse()))
+        <= 1e-6
+    )
 
 
 @pytest.mark.parametrize("name", UNIQUE)
 def test_many_stationary_steps_are_the_limit_too(name: str) -> None:
-    assert relative(through_iterations(name, ed.Stationary(3000)), through_iterations(name, ed.Reverse())) <= 1e-6
+    assert (
+        relative(through_iterations(name, ed.Neumann(3000)), through_iterations(name, ed.Reverse()))
+        <= 1e-6
+    )
 
 
 @pytest.mark.parametrize("b", [1, 2, 5, 40])
 @pytest.mark.parametrize("name", UNIQUE)
 def test_stationary_is_truncated_where_the_iterates_stand_still(name: str, b: int) -> None:
-    assert relative(through_iterations(name, ed.Stationary(b)), through_iterations(name, ed.Truncated(b))) <= 1e-8
+    assert (
+        relative(through_iterations(name, ed.Neumann(b)), through_iterations(name, ed.Truncated(b)))
+        <= 1e-8
+    )
 
 
 def test_one_step_is_one_stationary_step() -> None:
-    ours, theirs = (through_iterations("the paper's", adjoint) for adjoint in (ed.OneStep(), ed.Stationary(1)))
+    ours, theirs = (
+        through_iterations("the paper's", adjoint) for adjoint in (ed.OneStep(), ed.Neumann(1))
+    )
     assert all(torch.equal(t, theirs[name]) for name, t in ours.items())
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Stationary(500), ed.OneStep])
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(500), ed.OneStep])
 def test_they_serve_unrolled_and_solved_alike(adjoint: Callable[[], AtSolution]) -> None:
     problem, x_tilde = PROBLEMS["weights and radii"](), observation()
     unrolled = ed.Unrolled(problem, 2000, adjoint=adjoint(), output=ed.Last())
@@ -89,7 +112,9 @@ def test_they_serve_unrolled_and_solved_alike(adjoint: Callable[[], AtSolution])
 
 
 def test_learned_weights_of_an_average_have_no_gradient_there() -> None:
-    model = ed.Unrolled(PROBLEMS["the paper's"](), 200, output=ed.Ergodic("learned"), adjoint=ed.Stationary(50))
+    model = ed.Unrolled(
+        PROBLEMS["the paper's"](), 200, output=ed.Ergodic("learned"), adjoint=ed.Neumann(50)
+    )
     losses(model(observation())).sum().backward()
     assert model.output.logits.grad is None
     assert model.problem.K.matrix.grad.any()
@@ -100,10 +125,15 @@ def test_learned_weights_of_an_average_have_no_gradient_there() -> None:
 def test_a_solution_that_is_not_unique_is_told(name: str, tol: float | None) -> None:
     problem = DEGENERATE[name]()
     layer = ed.Solved(problem, tol=tol)
-    with pytest.warns(ed.NotDifferentiableWarning, match=r"no derivative that is known: [12] a singular system .*not unique.*; theirs are"):
+    with pytest.warns(
+        ed.NotDifferentiableWarning,
+        match=r"no derivative that is known: [12] a singular system .*not unique.*; theirs are",
+    ):
         gradients(layer)
     layer.adjoint = ed.Implicit("refuse")
-    with pytest.raises(ed.ErgodualError, match=r"of 2 samples have no derivative.*leave these samples out"):
+    with pytest.raises(
+        ed.ErgodualError, match=r"of 2 samples have no derivative.*leave these samples out"
+    ):
         gradients(layer)
 
 
@@ -125,7 +155,7 @@ def test_a_kink_is_told(name: str, method: Any) -> None:
     assert not layer.adjoint.report.regular.any()
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Stationary(3)])
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3)])
 def test_no_samples_have_no_gradient(adjoint: Callable[[], AtSolution]) -> None:
     problem = ed.Problem(ed.L1(parameter(0.3)), ed.Box(radius=parameter(0.2)), ed.Dense(matrix()))
     ed.Solved(problem, adjoint=adjoint())(observation(batch=0)).sum().backward()
@@ -139,7 +169,9 @@ def test_an_active_set_that_has_not_settled_is_told(dtype: torch.dtype) -> None:
 
     def slopes(layer: ed.Solved, i: int) -> torch.Tensor:
         of = layer.problem.K.matrix
-        return torch.autograd.grad((layer(x_tilde[i : i + 1].to(of)) * directions[i].to(of)).sum(), of)[0]
+        return torch.autograd.grad(
+            (layer(x_tilde[i : i + 1].to(of)) * directions[i].to(of)).sum(), of
+        )[0]
 
     exact = ed.Solved(lower_level(K.double()), tol=TIGHT)
     rough = ed.Solved(lower_level(K), tol=3e-3, method=ed.Restarted(polish=False))
@@ -170,29 +202,34 @@ def test_near_silence_has_a_derivative_in_the_operator_alone(dtype: torch.dtype,
 def test_a_system_of_any_rank() -> None:
     generator = torch.Generator().manual_seed(0)
     for m, n, rank in ((5, 8, 3), (8, 5, 3), (6, 6, 2), (6, 6, 0), (3, 0, 0), (0, 3, 0)):
-        A, b, c = (torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((m, rank), (n,), (m,)))
+        A, b, c = (
+            torch.randn(*shape, generator=generator, dtype=torch.float64)
+            for shape in ((m, rank), (n,), (m,))
+        )
         A = A @ torch.randn(rank, n, generator=generator, dtype=torch.float64)
-        M = torch.cat([torch.cat([A.new_zeros(n, n), A.T], 1), torch.cat([-A, A.new_zeros(m, m)], 1)])
+        M = torch.cat(
+            [torch.cat([A.new_zeros(n, n), A.T], 1), torch.cat([-A, A.new_zeros(m, m)], 1)]
+        )
         found = torch.cat(least_norm(A, A.new_zeros(n), A.new_zeros(m), b, c))
         torch.testing.assert_close(found, torch.linalg.pinv(M) @ torch.cat([b, c]))
 
 
 def test_refusals() -> None:
     problem = PROBLEMS["pairs"]()
-    with pytest.raises(ed.ErgodualError, match="sums over coordinates; take Stationary"):
+    with pytest.raises(ed.ErgodualError, match="sums over coordinates; take Neumann"):
         gradients(ed.Solved(problem))
     with pytest.raises(ed.ErgodualError, match="adjoint is Reverse; Solved takes"):
         ed.Solved(problem, adjoint=ed.Reverse())  # type: ignore[arg-type]
     with pytest.raises(ed.ErgodualError, match="adjoint is <class .*Implicit'>; Solved takes"):
         ed.Solved(problem, adjoint=ed.Implicit)
     with pytest.raises(ed.ErgodualError, match="steps is 0"):
-        ed.Stationary(0)
+        ed.Neumann(0)
     with pytest.raises(ed.ErgodualError, match="otherwise is 'guess'"):
         ed.Implicit("guess")  # type: ignore[arg-type]
 
 
 def test_a_warm_start_and_another_data_term() -> None:
-    layer, x_tilde = ed.Solved(lower_level(matrix()), adjoint=ed.Stationary(10)), observation()
+    layer, x_tilde = ed.Solved(lower_level(matrix()), adjoint=ed.Neumann(10)), observation()
     layer(x_tilde)
     first = layer.solution
     assert first is not None
@@ -213,5 +250,7 @@ def test_agrees_with_cvxpylayers() -> None:
     layer = layers.CvxpyLayer(problem, [A, b], [r])
     (found,) = layer(K, x_tilde @ K.T)
     theirs = torch.autograd.grad((found + x_tilde).pow(3).sum(), K)[0]
-    ours = torch.autograd.grad(ed.Solved(lower_level(K, eta), tol=TIGHT)(x_tilde).pow(3).sum(), K)[0]
+    ours = torch.autograd.grad(ed.Solved(lower_level(K, eta), tol=TIGHT)(x_tilde).pow(3).sum(), K)[
+        0
+    ]
     assert float((ours - theirs).norm() / ours.norm()) <= 1e-4

@@ -39,14 +39,19 @@ class OnlyProx(ed.Function):
 
 def test_a_function_that_has_a_prox_alone() -> None:
     box = ed.Box(radius=torch.tensor([0.1, 0.2, 0.2], dtype=torch.float64))
-    ours, theirs = (ed.solve(ed.Problem(ed.L1(), G, ed.Dense(matrix())), observation(), tol=1e-8) for G in (OnlyProx(), box))
+    ours, theirs = (
+        ed.solve(ed.Problem(ed.L1(), G, ed.Dense(matrix())), observation(), tol=1e-8)
+        for G in (OnlyProx(), box)
+    )
     assert ours.gap.isinf().all()
     torch.testing.assert_close(ours.x, theirs.x, rtol=0, atol=1e-6)
 
 
 def test_a_users_function_keeps_its_tensors() -> None:
     n = 5  # as many as samples, so that a tensor's length says nothing
-    problem = ed.Problem(ed.L1(), Quadratic(0.5 + torch.rand(n, 1, dtype=torch.float64)), ed.Dense(matrix(8, n)))
+    problem = ed.Problem(
+        ed.L1(), Quadratic(0.5 + torch.rand(n, 1, dtype=torch.float64)), ed.Dense(matrix(8, n))
+    )
     x_tilde = torch.logspace(-2, 1, 5, dtype=torch.float64)[:, None] * observation(batch=5, n=n)
     together = ed.solve(problem, x_tilde, tol=1e-10)
     alone = [ed.solve(problem, x[None], tol=1e-10).x[0] for x in x_tilde]

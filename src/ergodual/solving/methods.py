@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import require
-from ergodual.primal_dual.lower import Lower, Point, best
-from ergodual.primal_dual.newton import free, newton, signature
+from ergodual.solving.certificates import Lower, Point, best
+from ergodual.solving.newton import free, newton, signature
 
 S = TypeVar("S", bound="State")
 
@@ -76,7 +76,10 @@ class ChambollePock:
     """
 
     def __init__(self, weight: float | None = None, accelerated: bool = False) -> None:
-        require(weight is None or 0 < weight < math.inf, f"The step weight is {weight}; it must be positive and finite.")
+        require(
+            weight is None or 0 < weight < math.inf,
+            f"The step weight is {weight}; it must be positive and finite.",
+        )
         self.weight, self.accelerated, self.precondition = weight, accelerated, False
 
     def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Iterates:
@@ -91,7 +94,9 @@ class ChambollePock:
         weight = torch.where(both, (mu / delta.clamp(min=torch.finfo(r.dtype).tiny)).sqrt(), weight)
         sigma, tau = lower.steps(weight)
         swapped = bool((delta > 0).any() and not (mu > 0).any())
-        return Iterates(r, y, y if swapped else r, sigma, tau, weight, torch.full_like(weight, swapped))
+        return Iterates(
+            r, y, y if swapped else r, sigma, tau, weight, torch.full_like(weight, swapped)
+        )
 
     def advance(self, lower: Lower, state: Iterates, iterations: int) -> Iterates:
         """See :class:`Method`."""
@@ -110,7 +115,10 @@ class ChambollePock:
             y = F.prox_conjugate_(y + sigma * (lower.Kx + K(bar)), sigma)
             r, before = G.prox_(r - tau * K.adjoint(y), tau), r
             theta = torch.where(delta > 0, 1 / (1 + 2 * mu * tau), (1 + 2 * mu * tau).rsqrt())
-            sigma, tau = torch.where(delta > 0, sigma, sigma / theta), torch.where(delta > 0, tau, tau * theta)
+            sigma, tau = (
+                torch.where(delta > 0, sigma, sigma / theta),
+                torch.where(delta > 0, tau, tau * theta),
+            )
             bar = r + theta * (r - before)
         return Iterates(r, y, bar, sigma, tau, weight, exchanged)
 
@@ -123,7 +131,9 @@ class ChambollePock:
         zero = torch.zeros_like(lower.x_tilde[:, :1])
         if not self.accelerated:
             return zero, zero
-        return zero + lower.problem.G.strong_convexity(), zero + 1 / torch.as_tensor(lower.problem.F.smoothness())
+        return zero + lower.problem.G.strong_convexity(), zero + 1 / torch.as_tensor(
+            lower.problem.F.smoothness()
+        )
 
 
 class Anchored(NamedTuple):
@@ -188,7 +198,12 @@ class Restarted:
         If there is no such kind.
     """
 
-    def __init__(self, kind: Literal["average", "halpern"] = "halpern", precondition: bool = False, polish: bool = True) -> None:
+    def __init__(
+        self,
+        kind: Literal["average", "halpern"] = "halpern",
+        precondition: bool = False,
+        polish: bool = True,
+    ) -> None:
         if kind not in ("average", "halpern"):
             raise ErgodualError(f"Restarted's kind is {kind!r}; it must be 'average' or 'halpern'.")
         self.kind, self.precondition, self.polish = kind, precondition, polish
@@ -196,8 +211,13 @@ class Restarted:
     def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Anchored:
         """See :class:`Method`."""
         weight = lower.first_weight() if weight is None else weight
-        unknown, none = torch.full_like(lower.unit, math.inf), torch.full_like(lower.unit, -1, dtype=torch.long)
-        return Anchored(r, y, r, y, r, y, weight, torch.zeros_like(weight), unknown, unknown, none, none)
+        unknown, none = (
+            torch.full_like(lower.unit, math.inf),
+            torch.full_like(lower.unit, -1, dtype=torch.long),
+        )
+        return Anchored(
+            r, y, r, y, r, y, weight, torch.zeros_like(weight), unknown, unknown, none, none
+        )
 
     def advance(self, lower: Lower, state: Anchored, iterations: int) -> Anchored:
         """See :class:`Method`."""
@@ -205,7 +225,12 @@ class Restarted:
         r, y, r_other, y_other = (t.clone() for t in state[:4])
         sigma, tau = lower.steps(state.weight)
         halpern, since = self.kind == "halpern", state.since
-        r_next, y_next, v, Ku = torch.empty_like(r), torch.empty_like(y), torch.empty_like(r), torch.empty_like(y)
+        r_next, y_next, v, Ku = (
+            torch.empty_like(r),
+            torch.empty_like(y),
+            torch.empty_like(r),
+            torch.empty_like(y),
+        )
         for i in range(iterations):
             # T(r, y): r⁺ = prox_{τG}(r − τKᵀy), y⁺ = prox_{σF*}(y + σK(x̃ + 2r⁺ − r))
             K.adjoint_onto(r, y, -1.0, out=v, keep=0.0)
@@ -252,7 +277,9 @@ class Restarted:
             state.tried,
         ), point
 
-    def _polished(self, lower: Lower, state: Anchored, point: Point) -> tuple[Anchored, Point, Tensor]:
+    def _polished(
+        self, lower: Lower, state: Anchored, point: Point
+    ) -> tuple[Anchored, Point, Tensor]:
         """Samples whose active set is that of the last look, at their Newton step if that is nearer; and which samples that is."""
         landed = torch.zeros_like(point.error, dtype=torch.bool)
         if not self.polish or lower.matrix is None:
@@ -260,15 +287,27 @@ class Restarted:
         problem, (sigma, tau) = lower.problem, lower.steps(state.weight)
         D_P, D_D = free(problem, lower.Kx, point.r, point.y, sigma, tau)
         seen = signature(D_P, D_D)
-        rows = ((seen == state.seen) & (seen != state.tried) & (point.error > lower.tol)).nonzero()[:, 0]
+        rows = ((seen == state.seen) & (seen != state.tried) & (point.error > lower.tol)).nonzero()[
+            :, 0
+        ]
         state = state._replace(seen=seen)
         if not len(rows):
             return state, point, landed
         some = lower.at(rows)
-        step = newton(some.problem, lower.matrix, some.Kx, *(t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D)))
+        step = newton(
+            some.problem,
+            lower.matrix,
+            some.Kx,
+            *(t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D)),
+        )
         found = some.judge(*step)
         better = found.error < point.error[rows]
-        point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, best(Point(*(t[rows] for t in point)), found), strict=True)))
+        point = Point(
+            *(
+                t.index_copy(0, rows, new)
+                for t, new in zip(point, best(Point(*(t[rows] for t in point)), found), strict=True)
+            )
+        )
         # no set is tried again in vain
         tried = state.tried.index_copy(0, rows, torch.where(better, state.tried[rows], seen[rows]))
         return state._replace(tried=tried), point, landed.index_copy(0, rows, better)
@@ -283,5 +322,9 @@ class Restarted:
         )
         alone = state.weight * ARRIVED ** (y_moved.to(dual) - r_moved.to(dual))
         # no further, lest a variable that rounding holds be taken for one that has arrived
-        alone = torch.where((alone / lower.first_weight()).log().abs() <= math.log(FARTHEST), alone, state.weight)
-        return torch.where(y_moved & r_moved, (state.weight * lower.ratio(primal, dual)).sqrt(), alone)
+        alone = torch.where(
+            (alone / lower.first_weight()).log().abs() <= math.log(FARTHEST), alone, state.weight
+        )
+        return torch.where(
+            y_moved & r_moved, (state.weight * lower.ratio(primal, dual)).sqrt(), alone
+        )

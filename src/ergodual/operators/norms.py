@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ergodual.errors import NotFiniteError
 from ergodual.functions.base import Number
-from ergodual.operators import Dense, Operator
+from ergodual.operators.base import Operator
+from ergodual.operators.dense import Dense
 
 LOOSENESS = 0.02
 """A bound this much above the reference norm, relatively, is refreshed."""
@@ -50,7 +51,12 @@ class NormBound:
             return _exact(K)
         matrix = K.matrix.detach()
         reference = self._reference
-        if reference is None or reference.shape != matrix.shape or reference.dtype != matrix.dtype or reference.device != matrix.device:
+        if (
+            reference is None
+            or reference.shape != matrix.shape
+            or reference.dtype != matrix.dtype
+            or reference.device != matrix.device
+        ):
             return self.refresh(K)
         moved = float(torch.dist(matrix, reference))
         if moved <= LOOSENESS * self._norm:
@@ -67,7 +73,12 @@ class NormBound:
     def _certify(self, matrix: Tensor) -> float | None:
         gram = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
         vector = self._vector
-        if vector is None or vector.shape[0] != gram.shape[0] or vector.dtype != gram.dtype or vector.device != gram.device:
+        if (
+            vector is None
+            or vector.shape[0] != gram.shape[0]
+            or vector.dtype != gram.dtype
+            or vector.device != gram.device
+        ):
             vector = torch.ones(gram.shape[0], dtype=gram.dtype, device=gram.device)
         for _ in range(POWER_ITERATIONS):
             vector = gram @ vector
@@ -87,6 +98,8 @@ class NormBound:
 def _exact(K: Operator) -> float:
     for tensor in K.tensors():
         if not bool(tensor.isfinite().all()):
-            raise NotFiniteError("The operator K has entries that are not finite; lower the learning rate or check the matrix given.")
+            raise NotFiniteError(
+                "The operator K has entries that are not finite; lower the learning rate or check the matrix given."
+            )
     with torch.no_grad():
         return float(K.norm())

@@ -9,7 +9,9 @@ DAMPING = 1e-8
 """Of least squares, relative to the sum of the squared singular values."""
 
 
-def solve_saddle(A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor] | None:
+def solve_saddle(
+    A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor
+) -> tuple[Tensor, Tensor] | None:
     """p and s with a ⊙ p + Aᵀs = b and e ⊙ s − A p = c, a, e ≥ 0; None where there is no one solution.
 
     Where e > 0, or a > 0, throughout, its unknowns are eliminated; where a = e = 0, A must be square.
@@ -67,7 +69,9 @@ def _least_squares(M: Tensor, right: Tensor) -> Tensor:
     factor = torch.linalg.cholesky(gram)
 
     def damped(b: Tensor) -> Tensor:
-        return torch.cholesky_solve(M.T @ b, factor) if tall else M.T @ torch.cholesky_solve(b, factor)
+        return (
+            torch.cholesky_solve(M.T @ b, factor) if tall else M.T @ torch.cholesky_solve(b, factor)
+        )
 
     found = damped(right)
     for _ in range(2):  # undoes the damping, of all but the smallest singular values

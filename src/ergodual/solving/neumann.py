@@ -67,7 +67,15 @@ class AtSolution:
         with torch.no_grad():
             numbers = Numbers.read(steps, weights)
             x_hat, last = estimate(problem, x_tilde, numbers)
-            point = FixedPoint(problem, x_tilde.detach(), last.r[1], last.y[0], numbers.sigma[-1], numbers.tau[-1], numbers.theta)
+            point = FixedPoint(
+                problem,
+                x_tilde.detach(),
+                last.r[1],
+                last.y[0],
+                numbers.sigma[-1],
+                numbers.tau[-1],
+                numbers.theta,
+            )
         return self.attach(point, x_tilde, x_hat)
 
     def attach(self, point: FixedPoint, x_tilde: Tensor, x_hat: Tensor) -> Tensor:
@@ -79,7 +87,7 @@ class AtSolution:
         raise NotImplementedError
 
 
-class Stationary(AtSolution):
+class Neumann(AtSolution):
     """b steps of the reverse sweep (7)–(10), all with the last iterates and their prox derivatives; nothing is stored.
 
     With b growing it becomes the derivative at the solution, where there is one: the partial sums of its Neumann series (Brauer,
@@ -105,7 +113,9 @@ class Stationary(AtSolution):
         """See :class:`AtSolution`."""
         problem, x_tilde, r, y, sigma, tau, theta = point
         b, before = self.b, 2  # so that r^(k−1) and r^(k−2) are r, not 0
-        numbers = Numbers([sigma] * (b + before), [tau] * (b + before), theta, [0.0] * (b + before - 1) + [1.0])
+        numbers = Numbers(
+            [sigma] * (b + before), [tau] * (b + before), theta, [0.0] * (b + before - 1) + [1.0]
+        )
         inputs = [f.derivative_from == "input" for f in (problem.F, problem.G)]
         iterates = Trajectory(
             y.expand(b + 1, *y.shape),
@@ -113,11 +123,13 @@ class Stationary(AtSolution):
             point.z_dual.expand(b, *y.shape) if inputs[0] else None,
             point.z_primal.expand(b, *r.shape) if inputs[1] else None,
         )
-        found = sweep_backward(problem, x_tilde, numbers, [Segment(before, b + before, iterates)], before, g, wanted)
+        found = sweep_backward(
+            problem, x_tilde, numbers, [Segment(before, b + before, iterates)], before, g, wanted
+        )
         return found[0], *found[5:]
 
 
-class OneStep(Stationary):
+class OneStep(Neumann):
     """One reverse step at the last iterates: the derivative of a single iteration, as if its start were constant.
 
     Bolte, Pauwels, Vaiter, "One-step differentiation of iterative algorithms", NeurIPS 2023: good where the iteration converges fast.
@@ -129,7 +141,14 @@ class OneStep(Stationary):
 
 class _Attached(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rule: AtSolution, point: FixedPoint, x_hat: Tensor, x_tilde: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        rule: AtSolution,
+        point: FixedPoint,
+        x_hat: Tensor,
+        x_tilde: Tensor,
+        *tensors: Tensor,
+    ) -> Tensor:
         ctx.rule, ctx.point = rule, point._replace(x_tilde=point.x_tilde[:0])
         ctx.save_for_backward(x_tilde, *tensors)
         return x_hat.clone()
@@ -138,5 +157,9 @@ class _Attached(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         point = ctx.point._replace(x_tilde=ctx.saved_tensors[0])
-        wanted = wanted_of(point.problem, (ctx.needs_input_grad[3], False, False, False, False), ctx.needs_input_grad[4:])
+        wanted = wanted_of(
+            point.problem,
+            (ctx.needs_input_grad[3], False, False, False, False),
+            ctx.needs_input_grad[4:],
+        )
         return None, None, None, *ctx.rule.gradients(point, g, wanted)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
-from ergodual.primal_dual.implicit import Implicit
-from ergodual.primal_dual.methods import Method
-from ergodual.primal_dual.norm import NormBound
-from ergodual.primal_dual.solve import Solution, solve
-from ergodual.primal_dual.stationary import AtSolution, FixedPoint
+from ergodual.operators.norms import NormBound
 from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Problem
+from ergodual.solving.implicit import Implicit
+from ergodual.solving.methods import Method
+from ergodual.solving.neumann import AtSolution, FixedPoint
+from ergodual.solving.solve import Solution, solve
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-6}
 
@@ -30,7 +30,7 @@ class Solved(nn.Module):
     tol, method, max_iterations
         See :func:`solve`; the tolerance is 1e-9 in float64 and 3e-6 in float32 if None, since a derivative needs the right active set.
     adjoint
-        How gradients flow: ``Implicit()`` (if None), ``Stationary(b)`` or ``OneStep()``; for the latter two, the steps σ and τ are
+        How gradients flow: ``Implicit()`` (if None), ``Neumann(b)`` or ``OneStep()``; for the latter two, the steps σ and τ are
         those of the batch's mean primal weight.
 
     Attributes
@@ -55,13 +55,22 @@ class Solved(nn.Module):
         super().__init__()
         if adjoint is not None and not isinstance(adjoint, AtSolution):
             given = adjoint if isinstance(adjoint, type) else type(adjoint).__name__
-            raise ErgodualError(f"The adjoint is {given}; Solved takes Implicit(), Stationary(b) or OneStep(), which need no iterations.")
-        self.problem, self.tol, self.method, self.max_iterations = problem, tol, method, max_iterations
+            raise ErgodualError(
+                f"The adjoint is {given}; Solved takes Implicit(), Neumann(b) or OneStep(), which need no iterations."
+            )
+        self.problem, self.tol, self.method, self.max_iterations = (
+            problem,
+            tol,
+            method,
+            max_iterations,
+        )
         self.adjoint = Implicit() if adjoint is None else adjoint
         self.solution: Solution | None = None
         self._bound = NormBound()
 
-    def forward(self, x_tilde: Tensor, G: Function | None = None, start: Solution | None = None) -> Tensor:
+    def forward(
+        self, x_tilde: Tensor, G: Function | None = None, start: Solution | None = None
+    ) -> Tensor:
         """The solution x̂, ``(batch, n)``.
 
         Parameters
@@ -92,7 +101,15 @@ class Solved(nn.Module):
         if not torch.is_grad_enabled():
             return found.x
         weight, norm = float(found.weight.log().mean().exp()) if len(x_tilde) else 1.0, norm or 1.0
-        point = FixedPoint(problem, x_tilde.detach(), found.r, found.y, SAFETY * weight / norm, SAFETY / (weight * norm), 1.0)
+        point = FixedPoint(
+            problem,
+            x_tilde.detach(),
+            found.r,
+            found.y,
+            SAFETY * weight / norm,
+            SAFETY / (weight * norm),
+            1.0,
+        )
         return self.adjoint.attach(point, x_tilde, found.x)
 
     def numbers(self) -> tuple[list[float], list[float], list[float]]:

@@ -1,0 +1,19 @@
+"""The lower level solved: certificates, methods, and gradients at the solution."""
+
+from ergodual.solving.implicit import Implicit
+from ergodual.solving.methods import ChambollePock, Restarted
+from ergodual.solving.neumann import AtSolution, Neumann, OneStep
+from ergodual.solving.solve import Solution, solve
+from ergodual.solving.solved import Solved
+
+__all__ = [
+    "AtSolution",
+    "ChambollePock",
+    "Implicit",
+    "Neumann",
+    "OneStep",
+    "Restarted",
+    "Solution",
+    "Solved",
+    "solve",
+]
