@@ -10,7 +10,19 @@ from pathlib import Path
 
 from benchmarks.measure import ROOT
 
-NAMES = ("gradient", "memory", "precision", "step", "inference", "data", "scale", "solve")
+NAMES = (
+    "gradient",
+    "against",
+    "memory",
+    "precision",
+    "step",
+    "inference",
+    "data",
+    "scale",
+    "solve",
+    "networks",
+    "norms",
+)
 
 
 def main() -> int:

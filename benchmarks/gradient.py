@@ -14,14 +14,19 @@ from benchmarks import sweeps
 from benchmarks.measure import one_core, paired, ratio, report
 
 TOLERANCE = 2e-2
-"""Relative difference of two gradients in float32 that still count as the same: an argument that rounding moves over a bound
-changes a mask. In float64 they agree to 1e-12 (tests/primal_dual/test_adjoints.py)."""
+"""Relative difference of two gradients in float32 that still count as the same: an argument that
+rounding moves over a bound changes a mask. In float64 they agree to 1e-12
+(tests/primal_dual/test_adjoints.py).
+"""
 
 NOTES = [
-    "One core; medians of ratios taken side by side. floor: the 6d − 1 products alone. plain: Reverse with the last iterate as output; "
-    "all others have 1/k weights. Tape: ed.Tape. addmm: autograd through the same iteration written with addmm, clamp and lerp. compiled: "
+    "One core; medians of ratios taken side by side. floor: the 6d − 1 products alone. plain: "
+    "Reverse with the last iterate as output; "
+    "all others have 1/k weights. Tape: ed.Tape. addmm: autograd through the same iteration "
+    "written with addmm, clamp and lerp. compiled: "
     "torch.compile of that. jax: jit(grad).",
-    "deepinv is not here: its package imports torchvision, for which there is no build for the CPU build of torch.",
+    "deepinv is not here: its package imports torchvision, for which there is no build for the "
+    "CPU build of torch.",
 ]
 
 

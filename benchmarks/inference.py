@@ -13,7 +13,8 @@ from benchmarks.sweeps import RADIUS, N, pair
 RATE = 16_000
 BATCHES = 1024, 256, 1
 NOTES = [
-    f"One core, disjoint frames of {N} samples at {RATE} Hz. floor: the 2d products alone. With batch 1 the time "
+    f"One core, disjoint frames of {N} samples at {RATE} Hz. floor: the 2d products alone. With "
+    "batch 1 the time "
     "of a call is the latency that the computing adds to that of the frame (20 ms).",
 ]
 

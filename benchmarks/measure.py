@@ -34,8 +34,9 @@ def paired(
 ) -> dict[str, list[float]]:
     """The seconds of each run in each round.
 
-    In every round all of them run one after the other, beginning with another one each time, so that whatever else the machine
-    does meets all alike; only ratios within a round mean anything. Each is repeated until ``least`` seconds have passed.
+    In every round all of them run one after the other, beginning with another one each time, so
+    that whatever else the machine does meets all alike; only ratios within a round mean anything.
+    Each is repeated until ``least`` seconds have passed.
     """
     repeats = {}
     for name, run in runs.items():

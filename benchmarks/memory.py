@@ -17,7 +17,8 @@ WAYS = {
     "tape": lambda depth: sweeps.taped(BATCH, depth),
 }
 NOTES = [
-    f"Batch {BATCH}. The highest resident memory during a gradient minus that before it, after a gradient of depth 1; MB = 10⁶ bytes."
+    f"Batch {BATCH}. The highest resident memory during a gradient minus that before it, after a "
+    "gradient of depth 1; MB = 10⁶ bytes."
 ]
 
 

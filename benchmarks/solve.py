@@ -1,4 +1,6 @@
-"""Solving the lower level on speech frames: iterations, time and objective against other solvers, and the derivative."""
+"""Solving the lower level on speech frames: iterations, time and objective against other solvers,
+and the derivative.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,22 @@ WEIGHTS, TRIED, LIMIT = (10, 20, 40, 80, 160, 320, 640, 1280), 32, 20_000
 SIMPLEX_FRAMES, ROUNDS = 40, 5
 DIRECTIONS, TIGHT = 16, 1e-12
 NOTES = [
-    f"{FRAMES} random frames of ieee/dev at {BITS} bits with some sample beyond half a step, float64, relative gap {TOLERANCE:g}, "
+    f"{FRAMES} random frames of ieee/dev at {BITS} bits with some sample beyond half a step, "
+    f"float64, relative gap {TOLERANCE:g}, "
     "on all cores.",
-    f"plain: Chambolle–Pock as in (3)–(5) at that fixed step weight of {', '.join(map(str, WEIGHTS))} whose median on {TRIED} frames is "
+    "plain: Chambolle–Pock as in (3)–(5) at that fixed step weight of "
+    f"{', '.join(map(str, WEIGHTS))} whose median on {TRIED} frames is "
     f"least; ended after {LIMIT} iterations.",
-    f"HiGHS: scipy's linprog on {SIMPLEX_FRAMES} of the frames, as many at once as there are cores, in turn with solve on all frames; "
-    f"objectives relative to HiGHS's. The tolerance is relative to |K x~|_1, which is larger: so once more with {SMALLER:g}.",
+    f"HiGHS: scipy's linprog on {SIMPLEX_FRAMES} of the frames, as many at once as there are "
+    "cores, in turn with solve on all frames; "
+    "objectives relative to HiGHS's. The tolerance is relative to |K x~|_1, which is larger: so "
+    f"once more with {SMALLER:g}.",
     "silent: as many frames where no sample is beyond half a step, whose solution is x = 0.",
-    f"derivative: Implicit against central differences of the solved problem (gap {TIGHT:g}) along {DIRECTIONS} random directions in K, "
+    f"derivative: Implicit against central differences of the solved problem (gap {TIGHT:g}) "
+    f"along {DIRECTIONS} random directions in K, "
     "the largest error of a frame over the norm of its slopes; "
-    "undefined where that gap is not reached, or the solution not unique or not strictly complementary.",
+    "undefined where that gap is not reached, or the solution not unique or not strictly "
+    "complementary.",
 ]
 
 
@@ -117,7 +125,9 @@ def plain_iterations(problem: ed.Problem, x_tilde: Tensor, weight: float) -> flo
 def against_simplex(
     problem: ed.Problem, x_tilde: Tensor, tolerances: tuple[float, ...]
 ) -> dict[str, Any]:
-    """Seconds a frame of the whole batch, and the largest relative difference of the objectives; HiGHS with a process a core."""
+    """Seconds a frame of the whole batch, and the largest relative difference of the objectives;
+    HiGHS with a process a core.
+    """
     K, eta, cores = problem.K.matrix.detach().numpy(), problem.G.radius, os.cpu_count() or 1
     ours: dict[float, list[float]] = {tol: [] for tol in tolerances}
     theirs, off = [], dict.fromkeys(tolerances, 0.0)
@@ -170,7 +180,9 @@ def minimum(K: NDArray[np.float64], x: NDArray[np.float64], eta: float) -> float
 
 
 def derivative(problem: ed.Problem, x_tilde: Tensor) -> dict[str, Any]:
-    """The largest relative error of a frame's slopes, where the active set stays; the shares of frames where they exist, and it stays."""
+    """The largest relative error of a frame's slopes, where the active set stays; the shares of
+    frames where they exist, and it stays.
+    """
     generator = torch.Generator().manual_seed(1)
     g = torch.randn(x_tilde.shape, dtype=x_tilde.dtype, generator=generator)
     matrix = problem.K.matrix.detach()

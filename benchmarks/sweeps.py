@@ -1,4 +1,6 @@
-"""One gradient in K, computed in every way that is compared; n = m = 320, σ = τ = 0.99, η = 1/16, float32."""
+"""One gradient in K, computed in every way that is compared; n = m = 320, σ = τ = 0.99, η = 1/16,
+float32.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def ours(batch: int, depth: int, adjoint: Any, output: Any = None) -> Run:
 
 
 def floor(batch: int, depth: int) -> Run:
-    """The 6d − 1 products alone, on operands that lie as the sweeps' do, the outer products joined over the same blocks."""
+    """The 6d − 1 products alone, on operands that lie as the sweeps' do, the outer products joined
+    over the same blocks.
+    """
     A = ed.Dense.dct(N).matrix.detach().clone()
     rows = block_length(depth, batch)
     y, r = torch.randn(depth + 1, batch, N), torch.randn(depth + 1, batch, N)
@@ -69,7 +73,9 @@ def floor(batch: int, depth: int) -> Run:
 
 
 def tape(x_tilde: Tensor, matrix: Tensor, depth: int) -> Tensor:
-    """The iteration as one would write it for autograd: a product and its step in one addmm, one clamp, one average."""
+    """The iteration as one would write it for autograd: a product and its step in one addmm, one
+    clamp, one average.
+    """
     y, r, x_hat, u, transposed = (
         torch.zeros_like(x_tilde),
         torch.zeros_like(x_tilde),

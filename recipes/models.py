@@ -1,4 +1,6 @@
-"""The models that come with the package: trained on LibriSpeech, measured on speakers that they were not trained on."""
+"""The models that come with the package: trained on LibriSpeech, measured on speakers that they
+were not trained on.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def measure(corpora: Path, setting: str) -> None:
 
 
 def pack(source: Path, target: Path, command: str) -> None:
-    """A trained model with K in half precision, and in its metadata the command instead of the configuration."""
+    """A trained model with K in half precision, and in its metadata the command instead of the
+    configuration.
+    """
     model, spec, metadata = load_model(source)
     K = model.problem.K
     K.matrix = torch.nn.Parameter(K.tensors()[0].detach().half())

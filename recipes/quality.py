@@ -1,4 +1,6 @@
-"""How near dequantizing comes on the IEEE sentences: trained on one part of them, measured on another; not shipped."""
+"""How near dequantizing comes on the IEEE sentences: trained on one part of them, measured on
+another; not shipped.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ BARS = {4: 16.5, 5: 21.0, 6: 25.5}
 
 
 def main(corpora: Path, out: Path) -> None:
-    """Train the ergodic and the plain models, measure them beside the classical methods, and say which bars are met."""
+    """Train the ergodic and the plain models, measure them beside the classical methods, and say
+    which bars are met.
+    """
     commands = {
         name: recipe.train(corpora, out / name)
         for name, recipe in (("ergodic", DEEP), ("plain", PLAIN))
@@ -87,7 +91,8 @@ def main(corpora: Path, out: Path) -> None:
     )
     for bar in bars:
         print(
-            f"{bar['bits']} bits: {bar['snr_db']:.2f} dB, bar {bar['bar']} dB: {'met' if bar['met'] else 'MISSED'}"
+            f"{bar['bits']} bits: {bar['snr_db']:.2f} dB, bar {bar['bar']} dB: "
+            f"{'met' if bar['met'] else 'MISSED'}"
         )
 
 

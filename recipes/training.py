@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OPTIONS = (
-    "--optimizer adam --schedule cosine --batch 64 --per-iteration --relative --frame 320 --rows 640 --regulariser l21 "
+    "--optimizer adam --schedule cosine --batch 64 --per-iteration --relative --frame 320 --rows "
+    "640 --regulariser l21 "
     "--units half-steps --shift --windowed"
 )
 ROOT = Path(__file__).parent.parent
@@ -34,9 +35,11 @@ class Recipe:
     first, epochs
         The word length that starts from the DFT, and its epochs.
     chains
-        The others, each of which starts from the one before it; the first of a chain from ``first``.
+        The others, each of which starts from the one before it; the first of a chain from
+        ``first``.
     further, rate
-        Their epochs and learning rate: at 1e-3 their loss rises above where it was, the more the finer the quantizer.
+        Their epochs and learning rate: at 1e-3 their loss rises above where it was, the more the
+        finer the quantizer.
     """
 
     corpus: str
@@ -48,7 +51,9 @@ class Recipe:
     rate: float = 2e-4
 
     def train(self, corpora: Path, out: Path) -> dict[Name, str]:
-        """Learn all of them into OUT/NAME, ``JOBS`` chains side by side, and give the commands; what is there is gone on with."""
+        """Learn all of them into OUT/NAME, ``JOBS`` chains side by side, and give the commands;
+        what is there is gone on with.
+        """
         commands: dict[Name, str] = {self.first: self._command(self.first, self.epochs, None, out)}
         for chain in self.chains:
             for before, name in zip((self.first, *chain), chain, strict=False):

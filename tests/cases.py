@@ -1,7 +1,10 @@
-"""The tables that the tests run through: add a line here and a new function, operator or problem is tested everywhere."""
+"""The tables that the tests run through: add a line here and a new function, operator or problem is
+tested everywhere.
+"""
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +27,7 @@ def spread(*shape: int, low: float, high: float, seed: int) -> nn.Parameter:
 
 
 class Huber(ed.Function):
-    """A function as a user would write it: value and prox, all else by default (so its z are kept)."""
+    """A function as a user would write it: value and prox, all else by default."""
 
     separable = True
 
@@ -33,36 +36,66 @@ class Huber(ed.Function):
         self.width = width
 
     def value(self, x: Tensor) -> Tensor:
-        return torch.where(
-            x.abs() <= self.width, x.square() / (2 * self.width), x.abs() - self.width / 2
-        ).sum(-1)
+        near = x.square() / (2 * self.width)
+        return torch.where(x.abs() <= self.width, near, x.abs() - self.width / 2).flatten(1).sum(1)
 
     def prox(self, z: Tensor, step: float | Tensor) -> Tensor:
         return z - step * torch.clamp(z / (self.width + step), -1, 1)
 
 
-def half_open() -> ed.Box:
-    lower = torch.full((BATCH, N), -math.inf, dtype=torch.float64)
+Sample = tuple[int, ...]
+FLAT: Sample = (N,)
+
+
+def half_open(sample: Sample = FLAT) -> ed.Box:
+    lower = torch.full((BATCH, *sample), -math.inf, dtype=torch.float64)
     lower[0] = -0.1
-    return ed.Box(lower=nn.Parameter(lower), upper=spread(BATCH, N, low=0.05, high=0.3, seed=3))
+    return ed.Box(
+        lower=nn.Parameter(lower), upper=spread(BATCH, *sample, low=0.05, high=0.3, seed=3)
+    )
 
 
-FUNCTIONS: dict[str, Callable[[], ed.Function]] = {
-    "l1": ed.L1,
-    "l1 weighted": lambda: ed.L1(parameter(0.7)),
-    "l1 per coefficient": lambda: ed.L1(spread(N, low=0.2, high=2.0, seed=1)),
-    "l21": lambda: ed.L21(N),
-    "l21 weighted": lambda: ed.L21(N, parameter(0.4)),
-    "l21 of one": lambda: ed.L21(1, spread(N, low=0.2, high=2.0, seed=6)),
-    "box": lambda: ed.Box(radius=0.3),
-    "box per sample": lambda: ed.Box(radius=spread(BATCH, 1, low=0.1, high=0.5, seed=2)),
-    "box bounds": lambda: ed.Box(lower=-0.2, upper=spread(BATCH, N, low=0.1, high=0.5, seed=4)),
+def per_sample(sample: Sample, low: float, high: float, seed: int) -> nn.Parameter:
+    return spread(BATCH, *[1] * len(sample), low=low, high=high, seed=seed)
+
+
+def some_zero(sample: Sample) -> nn.Parameter:
+    weights = spread(*sample, low=0.2, high=1.0, seed=15)
+    weights.data.flatten()[::2] = 0
+    return weights
+
+
+FUNCTIONS: dict[str, Callable[..., ed.Function]] = {
+    "l1": lambda s=FLAT: ed.L1(),
+    "l1 weighted": lambda s=FLAT: ed.L1(parameter(0.7)),
+    "l1 per coefficient": lambda s=FLAT: ed.L1(spread(*s, low=0.2, high=2.0, seed=1)),
+    "l1 per sample": lambda s=FLAT: ed.L1(spread(BATCH, *s, low=0.2, high=2.0, seed=1)),
+    "l1 with zeros": lambda s=FLAT: ed.L1(some_zero(s)),
+    "l21": lambda s=FLAT: ed.L21(size=s[0]),
+    "l21 along an axis": lambda s=FLAT: ed.L21(parameter(0.4), dim=1),
+    "l21 along the last": lambda s=FLAT: ed.L21(per_sample(s, 0.2, 1.0, 16), dim=-1),
+    "l21 of one": lambda s=FLAT: ed.L21(spread(*s, low=0.2, high=2.0, seed=6), size=1),
+    "l21 with zeros": lambda s=FLAT: ed.L21(some_zero(s), size=1),
+    "box": lambda s=FLAT: ed.Box(radius=0.3),
+    "box per sample": lambda s=FLAT: ed.Box(radius=per_sample(s, 0.1, 0.5, 2)),
+    "box bounds": lambda s=FLAT: ed.Box(
+        lower=-0.2, upper=spread(BATCH, *s, low=0.1, high=0.5, seed=4)
+    ),
     "box half open": half_open,
-    "box point": lambda: ed.Box(radius=0.0),
-    "zero": ed.Zero,
-    "squared": lambda: ed.SquaredL2(parameter(1.3)),
-    "squared per sample": lambda: ed.SquaredL2(spread(BATCH, 1, low=0.5, high=2.0, seed=5)),
-    "user's huber": lambda: Huber(parameter(0.4)),
+    "box point": lambda s=FLAT: ed.Box(radius=parameter(0.0)),
+    "non-negative": lambda s=FLAT: ed.NonNegative(),
+    "ball": lambda s=FLAT: ed.L2Ball(per_sample(s, 0.1, 0.9, 17)),
+    "zero": lambda s=FLAT: ed.Zero(),
+    "squared": lambda s=FLAT: ed.SquaredL2(parameter(1.3)),
+    "squared per sample": lambda s=FLAT: ed.SquaredL2(per_sample(s, 0.5, 2.0, 5)),
+    "squared with zeros": lambda s=FLAT: ed.SquaredL2(some_zero(s)),
+    "translated": lambda s=FLAT: ed.Translated(
+        ed.L1(parameter(0.5)), spread(*s, low=-0.5, high=0.5, seed=18)
+    ),
+    "translated per sample": lambda s=FLAT: ed.Translated(
+        ed.SquaredL2(parameter(0.8)), spread(BATCH, *s, low=-0.5, high=0.5, seed=19)
+    ),
+    "user's huber": lambda s=FLAT: Huber(parameter(0.4)),
 }
 
 
@@ -72,33 +105,90 @@ def matrix(m: int = M, n: int = N, seed: int = 7) -> nn.Parameter:
 
 
 class Slow(ed.Operator):
-    """An operator as a user would write it: nothing fused, two parameters (K = diag(scale) A)."""
+    """An operator with all given by hand and nothing fused: K = diag(scale) A."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale, self.A = spread(M, low=0.5, high=1.5, seed=8), matrix()
-        self.m, self.n = M, N
 
     def forward(self, x: Tensor) -> Tensor:
         return self.scale * (x @ self.A.T)
 
-    def adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor, domain: torch.Size | None = None) -> Tensor:
         return (self.scale * y) @ self.A
 
-    def norm(self) -> Tensor:
+    def norm(self, domain: torch.Size | None = None) -> Tensor:
         return torch.linalg.matrix_norm(self.scale[:, None] * self.A, 2)
+
+    def norm_bound(self, domain: torch.Size | None = None) -> float:
+        return float(self.norm().detach())
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.scale, self.A)
 
     def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor, ...]:
         return (dual * (primal @ self.A.T)).sum(0), (self.scale * dual).T @ primal
 
 
-OPERATORS: dict[str, Callable[[], ed.Operator]] = {
-    "tall": lambda: ed.Dense(matrix()),
-    "wide": lambda: ed.Dense(matrix(2, N)),
-    "one row": lambda: ed.Dense(matrix(1, N)),
-    "dct": lambda: ed.Dense.dct(N, dtype=torch.float64),
-    "dft": lambda: ed.Dense.dft(N, M, dtype=torch.float64),
-    "user's": Slow,
+class Mixing(ed.Operator):
+    """An operator as a user would write it: forward alone."""
+
+    def __init__(self, seed: int = 51) -> None:
+        super().__init__()
+        self.weights = matrix(2, 2, seed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("oc,bcs->bos", self.weights, x.cumsum(-1))
+
+
+def kernel(*shape: int, seed: int = 61) -> nn.Parameter:
+    generator = torch.Generator().manual_seed(seed)
+    return nn.Parameter(0.5 * torch.randn(*shape, generator=generator, dtype=torch.float64))
+
+
+def weights(*shape: int, seed: int = 71) -> nn.Parameter:
+    return spread(*shape, low=-1.0, high=1.0, seed=seed)
+
+
+class Operators(NamedTuple):
+    """How an operator is made (of a seed, where it has parameters), and the shape of its samples."""
+
+    make: Callable[..., ed.Operator]
+    domain: Sample
+
+
+OPERATORS: dict[str, Operators] = {
+    "tall": Operators(lambda seed=7: ed.Dense(matrix(seed=seed)), FLAT),
+    "wide": Operators(lambda seed=7: ed.Dense(matrix(2, N, seed)), FLAT),
+    "one row": Operators(lambda seed=7: ed.Dense(matrix(1, N, seed)), FLAT),
+    "dct": Operators(lambda seed=7: ed.Dense.dct(N, dtype=torch.float64), FLAT),
+    "dft": Operators(lambda seed=7: ed.Dense.dft(N, M, dtype=torch.float64), FLAT),
+    "by hand": Operators(lambda seed=7: Slow(), FLAT),
+    "user's": Operators(Mixing, (2, 3)),
+    "conv": Operators(lambda seed=61: ed.Conv(kernel(2, 1, 3, seed=seed)), (1, 5)),
+    "conv, circular": Operators(
+        lambda seed=61: ed.Conv(kernel(2, 2, 2, 3, seed=seed), padding="circular"), (2, 3, 4)
+    ),
+    "conv, strided": Operators(
+        lambda seed=61: ed.Conv(kernel(4, 1, 4, seed=seed), stride=2, padding="none"), (1, 7)
+    ),
+    "conv, full": Operators(
+        lambda seed=61: ed.Conv(kernel(1, 1, 1, 2, 2, seed=seed), padding="full"), (1, 1, 2, 2)
+    ),
+    "identity": Operators(lambda seed=0: ed.Identity(), (2, 2)),
+    "diagonal": Operators(lambda seed=71: ed.Diagonal(weights(2, 1, seed=seed)), (2, 3)),
+    "gradient": Operators(lambda seed=0: ed.Gradient(), (3, 2)),
+    "gradient of channels": Operators(lambda seed=0: ed.Gradient(axes=(-1,)), (2, 3)),
+    "stack": Operators(
+        lambda seed=61: ed.Stack(ed.Gradient(), ed.Conv(kernel(2, 1, 3, seed=seed))), (1, 4)
+    ),
+    "product": Operators(
+        lambda seed=7: ed.Dense(matrix(2, M, seed)) @ ed.Dense(matrix(seed=seed + 1)), FLAT
+    ),
+    "adjoint": Operators(lambda seed=7: ed.Dense(matrix(N, M, seed)).T, FLAT),
+    "scaled": Operators(
+        lambda seed=7: ed.Scaled(parameter(0.7), ed.Dense(matrix(seed=seed))), FLAT
+    ),
 }
 
 PROBLEMS: dict[str, Callable[[], ed.Problem]] = {
@@ -125,7 +215,7 @@ PROBLEMS: dict[str, Callable[[], ed.Problem]] = {
     ),
     "trivial": lambda: ed.Problem(ed.Zero(), ed.SquaredL2(1.0), ed.Dense(matrix())),
     "pairs": lambda: ed.Problem(
-        ed.L21(2, spread(M // 2, low=0.2, high=0.6, seed=14)),
+        ed.L21(spread(M // 2, low=0.2, high=0.6, seed=14), size=2),
         ed.Box(radius=0.15),
         ed.Dense(matrix()),
     ),
@@ -174,10 +264,12 @@ OUTPUTS: dict[str, Callable[[int], ed.Last | ed.Ergodic]] = {
 }
 
 
-def observation(seed: int = 21, batch: int = BATCH, n: int = N) -> Tensor:
-    return 0.5 * torch.randn(
-        batch, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+def observation(
+    seed: int = 21, batch: int = BATCH, n: int = N, sample: Sample | None = None
+) -> Tensor:
+    shape = (batch, *((n,) if sample is None else sample))
+    generator = torch.Generator().manual_seed(seed)
+    return 0.5 * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 QUANTIZERS = {

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)  # the tests' products are tiny
+settings.register_profile("ergodual", deadline=None)  # the first example of a test loads code
+settings.load_profile("ergodual")
 
 
 @pytest.fixture
@@ -39,7 +42,9 @@ LIMIT = 20_000
 
 @pytest.fixture
 def small_files_only() -> Iterator[None]:
-    """While it lasts, no file can grow beyond 20,000 bytes: the nearest thing to a full disk that needs no rights."""
+    """While it lasts, no file can grow beyond 20,000 bytes: the nearest thing to a full disk that
+    needs no rights.
+    """
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, hard))

@@ -9,7 +9,9 @@ from torch import Tensor
 def five_point(
     value: Callable[[], Tensor], inputs: dict[str, Tensor], h: float = 2e-5
 ) -> dict[str, Tensor]:
-    """The slopes of the sum of ``value()`` in every entry, by five points each, so that neither truncation nor rounding shows."""
+    """The slopes of the sum of ``value()`` in every entry, by five points each, so that neither
+    truncation nor rounding shows.
+    """
     found = {}
     with torch.no_grad():
         for name, t in inputs.items():
@@ -29,8 +31,11 @@ def five_point(
 
 
 def relative(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
-    """The largest relative error of a parameter's gradient; one that vanishes is held against the whole gradient."""
+    """The largest relative error of a parameter's gradient; one that vanishes is held against the
+    whole gradient.
+    """
     whole = torch.cat([t.reshape(-1) for t in theirs.values()]).norm()
     return max(
-        float((ours[name] - t).norm() / max(t.norm(), 1e-3 * whole)) for name, t in theirs.items()
+        float((ours[name] - t).norm() / max(t.norm(), 1e-3 * whole, 1e-3))
+        for name, t in theirs.items()
     )

@@ -1,51 +1,40 @@
-"""Energies: weak duality always, and a gap that closes at a solution."""
+"""Energies: weak duality always, and a gap that closes at a solution; and what a problem refuses."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
-from cases import PROBLEMS, M, Slow, observation
+from cases import BATCH, PROBLEMS, M, N, matrix, observation
 
 import ergodual as ed
 from ergodual.primal_dual.tape import unroll
 
-VALUED = [
-    name for name in PROBLEMS if name != "user's function"
-]  # that one gives no conjugate's value
+VALUED = [name for name in PROBLEMS if name != "user's function"]  # which has no conjugate
 
 
 @pytest.mark.parametrize("name", VALUED)
 def test_weak_duality(name: str) -> None:
-    problem, x_tilde = PROBLEMS[name](), observation()
+    one = PROBLEMS[name]().instance(observation())
     with torch.no_grad():
         for seed in range(50):
-            r = problem.G.prox(observation(seed + 50), 1.0)
-            y = problem.F.prox_conjugate(observation(seed, n=problem.K.m), 1.0)
-            assert (problem.gap(r, y, x_tilde) >= -1e-14).all()
+            r = one.G.prox(observation(seed + 50), 1.0)
+            y = one.F.prox_conjugate(observation(seed, sample=tuple(one.codomain)), 1.0)
+            assert (one.gap(r, y) >= -1e-14).all()
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in VALUED if name != "dantzig"]
-)  # its F is ∞ just beside the solution
+# that of "dantzig" has an F that is ∞ just beside the solution
+@pytest.mark.parametrize("name", [name for name in VALUED if name != "dantzig"])
 def test_the_iteration_minimises(name: str) -> None:
-    problem, x_tilde = PROBLEMS[name](), observation()
+    one = PROBLEMS[name]().instance(observation())
     with torch.no_grad():
-        r = (
-            unroll(problem, x_tilde, ed.StepSizes.balanced()(problem.K, 4000), ed.Last()(4000))
-            - x_tilde
-        )
-        r = problem.G.prox(r, 1e-9)  # x̃ + r − x̃ may leave the box by a rounding
-        best = problem.primal(r, x_tilde)
+        steps = ed.StepSizes.balanced()(one.K, 4000, like=observation())
+        r = unroll([one] * 4000, steps, ed.Last()(4000)) - observation()
+        r = one.G.prox(r, 1e-9)  # x̃ + r − x̃ may leave the box by a rounding
+        best = one.primal(r)
         for seed in range(50):
-            nearby = problem.G.prox(r + 0.05 * observation(seed), 1e-9)
-            assert (problem.primal(nearby, x_tilde) >= best - 1e-6).all()
-
-
-def test_an_operator_without_tensors_is_refused() -> None:
-    class Bare(Slow):
-        def tensors(self) -> tuple[torch.Tensor, ...]:
-            return ()
-
-    with pytest.raises(ed.ErgodualError, match=r"Bare.tensors\(\) is empty"):
-        ed.Problem(ed.L1(), ed.Box(radius=0.1), Bare())
+            nearby = one.G.prox(r + 0.05 * observation(seed), 1e-9)
+            assert (one.primal(nearby) >= best - 1e-6).all()
 
 
 def test_gap_of_the_papers_problem_is_the_formula() -> None:
@@ -55,5 +44,66 @@ def test_gap_of_the_papers_problem_is_the_formula() -> None:
     formula = (
         K(x_tilde + r).abs().sum(1) - (K(x_tilde) * y).sum(1) + eta * K.adjoint(y).abs().sum(1)
     )
-    torch.testing.assert_close(problem.gap(r, y, x_tilde), formula)
+    torch.testing.assert_close(problem.instance(x_tilde).gap(r, y), formula)
     assert (formula >= 0).all()
+
+
+def test_an_inverse_problem_is_its_formula() -> None:
+    A, K, b, x = ed.Dense(matrix(2, N)), ed.Dense(matrix()), observation(3, n=2), observation(4)
+    problem = ed.InverseProblem(A=A, data=ed.SquaredL2(3.0), F=ed.L1(0.2), K=K, G=ed.Zero())
+    formula = 1.5 * (A(x) - b).square().sum(1) + 0.2 * K(x).abs().sum(1)
+    torch.testing.assert_close(problem.instance(b).primal(x), formula)
+
+
+def paper(**terms: object) -> ed.Problem:
+    return ed.Problem(**{"F": ed.L1(), "G": ed.Box(radius=0.1), "K": ed.Dense(matrix()), **terms})  # type: ignore[arg-type]
+
+
+def inverse(**terms: object) -> ed.InverseProblem:
+    given = {"A": ed.Dense(matrix(2, N)), "data": ed.SquaredL2(), "F": ed.L1(), **terms}
+    return ed.InverseProblem(**given)  # type: ignore[arg-type]
+
+
+def poses(problem: ed.Problem | ed.InverseProblem, *shape: int) -> Callable[[], object]:
+    return lambda: problem.instance(torch.zeros(BATCH, *shape, dtype=torch.float64))
+
+
+def strided() -> ed.Conv:
+    return ed.Conv(torch.ones(2, 1, 4, dtype=torch.float64), stride=3, padding="none")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: paper(F=ed.Dense(matrix())), "F is Dense; it must be a function"),
+        (lambda: paper(K=ed.L1), "K is L1; it must be an operator"),
+        (lambda: paper(G=ed.Box(lower=0.5, upper=1.0)), "lower <= 0 <= upper"),
+        (lambda: inverse(F=None, K=ed.Identity()), "K without F"),
+        (poses(paper(), N + 1), r"shape \(4,\); this Dense operator takes \(3,\)"),
+        (poses(paper()), "add the batch with"),
+        (lambda: paper().instance(torch.zeros(2, N)), "convert one of them"),
+        (lambda: paper().instance(torch.zeros(2, N, dtype=torch.int64)), "floating-point numbers"),
+        (lambda: paper().instance(torch.zeros(2, N, dtype=torch.complex64)), "real and imaginary"),
+        (lambda: paper().instance(np.zeros((2, N))), "ndarray; give a torch tensor"),  # type: ignore[arg-type]
+        (poses(paper(F=ed.L1(torch.ones(5, 1).double())), N), "L1's weight has shape"),
+        (poses(paper(G=ed.Box(radius=torch.ones(3, 1).double())), N), "does not fit 2 samples"),
+        (poses(paper(F=ed.SeparableSum(ed.L1(), ed.L1())), N), "meets no stack"),
+        (
+            poses(
+                paper(
+                    F=ed.SeparableSum(ed.L1()),
+                    K=ed.Stack(ed.Dense(matrix()), ed.Dense(matrix())),
+                ),
+                N,
+            ),
+            "1 functions meets a stack of 2",
+        ),
+        (poses(paper(K=ed.Stack(ed.Identity(), ed.Dense(matrix()))), 4), r"takes \(3,\)"),
+        (poses(inverse(A=strided(), F=ed.L1()), 2, 3), "give domain="),
+        (poses(inverse(A=strided(), F=ed.L1(), domain=(1, 20)), 2, 3), "another domain="),
+        (poses(inverse(), 3), "give observations of that shape"),
+    ],
+)
+def test_refusals(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        make()

@@ -1,13 +1,41 @@
-"""Ergodual learns the regulariser of a convex reconstruction problem by differentiating exactly through its primal-dual solver."""
+"""Ergodual learns the regulariser of a convex reconstruction problem.
 
+It differentiates exactly through the primal-dual algorithm that solves it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ergodual.checks import check_function, check_operator
 from ergodual.errors import (
     ErgodualError,
     NotConvergedWarning,
     NotDifferentiableWarning,
     NotFiniteError,
 )
-from ergodual.functions import L1, L21, Box, Function, SquaredL2, Zero
-from ergodual.operators import Dense, Operator
+from ergodual.functions import (
+    L1,
+    L21,
+    Box,
+    Function,
+    L2Ball,
+    NonNegative,
+    SeparableSum,
+    SquaredL2,
+    Translated,
+    Zero,
+)
+from ergodual.operators import (
+    Adjoint,
+    Compose,
+    Conv,
+    Dense,
+    Diagonal,
+    Gradient,
+    Identity,
+    Operator,
+    Scaled,
+    Stack,
+)
 from ergodual.primal_dual import (
     Checkpointed,
     Ergodic,
@@ -18,7 +46,7 @@ from ergodual.primal_dual import (
     Truncated,
     Unrolled,
 )
-from ergodual.problem import Problem
+from ergodual.problem import InverseProblem, Problem
 from ergodual.solving import (
     ChambollePock,
     Implicit,
@@ -29,23 +57,35 @@ from ergodual.solving import (
     Solved,
     solve,
 )
-from ergodual.speech.dequantizer import Dequantizer
+
+if TYPE_CHECKING:
+    from ergodual.speech.dequantizer import Dequantizer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "L1",
+    "L21",
+    "Adjoint",
     "Box",
     "ChambollePock",
     "Checkpointed",
+    "Compose",
+    "Conv",
     "Dense",
     "Dequantizer",
+    "Diagonal",
     "Ergodic",
     "ErgodualError",
     "Function",
+    "Gradient",
+    "Identity",
     "Implicit",
-    "L1",
-    "L21",
+    "InverseProblem",
+    "L2Ball",
     "Last",
+    "Neumann",
+    "NonNegative",
     "NotConvergedWarning",
     "NotDifferentiableWarning",
     "NotFiniteError",
@@ -54,14 +94,28 @@ __all__ = [
     "Problem",
     "Restarted",
     "Reverse",
+    "Scaled",
+    "SeparableSum",
     "Solution",
     "Solved",
     "SquaredL2",
-    "Neumann",
+    "Stack",
     "StepSizes",
     "Tape",
+    "Translated",
     "Truncated",
     "Unrolled",
     "Zero",
+    "check_function",
+    "check_operator",
     "solve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # the one name that needs audio libraries, loaded when it is first used
+    if name == "Dequantizer":
+        from ergodual.speech.dequantizer import Dequantizer
+
+        return Dequantizer
+    raise AttributeError(f"module 'ergodual' has no attribute {name!r}")

@@ -2,7 +2,9 @@
 
 
 class ErgodualError(ValueError):
-    """A request that cannot be met; the message is one sentence saying what was given, what was expected and what to do."""
+    """A request that cannot be met; the message is one sentence saying what was given, what was
+    expected and what to do.
+    """
 
 
 class NotFiniteError(ErgodualError):

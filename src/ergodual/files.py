@@ -11,7 +11,8 @@ from ergodual.errors import ErgodualError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file under a temporary name in the same folder, flush it to the disk, and give it its name.
+    """Write a file under a temporary name in the same folder, flush it to the disk, and give it its
+    name.
 
     Whoever reads ``path``, also after a crash in the middle, finds the old content or the new.
 

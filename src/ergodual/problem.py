@@ -1,71 +1,305 @@
-"""The lower-level problem (1) and its energies."""
+"""Lower-level problems, and what they make of an observation: an instance of (1')."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import NamedTuple
+
+import torch
+from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
-from ergodual.functions import Function
-from ergodual.operators import Operator
+from ergodual.functions import Function, SeparableSum, Translated, Zero
+from ergodual.functions.sums import bind
+from ergodual.operators import Identity, Operator, Stack
+from ergodual.tensors import dots
 
 
-class Problem(nn.Module):
+class Instance(NamedTuple):
+    """min_r F(K(r + shift) + offset) + G(r) for each sample of a batch: what sweeps and solvers
+    see.
+
+    Attributes
+    ----------
+    F, G, K
+        The functions and the operator, their parts' shapes known.
+    shift
+        The primal offset, ``(batch, *domain)``, to which r is added in the estimate; None for 0.
+    offset
+        The dual offset, ``(batch, *codomain)``; None for 0.
+    batch
+        How many samples.
+    domain, codomain
+        The shapes of a sample of r and of Kr.
+    like
+        A tensor of their type and device.
+    """
+
+    F: Function
+    G: Function
+    K: Operator
+    shift: Tensor | None
+    offset: Tensor | None
+    batch: int
+    domain: Size
+    codomain: Size
+    like: Tensor
+
+    def constant(self) -> Tensor:
+        """c = K shift + offset, ``(batch, *codomain)``."""
+        if self.shift is None:
+            return self.zeros_dual() if self.offset is None else self.offset
+        c = self.K(self.shift)
+        return c if self.offset is None else c + self.offset
+
+    def estimate(self, r: Tensor) -> Tensor:
+        """x̂ = shift + r."""
+        return r if self.shift is None else self.shift + r
+
+    def zeros_primal(self) -> Tensor:
+        """r = 0."""
+        return self.like.new_zeros((self.batch, *self.domain))
+
+    def zeros_dual(self) -> Tensor:
+        """y = 0."""
+        return self.like.new_zeros((self.batch, *self.codomain))
+
+    def primal(self, r: Tensor) -> Tensor:
+        """F(K(r + shift) + offset) + G(r) for each sample."""
+        return self.F.value(self.constant() + self.K(r)) + self.G.value(r)
+
+    def dual(self, y: Tensor) -> Tensor:
+        """⟨c, y⟩ − F*(y) − G*(−Kᵀy) for each sample, c = K shift + offset."""
+        v = -self.K.adjoint(y, self.domain)
+        return dots(self.constant(), y) - self.F.conjugate(y) - self.G.conjugate(v)
+
+    def gap(self, r: Tensor, y: Tensor) -> Tensor:
+        """Primal minus dual energy, ``(batch,)``: at least 0, and 0 exactly at a solution.
+
+        Infinite where either energy is.
+        """
+        return self.primal(r) - self.dual(y)
+
+    def detached(self) -> Instance:
+        """The same with offsets that need no gradient."""
+        shift, offset = (None if t is None else t.detach() for t in (self.shift, self.offset))
+        return self._replace(shift=shift, offset=offset)
+
+    def at(self, rows: Tensor) -> Instance:
+        """Some of the samples."""
+        primal, dual = (Size((self.batch, *s)) for s in (self.domain, self.codomain))
+        return self._replace(
+            F=self.F.of_samples(rows, dual),
+            G=self.G.of_samples(rows, primal),
+            shift=None if self.shift is None else self.shift[rows],
+            offset=None if self.offset is None else self.offset[rows],
+            batch=len(rows),
+        )
+
+
+class LowerLevel(nn.Module):
+    """What :class:`Problem` and :class:`InverseProblem` share."""
+
+    F: Function
+    G: Function
+    K: Operator
+
+    def instance(self, observation: Tensor) -> Instance:
+        """The problem that a batch of observations poses.
+
+        Raises
+        ------
+        ErgodualError
+            If the observations do not fit the problem in shape, type or device.
+        """
+        raise NotImplementedError
+
+    def operator(self) -> Operator:
+        """What the iteration applies: K, or the stack (A; K)."""
+        raise NotImplementedError
+
+    def with_functions(self, F: Function | None = None, G: Function | None = None) -> LowerLevel:
+        """The same problem with another F or G."""
+        raise NotImplementedError
+
+    def like(self) -> Tensor:
+        """A tensor of the problem's type and device; the default ones where it has no tensors."""
+        return next((t for t in self.parameters() if t.is_floating_point()), torch.zeros(()))
+
+    def _posed(
+        self,
+        terms: tuple[Function, Function, Operator],
+        shift: Tensor | None,
+        offset: Tensor | None,
+        domain: Size,
+        like: Tensor,
+    ) -> Instance:
+        F, G, K = terms
+        codomain = K.codomain(domain)
+        if isinstance(F, SeparableSum | Translated):
+            F = bind(F, K.layout(domain))
+        F.check(len(like), codomain)
+        G.check(len(like), domain)
+        for part in terms:
+            for t in part.tensors():
+                if t.is_floating_point() and (t.dtype != like.dtype or t.device != like.device):
+                    raise ErgodualError(
+                        f"{type(part).__name__} has a tensor that is {t.dtype} on {t.device}, and "
+                        f"the observations are {like.dtype} on {like.device}; convert one of them "
+                        "with .to()."
+                    )
+        return Instance(F, G, K, shift, offset, len(like), domain, codomain, like)
+
+
+class Problem(LowerLevel):
     """min_r F(K(x̃ + r)) + G(r), with x = x̃ + r: equation (1) of Brauer, Lorenz 2019.
+
+    All functions are centred at the observation x̃: G sees r = x − x̃, while that of
+    :class:`InverseProblem` sees x.
 
     Parameters
     ----------
     F
-        The regulariser's function of the m analysis coefficients, for instance ``L1()``.
+        The regulariser's function of the analysis coefficients, for instance ``L1()``.
     G
-        The data term's function of r = x − x̃, for instance ``Box(radius)``.
+        The data term's function of r = x − x̃, for instance ``Box(radius=η)``.
     K
-        The analysis operator, n to m.
+        The analysis operator.
 
     Raises
     ------
     ErgodualError
-        If K has no tensors, which tell its type and device.
+        If F, G or K is something else, or G excludes r = 0.
     """
 
     def __init__(self, F: Function, G: Function, K: Operator) -> None:
         super().__init__()
-        if not K.tensors():
+        _require_terms(F=F, G=G, K=K)
+        if not G.encloses_zero():
             raise ErgodualError(
-                f"{type(K).__name__}.tensors() is empty, but tells the type and the device; let it give a buffer at least."
+                "Problem's G excludes r = x - x~ = 0; its bounds must satisfy lower <= 0 <= upper "
+                "(InverseProblem's G is a function of x and need not)."
             )
         self.F, self.G, self.K = F, G, K
 
-    def with_data_term(self, G: Function) -> Problem:
-        """The same F and K with another G."""
-        return Problem(self.F, G, self.K)
+    def operator(self) -> Operator:
+        return self.K
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors that the problem depends on: those of K, then of F, then of G."""
-        return self.K.tensors() + self.F.tensors() + self.G.tensors()
+    def with_functions(self, F: Function | None = None, G: Function | None = None) -> Problem:
+        return Problem(self.F if F is None else F, self.G if G is None else G, self.K)
 
-    def primal(self, r: Tensor, x_tilde: Tensor) -> Tensor:
-        """F(K(x̃ + r)) + G(r) for each sample."""
-        return self.F.value(self.K(x_tilde + r)) + self.G.value(r)
+    def instance(self, observation: Tensor) -> Instance:
+        _require_batch(observation)
+        domain = observation.shape[1:]
+        terms = (self.F, self.G, self.K)
+        return self._posed(terms, observation, None, domain, observation)
 
-    def dual(self, y: Tensor, x_tilde: Tensor) -> Tensor:
-        """⟨x̃, Kᵀy⟩ − F*(y) − G*(−Kᵀy) for each sample."""
-        KTy = self.K.adjoint(y)
-        return (x_tilde * KTy).sum(-1) - self.F.conjugate(y) - self.G.conjugate(-KTy)
 
-    def gap(self, r: Tensor, y: Tensor, x_tilde: Tensor) -> Tensor:
-        """Primal minus dual energy, at least 0, and 0 exactly at a solution; infinite where either is infeasible."""
-        return self.primal(r, x_tilde) - self.dual(y, x_tilde)
+class InverseProblem(LowerLevel):
+    """min_x data(Ax − b) + F(Kx) + G(x), an inverse problem with observations b.
 
-    def check(self, x_tilde: Tensor) -> None:
-        """Raise :class:`ErgodualError` unless x̃ is a ``(batch, n)`` tensor of the operator's n, type and device."""
-        if x_tilde.ndim != 2 or x_tilde.shape[1] != self.K.n:
+    It is (1') with K ← (A; K), F ← data ⊕ F, offset (−b; 0), no shift and r = x: the estimate is
+    Σ α_k r^k, and both A and K, and all functions, may be learned.
+
+    Parameters
+    ----------
+    A
+        The forward operator; the identity if None.
+    data
+        The data term's function of Ax − b, for instance ``SquaredL2()``.
+    F, K
+        The regulariser: a function of Kx, and the operator, the identity if None; without F there
+        is none.
+    G
+        A function of x itself, for instance ``NonNegative()``; ``Zero()`` if None.
+    domain
+        The shape of a sample of x, where that of b does not tell it, as of a strided A.
+
+    Raises
+    ------
+    ErgodualError
+        If a part is something else, or K is given without F.
+    """
+
+    def __init__(
+        self,
+        *,
+        A: Operator | None = None,
+        data: Function,
+        F: Function | None = None,
+        K: Operator | None = None,
+        G: Function | None = None,
+        domain: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        A, G = Identity() if A is None else A, Zero() if G is None else G
+        if F is None and K is not None:
+            raise ErgodualError("InverseProblem got K without F; give the function of Kx.")
+        F, K = Zero() if F is None else F, Identity() if K is None else K
+        _require_terms(A=A, data=data, F=F, K=K, G=G)
+        self.A, self.data, self.F, self.K, self.G = A, data, F, K, G
+        self.given_domain = None if domain is None else Size(domain)
+
+    def operator(self) -> Operator:
+        # without a regulariser A is alone
+        return Stack(self.A) if isinstance(self.F, Zero) else Stack(self.A, self.K)
+
+    def with_functions(
+        self, F: Function | None = None, G: Function | None = None
+    ) -> InverseProblem:
+        return InverseProblem(
+            A=self.A,
+            data=self.data,
+            F=self.F if F is None else F,
+            K=self.K,
+            G=self.G if G is None else G,
+            domain=self.given_domain,
+        )
+
+    def instance(self, observation: Tensor) -> Instance:
+        _require_batch(observation)
+        seen = observation.shape[1:]
+        domain = self.A.domain(seen) if self.given_domain is None else self.given_domain
+        if self.A.codomain(domain) != seen:
             raise ErgodualError(
-                f"The input has shape {tuple(x_tilde.shape)}; this model takes (batch, {self.K.n}): "
-                f"cut the signal into frames of {self.K.n}."
+                f"A sample of the observations has shape {tuple(seen)}, and A makes "
+                f"{tuple(self.A.codomain(domain))} of x of shape {tuple(domain)}; give "
+                "observations "
+                "of that shape, or another domain=."
             )
-        like = self.K.tensors()[0]
-        if x_tilde.dtype != like.dtype or x_tilde.device != like.device:
+        K, offset = self.operator(), -observation.flatten(1)
+        regularised = len(K.layout(domain)) > 1
+        F = SeparableSum(self.data, self.F) if regularised else SeparableSum(self.data)
+        rest = K.codomain(domain)[0] - offset.shape[1]
+        if rest:
+            offset = torch.cat([offset, offset.new_zeros((len(offset), rest))], 1)
+        return self._posed((F, self.G, K), None, offset, domain, observation)
+
+
+def _require_terms(**terms: Function | Operator) -> None:
+    for name, term in terms.items():
+        kind = Operator if name in "AK" else Function
+        if not isinstance(term, kind):
+            given = term.__name__ if isinstance(term, type) else type(term).__name__
             raise ErgodualError(
-                f"The input is {x_tilde.dtype} on {x_tilde.device} and the operator {like.dtype} on {like.device}; "
-                "convert one of them with .to()."
+                f"{name} is {given}; it must be {'an' if kind is Operator else 'a'} "
+                f"{kind.__name__.lower()}, as {'ed.Dense(matrix)' if name in 'AK' else 'ed.L1()'}."
             )
+
+
+def _require_batch(observation: Tensor) -> None:
+    if not isinstance(observation, Tensor):
+        raise ErgodualError(
+            f"The observations are a {type(observation).__name__}; give a torch tensor, as of "
+            "torch.as_tensor(array)."
+        )
+    if not observation.is_floating_point():
+        kind = "give real and imaginary parts as channels" if observation.is_complex() else ""
+        raise ErgodualError(
+            f"The observations are {observation.dtype}; "
+            f"{kind or 'convert them to floating-point numbers, as with .float()'}."
+        )
+    if observation.ndim < 2:
+        raise ErgodualError(
+            f"The observations have shape {tuple(observation.shape)}; axis 0 is the batch and the "
+            "rest the sample: add the batch with x.unsqueeze(0)."
+        )

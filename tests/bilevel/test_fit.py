@@ -1,4 +1,6 @@
-"""Learning from two tensors: it lowers the loss, resumes bit for bit, and stops where numbers stop being finite."""
+"""Learning from two tensors: it lowers the loss, resumes bit for bit, and stops where numbers stop
+being finite.
+"""
 
 import math
 from pathlib import Path

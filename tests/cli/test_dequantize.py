@@ -1,4 +1,6 @@
-"""Dequantizing and quantizing at the command line: files, folders and pipes, and every way in which it can go wrong."""
+"""Dequantizing and quantizing at the command line: files, folders and pipes, and every way in which
+it can go wrong.
+"""
 
 import os
 import signal
@@ -115,8 +117,8 @@ def test_a_folder(
     assert main(["dequantize", str(folder), str(tmp_path / "out"), "--model", model]) == 2
     said = capsys.readouterr().err
     assert (
-        "fine.wav: it has more than 2048 different values, so it is not coarsely quantized; copied unchanged"
-        in said
+        "fine.wav: it has more than 2048 different values, so it is not coarsely quantized; "
+        "copied unchanged" in said
     )
     assert "1 of 4 files could not be restored" in said
     assert "bad.wav is not a readable" in said

@@ -1,4 +1,6 @@
-"""The report: whole in one file, drawn without complaint by a browser, with players that hold what was restored."""
+"""The report: whole in one file, drawn without complaint by a browser, with players that hold what
+was restored.
+"""
 
 import base64
 import io

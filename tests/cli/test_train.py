@@ -284,7 +284,9 @@ def test_a_bad_recording_leaves_nothing_behind(
     tmp_path: Path,
     capsys,
 ) -> None:
-    """Also where the corpus goes through a file, so that the same command does once the recording is mended."""
+    """Also where the corpus goes through a file, so that the same command does once the recording
+    is mended.
+    """
     corpus, dev, out = recordings(), recordings("dev", 1), tmp_path / "run"
     options = ["--dev", str(dev), "--memory", memory]
     good = (dev / "0.wav").read_bytes()
@@ -360,7 +362,9 @@ def test_a_training_that_diverges_leaves_the_last_good_model(
 def test_a_disk_that_is_full(
     recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
-    """Whichever file does not fit: a sentence, only whole files, and with --resume all that an undisturbed run leaves."""
+    """Whichever file does not fit: a sentence, only whole files, and with --resume all that an
+    undisturbed run leaves.
+    """
     corpus, whole, fits = recordings(), tmp_path / "whole", math.inf
     dev = ["--dev", str(recordings("dev", 1)), "--lr", "2"]
 

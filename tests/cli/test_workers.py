@@ -100,7 +100,9 @@ def close(ours: Path, theirs: Path) -> bool:
 def test_two_processes_learn_what_one_does(
     memory: str, recordings: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Also where the last mini-batch has one frame, so that the second process has none; and one goes on where two were."""
+    """Also where the last mini-batch has one frame, so that the second process has none; and one
+    goes on where two were.
+    """
     corpus, dev = recordings(count=3, samples=32 * 17), recordings("dev", 1)
     options = ["--dev", str(dev), "--memory", memory]
     assert (
@@ -131,7 +133,9 @@ def test_two_processes_learn_what_one_does(
 
 
 def test_a_worker_that_is_killed(recordings: Callable[..., Path], tmp_path: Path) -> None:
-    """torchrun starts all again, they go on from the last checkpoint, and the log is that of an undisturbed run."""
+    """torchrun starts all again, they go on from the last checkpoint, and the log is that of an
+    undisturbed run.
+    """
     corpus, dev = recordings(count=8, samples=16_000), recordings("dev", 1)
     options = ["--dev", str(dev), "--epochs", "4"]
     with torchrun(2, corpus, tmp_path / "whole", *options) as process:

@@ -1,54 +1,94 @@
-"""Adjoints against ⟨Kx, y⟩ = ⟨x, Kᵀy⟩, gradients against the tape, norms against the singular values."""
+"""Operators by the checks that users call; what these cannot see; and what is refused."""
+
+import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from cases import OPERATORS, observation
+from cases import OPERATORS, Mixing, Slow, matrix, observation
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ergodual as ed
+from ergodual.operators.norms import matrix_of
 
 every = pytest.mark.parametrize("name", OPERATORS)
 
 
 @every
-def test_adjoint(name: str) -> None:
-    K = OPERATORS[name]()
-    x, y = observation(1, n=K.n), observation(2, n=K.m)
-    torch.testing.assert_close((K(x) * y).sum(), (x * K.adjoint(y)).sum(), rtol=1e-13, atol=1e-13)
-
-
-@every
-def test_fused_forms(name: str) -> None:
-    K = OPERATORS[name]()
-    x, y = observation(1, n=K.n), observation(2, n=K.m)
-    with torch.no_grad():
-        for fused, plain, u, v in (
-            (K.forward_onto, K.forward, y, x),
-            (K.adjoint_onto, K.adjoint, x, y),
-        ):
-            expected = 0.5 * u - 0.3 * plain(v)
-            torch.testing.assert_close(
-                fused(u, v, -0.3, out=torch.empty_like(u), keep=0.5), expected
-            )
-            base = u.clone()
-            torch.testing.assert_close(fused(base, v, -0.3, out=base, keep=0.5), expected)
-
-
-@every
-def test_gradients(name: str) -> None:
-    K = OPERATORS[name]()
-    x, y = observation(1, n=K.n), observation(2, n=K.m)
-    expected = torch.autograd.grad((K(x) * y).sum(), K.tensors())
-    for ours, theirs in zip(K.gradients(y, x), expected, strict=True):
-        torch.testing.assert_close(ours, theirs)
+def test_operator(name: str) -> None:
+    make, domain = OPERATORS[name]
+    ed.check_operator(make(), observation(sample=domain))
+    ed.check_operator(make().float(), observation(sample=domain).float())
 
 
 @every
 def test_norm_is_the_largest_singular_value(name: str) -> None:
-    K = OPERATORS[name]()
-    columns = K(torch.eye(K.n, dtype=torch.float64)).T
-    torch.testing.assert_close(K.norm(), torch.linalg.svdvals(columns)[0])
+    K, domain = OPERATORS[name].make(), torch.Size(OPERATORS[name].domain)
+    columns = matrix_of(K, domain)
+    torch.testing.assert_close(K.norm(domain).double(), torch.linalg.svdvals(columns.double())[0])
+
+
+@every
+def test_gradient_of_the_norm(name: str) -> None:
+    K, domain = OPERATORS[name].make(), torch.Size(OPERATORS[name].domain)
+    learned = [t for t in K.tensors() if t.requires_grad]
+    if not learned or name in ("dct", "dft"):  # whose largest singular value is no single one
+        return
+    found = torch.autograd.grad(K.norm(domain), learned)
+    generator = torch.Generator().manual_seed(5)
+    directions = [torch.randn(t.shape, generator=generator, dtype=t.dtype) for t in learned]
+    values = []
+    with torch.no_grad():
+        for step in (1e-6, -2e-6):
+            for t, v in zip(learned, directions, strict=True):
+                t.add_(v, alpha=step)
+            values.append(float(K.norm(domain)))
+    slope = sum(float((a * b).sum()) for a, b in zip(found, directions, strict=True))
+    assert math.isclose(slope, (values[0] - values[1]) / 2e-6, rel_tol=1e-6, abs_tol=1e-8)
+
+
+def test_a_large_operator_has_its_norm_by_power_iteration() -> None:
+    K = ed.Gradient()
+    norm = K.norm(torch.Size((60, 60)))
+    assert math.isclose(float(norm), 2 * math.sqrt(2) * math.cos(math.pi / 120), rel_tol=1e-3)
+
+
+class Wrong(Slow):
+    """The operator by hand with one fault."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return {"affine": y + 1, "batch": y + y.mean(0)}.get(self.fault, y)
+
+    def adjoint(self, y: torch.Tensor, domain: torch.Size | None = None) -> torch.Tensor:
+        return (0.5 if self.fault == "adjoint" else 1.0) * super().adjoint(y, domain)
+
+    def gradients(self, dual: torch.Tensor, primal: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        scale, A = super().gradients(dual, primal)
+        return (2 * scale if self.fault == "gradient" else scale), A
+
+    def norm_bound(self, domain: torch.Size | None = None) -> float:
+        return (0.9 if self.fault == "norm" else 1.0) * super().norm_bound(domain)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("affine", "is not linear"),
+        ("batch", "mixes the samples"),
+        ("adjoint", "<Kx, y> and <x, K"),
+        ("gradient", "gradients of tensor 0"),
+        ("norm", "not below the norm"),
+    ],
+)
+def test_faults_are_found(fault: str, said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        ed.check_operator(Wrong(fault), observation())
 
 
 @given(st.integers(1, 40))
@@ -91,7 +131,48 @@ def test_what_dense_holds() -> None:
     assert ed.Dense(made).matrix is made
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(3), torch.zeros(2, 2, dtype=torch.int64)])
-def test_refusals(bad: torch.Tensor) -> None:
-    with pytest.raises(ed.ErgodualError, match="floating-point"):
-        ed.Dense(bad)
+def test_algebra_by_symbols() -> None:
+    A, B, x = ed.Dense(matrix(2, 4)), ed.Dense(matrix()), observation()
+    y = observation(2, n=2)
+    torch.testing.assert_close((A @ B)(x), A(B(x)))
+    torch.testing.assert_close((2.5 * A @ B).T(y), 2.5 * B.adjoint(A.adjoint(y)))
+    assert A.T.T is A
+
+
+def test_gradient_is_forward_differences() -> None:
+    x = torch.tensor([[[1.0, 3.0, 2.0], [0.0, 0.0, 5.0]]])
+    found = ed.Gradient()(x)[0]
+    assert found[0].tolist() == [[-1, -3, 3], [0, 0, 0]]
+    assert found[1].tolist() == [[2, -1, 0], [0, 5, 0]]
+
+
+def shape(*sizes: int) -> torch.Tensor:
+    return torch.zeros(2, *sizes, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ed.Dense(torch.zeros(3)), "floating-point"),
+        (lambda: ed.Dense(torch.zeros(2, 2, dtype=torch.int64)), "floating-point"),
+        (lambda: ed.Dense(matrix())(shape(2)), r"shape \(2,\); this Dense operator takes \(3,\)"),
+        (lambda: ed.Dense(matrix())(shape(1, 3)), r"shape \(1, 3\)"),
+        (lambda: ed.Diagonal(torch.ones(3, dtype=torch.bool)), "convert a mask"),
+        (lambda: ed.Diagonal(torch.ones(3).double())(shape(2)), "broadcast against the sample"),
+        (lambda: ed.Gradient(axes=(0,)), "not 0, which is the batch"),
+        (lambda: ed.Gradient(axes=(1, 1)), "each once"),
+        (lambda: ed.Gradient(axes=(1, -1))(shape(3)), "each once"),
+        (lambda: ed.Gradient(axes=(3,))(shape(3)), "name axes from 1 to 1"),
+        (lambda: ed.Stack(), "at least one"),
+        (lambda: ed.Stack(ed.L1()), "got a L1"),
+        (lambda: ed.Stack(ed.Identity(), ed.Dense(matrix()))(shape(4)), r"takes \(3,\)"),
+        (lambda: ed.Dense(matrix()).T(shape(3)), "takes"),
+        (lambda: ed.Scaled(torch.ones(2), ed.Identity()), "give one number"),
+        (lambda: Mixing().norm_bound(), "give domain="),
+        (lambda: Mixing().codomain(torch.Size((5, 3))), r"takes no samples of shape \(5, 3\)"),
+        (lambda: Mixing().adjoint(shape(2, 3)), "does not tell the shape of its input"),
+    ],
+)
+def test_refusals(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        make()

@@ -1,14 +1,12 @@
-"""Every adjoint gives the gradient: against central differences, and against each other."""
+"""What the adjoints promise beside the table of tests/primal_dual/test_exact.py."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 from cases import BATCH, OUTPUTS, PROBLEMS, N, matrix, observation, parameter, spread
-from differences import five_point, relative
 
 import ergodual as ed
-from ergodual.primal_dual import Steps
 
 ADJOINTS: dict[str, Callable[[], ed.Tape | ed.Reverse]] = {
     "tape": ed.Tape,
@@ -45,66 +43,6 @@ def gradients(model: ed.Unrolled, x_tilde: torch.Tensor) -> dict[str, torch.Tens
     return dict(zip(inputs, found, strict=True))
 
 
-def central_differences(model: ed.Unrolled, x_tilde: torch.Tensor) -> dict[str, torch.Tensor]:
-    inputs = {"x_tilde": x_tilde.clone(), **dict(model.named_parameters())}
-    return five_point(lambda: losses(model, inputs["x_tilde"]), inputs)
-
-
-@pytest.mark.parametrize("depth", [1, 2, 7])
-@pytest.mark.parametrize("theta", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_exact(problem: str, output: str, theta: float, depth: int) -> None:
-    x_tilde = observation()
-    taped = gradients(make(problem, output, theta, depth, "tape"), x_tilde)
-    model = make(problem, output, theta, depth, "reverse")
-    swept = gradients(model, x_tilde)
-    assert relative(swept, taped) <= 1e-12
-    assert relative(swept, central_differences(model, x_tilde)) <= 1e-7
-    assert torch.equal(model(x_tilde), torch.no_grad()(model)(x_tilde))
-
-
-def test_the_table_moves_something() -> None:
-    """No line of the table is a problem whose gradients all vanish, which any sweep would get right."""
-    for problem in PROBLEMS:
-        found = gradients(make(problem, "1/k", 1.0, 7, "reverse"), observation())
-        if problem != "trivial":  # F = 0: nothing pulls, r stays 0
-            assert (
-                found["problem.K.matrix" if "problem.K.matrix" in found else "problem.K.A"].norm()
-                > 1e-3
-            ), problem
-
-
-@pytest.mark.parametrize("rows", [1, 4, 6, 10_000])
-@pytest.mark.parametrize("problem", ["the paper's", "cells", "user's function"])
-def test_blocks_of_outer_products_change_nothing(
-    problem: str, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taped = gradients(make(problem, "learned", 0.7, 7, "tape"), observation())
-    monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
-    assert (
-        relative(gradients(make(problem, "learned", 0.7, 7, "reverse"), observation()), taped)
-        <= 1e-12
-    )
-
-
-@pytest.mark.parametrize("segments", [1, 2, 3, 5, 100, None])
-@pytest.mark.parametrize("depth", [1, 2, 7, 12])
-@pytest.mark.parametrize("rows", [2, 6, 10_000])
-@pytest.mark.parametrize("problem", ["the paper's", "user's function", "user's operator"])
-def test_checkpoints_change_no_bit(
-    problem: str, rows: int, depth: int, segments: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
-    whole = make(problem, "learned", 0.7, depth, "reverse")
-    model = make(problem, "learned", 0.7, depth, "reverse")
-    model.adjoint = ed.Checkpointed(segments)
-    assert len(model.adjoint.starts(depth, BATCH)) <= (segments or depth)
-    assert torch.equal(model(observation()), whole(observation()))
-    ours, theirs = gradients(model, observation()), gradients(whole, observation())
-    assert all(torch.equal(ours[name], t) for name, t in theirs.items())
-
-
 @pytest.mark.parametrize("adjoint", ADJOINTS)
 @pytest.mark.parametrize("depth", [1, 3])
 def test_an_empty_batch_has_a_gradient_of_zero(adjoint: str, depth: int) -> None:
@@ -121,37 +59,6 @@ def test_a_checkpointed_graph_can_be_kept() -> None:
     K = model.problem.K.tensors()
     once, again = (torch.autograd.grad(value, K, retain_graph=True) for _ in range(2))
     assert torch.equal(once[0], again[0])
-
-
-@pytest.mark.parametrize("rows", [2, 10_000])
-@pytest.mark.parametrize("b", [1, 2, 4, 6])
-@pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_truncated_takes_the_earlier_iterates_as_constants(
-    problem: str, output: str, b: int, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
-    depth, x_tilde = 7, observation()
-    model = make(problem, output, 0.7, depth, "tape")
-    model.adjoint = ed.Truncated(b)
-
-    def by_hand(
-        problem: ed.Problem, x_tilde: torch.Tensor, steps: Steps, weights: torch.Tensor
-    ) -> torch.Tensor:
-        F, G, K = problem.F, problem.G, problem.K
-        u = x_hat = x_tilde
-        y, r = x_tilde.new_zeros(BATCH, K.m), torch.zeros_like(x_tilde)
-        for k in range(depth):
-            with torch.set_grad_enabled(k >= depth - b):
-                y = F.prox_conjugate(y + steps.sigma[k] * K(u), steps.sigma[k])
-                previous, r = r, G.prox(r - steps.tau[k] * K.adjoint(y), steps.tau[k])
-            u = x_tilde + r + steps.theta * (r - previous)
-            x_hat = x_hat + (weights[k] if k >= depth - b else weights[k].detach()) * r
-        return x_hat
-
-    ours = gradients(model, x_tilde)
-    model.adjoint = by_hand
-    assert relative(ours, gradients(model, x_tilde)) <= 1e-12
 
 
 @pytest.mark.filterwarnings("default")  # torch's tracer warns of what it does itself
@@ -247,8 +154,8 @@ def test_float32_agrees_with_float64(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("x", "said"),
     [
-        (torch.zeros(2, N + 1, dtype=torch.float64), r"\(batch, 3\)"),
-        (torch.zeros(N, dtype=torch.float64), r"\(batch, 3\)"),
+        (torch.zeros(2, N + 1, dtype=torch.float64), r"takes \(3,\)"),
+        (torch.zeros(N, dtype=torch.float64), "add the batch"),
         (torch.zeros(2, N), "float32"),
     ],
 )
@@ -276,3 +183,119 @@ def test_inference_exports(steps: Callable[[], ed.StepSizes], called: bool) -> N
             model(x)
         exported = torch.export.export(model, (x,)).module()
         torch.testing.assert_close(exported(x), model(x))
+
+
+SWEEPS = [name for name in ADJOINTS if name != "tape"]
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_the_backward_pass_uses_what_the_forward_pass_saw(adjoint: str) -> None:
+    model, x = make("lasso", "1/k", 1.0, 4, adjoint), observation()
+    taped = make("lasso", "1/k", 1.0, 4, "tape")
+    Q = matrix(seed=8)
+    found, expected = (
+        torch.autograd.grad(
+            torch.func.functional_call(each, {"problem.K.matrix": Q}, (x,)).pow(3).sum(), Q
+        )
+        for each in (model, taped)
+    )
+    torch.testing.assert_close(found, expected)
+    values = []
+    for each in (model, taped):
+        value, learned = torch.zeros((), dtype=torch.float64), list(each.steps.parameters())
+        for weight in (0.1, 0.5):
+            each.problem.F = ed.L1(weight)
+            value = value + each(x).square().sum()
+        each.problem.K = ed.Dense(matrix(seed=9))
+        each.load_state_dict({**each.state_dict(), "problem.K.matrix": matrix(seed=3)}, assign=True)
+        values.append(torch.autograd.grad(value, learned))
+    for ours, theirs in zip(*values, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("adjoint", ["reverse", "checkpointed", "truncated nowhere"])
+def test_second_derivatives_are_those_of_the_tape(adjoint: str) -> None:
+    found = []
+    for name in (adjoint, "tape"):
+        model, x = make("ridge", "1/k", 1.0, 3, name), observation().requires_grad_()
+        (slope,) = torch.autograd.grad(model(x).pow(3).sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(slope.square().sum(), [x, model.problem.K.matrix]))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_truncated_refuses_second_derivatives() -> None:
+    model, x = make("ridge", "1/k", 1.0, 3, "reverse"), observation().requires_grad_()
+    model.adjoint = ed.Truncated(2)
+    with pytest.raises(ed.ErgodualError, match="has no derivative itself"):
+        torch.autograd.grad(model(x).sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_weights_that_a_network_predicts(adjoint: str) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(N, 4), torch.nn.Softplus()).double()
+    model, x = make("the paper's", "1/k", 1.0, 4, adjoint), observation()
+    taped = make("the paper's", "1/k", 1.0, 4, "tape")
+    for each_iteration in (False, True):
+        slopes = []
+        for each in (model, taped):
+            made = [ed.L1(net(x)) for _ in range(4)]
+            F = made if each_iteration else made[0]
+            value = each(x, F=F).pow(3).sum()
+            slopes.append(torch.autograd.grad(value, list(net.parameters())))
+        for ours, theirs in zip(*slopes, strict=True):
+            torch.testing.assert_close(ours, theirs)
+            assert ours.norm() > 0
+
+
+def network(*operators: ed.Operator) -> ed.Unrolled:
+    return ed.Unrolled([ed.Problem(ed.L1(), ed.Box(radius=0.1), K) for K in operators])
+
+
+@pytest.mark.parametrize(
+    ("make_it", "said"),
+    [
+        (lambda: network(), "holds nothing"),
+        (lambda: ed.Unrolled([ed.L1()]), "holds L1; give Problem"),
+        (
+            lambda: ed.Unrolled([PROBLEMS["lasso"](), ed.InverseProblem(data=ed.SquaredL2())]),
+            "InverseProblem, Problem; give problems of one kind",
+        ),
+        (lambda: ed.Unrolled([PROBLEMS["lasso"]()], depth=2), "there are 1 problems"),
+        (lambda: ed.Unrolled(PROBLEMS["lasso"]()), "depth is missing"),
+        (
+            lambda: network(ed.Dense(matrix()), ed.Dense(matrix(2, N)))(observation()),
+            r"iteration 2 has an operator from \(3,\) to \(2,\)",
+        ),
+        (
+            lambda: make("lasso", "plain", 1.0, 2, "reverse")(observation(), F=[ed.L1()]),
+            "1 functions F for 2 iterations",
+        ),
+        (
+            lambda: make("lasso", "plain", 1.0, 2, "reverse")(
+                observation(), F=ed.L1(torch.ones(3, 4).double())
+            ),
+            "does not fit 2 samples",
+        ),
+    ],
+)
+def test_lists_that_do_not_fit(make_it: Callable[[], object], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        make_it()
+
+
+def test_equal_states_give_equal_outputs_whatever_came_before() -> None:
+    """Bit for bit: the bound of the norm is a function of K alone."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 24)
+    trained = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense.dct(24)), 4)
+    optimizer = torch.optim.SGD(trained.parameters(), lr=0.3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        (trained(x) - 0.1).square().sum().backward()
+        optimizer.step()
+        fresh = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense.dct(24)), 4)
+        fresh.load_state_dict(trained.state_dict())
+        with torch.no_grad():
+            assert torch.equal(fresh(x), trained(x))

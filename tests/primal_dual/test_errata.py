@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ergodual as ed
-from ergodual.primal_dual.forward import Iteration, Numbers, Trajectory
+from ergodual.primal_dual.forward import Iteration, Plan, Trajectory
 
 ETA, DEPTH, SIGMA, TAU = 1 / 16, 6, 0.4, 0.4
 
@@ -24,9 +24,9 @@ def iterates(
     problem: ed.Problem, x_tilde: torch.Tensor, depth: int, sigma: float, tau: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """y⁰ .. y^d and r⁰ .. r^d."""
-    found = Trajectory.empty(problem, x_tilde, depth)
-    numbers = Numbers([sigma] * depth, [tau] * depth, 1.0, [0.0] * depth)
-    Iteration(problem, x_tilde, numbers).record(0, depth, found)
+    plan = Plan.uniform(problem.instance(x_tilde), depth, sigma, tau)
+    found = Trajectory.empty(plan, depth)
+    Iteration(plan).record(0, depth, found)
     return found.y, found.r[1:]
 
 
@@ -100,7 +100,10 @@ def test_lemma_1_starts_at_the_distance_to_the_truth() -> None:
 
 
 def test_theorem_2_needs_the_masks() -> None:
-    """K = [[1, 1], [1, −1]], x̃ = (2, 0), η = ½, x† = (1.8, 0.3): δ_P tends to no element of ker K = {0}."""
+    """K = [[1, 1], [1, −1]], x̃ = (2, 0), η = ½, x† = (1.8, 0.3).
+
+    δ_P tends to no element of ker K = {0}.
+    """
     K = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
     x_tilde, truth = (
         torch.tensor([[2.0, 0.0]], dtype=torch.float64),

@@ -1,13 +1,10 @@
-"""Step sizes keep their promise, and the norm's bound is one, at every step of a training."""
+"""Step sizes keep their promise at every step of a training."""
 
 import pytest
 import torch
 from cases import matrix, observation
-from hypothesis import given
-from hypothesis import strategies as st
 
 import ergodual as ed
-from ergodual.operators.norms import NormBound
 
 RULES = {
     "balanced": lambda: ed.StepSizes.balanced(),
@@ -22,44 +19,28 @@ def test_relative_rules(rule: str) -> None:
     weight = {"balanced": 1.0, "weighted": 10.0, "differentiated": 3.0}[rule]
     sigma, tau, theta = steps(K, 4)
     assert sigma.shape == tau.shape == (4,)
-    assert float(theta) == 1
-    torch.testing.assert_close(sigma * K.norm(), torch.full_like(sigma, 0.99 * weight))
-    torch.testing.assert_close(tau * K.norm(), torch.full_like(tau, 0.99 / weight))
+    assert theta.tolist() == [1] * 4
+    norm = K.norm() if rule == "differentiated" else K.norm_bound()
+    torch.testing.assert_close(sigma * norm, torch.full_like(sigma, 0.99 * weight))
+    torch.testing.assert_close(tau * norm, torch.full_like(tau, 0.99 / weight))
 
 
-@pytest.mark.parametrize("speed", [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0])
-@pytest.mark.parametrize("shape", [(32, 32), (40, 32), (20, 32)])
-def test_bound_holds_along_a_walk(speed: float, shape: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    K = ed.Dense(torch.linalg.qr(torch.randn(40, 40))[0][: shape[0], : shape[1]].contiguous())
-    bound = NormBound()
-    for _ in range(100):
-        norm = float(torch.linalg.svdvals(K.matrix.detach().double())[0])
-        # float32 rounds both the reference's norm and the factorisation; the rules' 0.99 leaves a thousand times more room
-        assert norm <= bound(K) * (1 + 1e-5) <= 1.05 * norm
-        with torch.no_grad():
-            K.matrix += speed * torch.randn(shape) / 32
+def test_steps_of_each_operator_and_each_part() -> None:
+    A, B = ed.Dense(matrix()), ed.Dense(3 * matrix().detach())
+    sigma, tau, _ = ed.StepSizes.weighted(2.0)([A, B, A], 3)
+    bounds = torch.tensor([K.norm_bound() for K in (A, B, A)], dtype=torch.float64)
+    torch.testing.assert_close(sigma, 2 * 0.99 / bounds)
+    torch.testing.assert_close(tau, 0.99 / bounds / 2)
+    K = ed.Stack(A, B)
+    sigma, tau, _ = ed.StepSizes.balanced(by_part=True)(K, 3)
+    norms = torch.tensor([[A.norm_bound(), B.norm_bound()]], dtype=torch.float64)
+    torch.testing.assert_close(sigma, (0.99 / norms).expand(3, 2))
+    assert torch.allclose((sigma * tau[:, None] * norms**2).sum(1), torch.tensor(0.99**2).double())
 
 
-def test_bound_holds_where_power_iteration_fails() -> None:
-    """The reference's top singular vector is orthogonal to the new one: the estimate is too low and must not be certified."""
-    K = ed.Dense(torch.diag(torch.tensor([1.0, 0.9, 0.5, 0.1])))
-    bound = NormBound()
-    bound(K)
-    bound._vector = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    with torch.no_grad():
-        K.matrix[1, 1] = 1.2
-    assert bound(K) >= 1.2
-
-
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
-def test_bound_holds_for_any_small_matrix(m: int, n: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    K, bound = ed.Dense(torch.randn(m, n, generator=generator)), NormBound()
-    for _ in range(5):
-        assert float(K.norm().detach()) <= bound(K) * (1 + 1e-5)
-        with torch.no_grad():
-            K.matrix += 0.2 * torch.randn(m, n, generator=generator)
+def test_theta_of_each_iteration() -> None:
+    theta = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
+    assert ed.StepSizes.fixed(0.1, 0.1, theta)(ed.Dense(matrix()), 3).theta.equal(theta)
 
 
 def test_training_keeps_the_product_below_one() -> None:
@@ -124,12 +105,10 @@ def test_relative_learned_steps_follow_the_norm() -> None:
     before = steps(K, 3)
     with torch.no_grad():
         K.matrix *= 5
-    steps.refresh(K)
     for ours, theirs in zip(steps(K, 3)[:2], before[:2], strict=True):
-        torch.testing.assert_close(5 * ours, theirs)
+        torch.testing.assert_close(5 * ours, theirs, rtol=0.02, atol=0)  # to a line of the grid
     with torch.no_grad():
         K.matrix.zero_()
-    steps.refresh(K)
     with pytest.raises(ed.ErgodualError, match="K is zero"):
         steps(K, 3)
 
@@ -175,6 +154,8 @@ def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
             lambda: ed.StepSizes.fixed(torch.ones(3), 1.0)(ed.Dense(matrix()), 4),
             "one per iteration, here 4",
         ),
+        (lambda: ed.StepSizes.fixed(0.1, 0.1, -1.0), "theta is -1"),
+        (lambda: ed.StepSizes.balanced(by_part=True)(ed.Dense(matrix()), 2), "that is a Stack"),
         (lambda: ed.StepSizes.weighted(0.0), "weight is 0"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.zeros(2, 2)), 1), "is zero"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.full((2, 2), torch.nan)), 1), "not finite"),

@@ -1,4 +1,6 @@
-"""Gradients at a solution: against central differences of the solved problem, and against the sweep through many iterations."""
+"""Gradients at a solution: against central differences of the solved problem, and against the sweep
+through many iterations.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -45,7 +47,8 @@ def test_implicit_is_the_slope_of_the_solution(name: str) -> None:
     ours = gradients(layer)
     assert isinstance(layer.adjoint, ed.Implicit)
     assert layer.adjoint.report is not None
-    # where the lasso's solution is 0, its dual is not unique, and the one found may lie on a bound that does not push
+    # where the lasso's solution is 0, its dual is not unique, and the one found may lie on a bound
+    # that does not push
     assert layer.adjoint.report.regular.all() or name == "lasso"
     assert (layer.adjoint.report.residual <= 1e-9).all()
     inputs = {"x_tilde": x_tilde, **dict(problem.named_parameters())}

@@ -1,4 +1,6 @@
-"""Solutions with certificates: against other solvers, on degenerate problems, whatever the scale, and sample by sample."""
+"""Solutions with certificates: against other solvers, on degenerate problems, whatever the scale,
+and sample by sample.
+"""
 
 import math
 import warnings
@@ -36,7 +38,7 @@ def test_solves(name: str, method: str) -> None:
     if method == "preconditioned" and name in ("pairs", "user's operator"):
         with pytest.raises(
             ed.ErgodualError,
-            match="Preconditioning needs a Dense operator and functions that are sums",
+            match="Preconditioning needs a Stack, or a matrix and functions that are sums",
         ):
             ed.solve(problem, x_tilde, method=METHODS[method]())
         return
@@ -47,7 +49,7 @@ def test_solves(name: str, method: str) -> None:
     torch.testing.assert_close(found.x, x_tilde + found.r)
     with torch.no_grad():
         steps = ed.StepSizes.balanced()(problem.K, 4000)
-        expected = unroll(problem, x_tilde, steps, ed.Last()(4000))
+        expected = unroll([problem.instance(x_tilde)] * 4000, steps, ed.Last()(4000))
     if name != "cells":  # whose solutions are many
         torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-4)
     if name not in (
@@ -55,7 +57,10 @@ def test_solves(name: str, method: str) -> None:
         "dantzig",
     ):  # one has no conjugate, and so no gap; the gap of the other ends by a rounding
         torch.testing.assert_close(
-            problem.gap(found.r, found.y, x_tilde).clamp(min=0), found.gap, rtol=0, atol=1e-14
+            problem.instance(x_tilde).gap(found.r, found.y).clamp(min=0),
+            found.gap,
+            rtol=0,
+            atol=1e-14,
         )
 
 
@@ -77,7 +82,10 @@ def test_degenerate_problems_have_a_certificate(name: str, method: str) -> None:
     found = ed.solve(problem, x_tilde, tol=1e-5, method=METHODS[method](), max_iterations=limit)
     assert found.converged.all()
     with torch.no_grad():
-        cost, gap = problem.F.value(problem.K(x_tilde)), problem.gap(found.r, found.y, x_tilde)
+        cost, gap = (
+            problem.F.value(problem.K(x_tilde)),
+            problem.instance(x_tilde).gap(found.r, found.y),
+        )
     if name != "no data term's bound":  # whose gap is infinite off the solution
         assert (gap <= 1.01e-5 * torch.where(cost > 0, cost, 1.0)).all()
 
@@ -132,7 +140,7 @@ def test_the_objective_is_that_of_a_simplex_solver(m: int, n: int) -> None:
     problem = lower_level(K)
     found = ed.solve(problem, x_tilde, tol=1e-9)
     with torch.no_grad():
-        primal = problem.primal(found.r, x_tilde).tolist()
+        primal = problem.instance(x_tilde).primal(found.r).tolist()
     for i in range(5):
         assert primal[i] == pytest.approx(highs(K.numpy(), x_tilde[i].numpy(), 0.2), rel=1e-8)
 
@@ -190,7 +198,9 @@ def test_nor_does_preconditioning(c: float) -> None:
 
 
 def test_a_large_constant_costs_no_digits() -> None:
-    """K x̃ is small where x̃ is not, for differences in float32: a certificate from K(x̃ + r) would be all rounding."""
+    """K x̃ is small where x̃ is not, for differences in float32: a certificate from K(x̃ + r) would
+    be all rounding.
+    """
     K = (torch.eye(60) - torch.eye(60).roll(1, 1))[:-1]
     found = ed.solve(lower_level(K, 0.25), 1e4 + observation(batch=4, n=60).float())
     assert found.converged.all()
@@ -323,14 +333,14 @@ def test_iterations_may_be_a_float() -> None:
         ({"tol": -1.0}, "tolerance is -1"),
         ({"tol": math.nan}, "tolerance is nan"),
         ({"max_iterations": -1}, "number of iterations is -1"),
-        ({"x_tilde": torch.full((1, N), math.nan, dtype=torch.float64)}, "not finite"),
-        ({"x_tilde": torch.ones(1, N + 1, dtype=torch.float64)}, r"shape \(1, 4\)"),
-        ({"x_tilde": torch.ones(1, N)}, "float32"),
+        ({"observation": torch.full((1, N), math.nan, dtype=torch.float64)}, "not finite"),
+        ({"observation": torch.ones(1, N + 1, dtype=torch.float64)}, r"shape \(1, 4\)"),
+        ({"observation": torch.ones(1, N)}, "float32"),
         ({"norm": -1.0}, "norm is -1"),
         ({"method": ed.Restarted}, "method is <class"),
         (
             {
-                "x_tilde": observation(batch=3),
+                "observation": observation(batch=3),
                 "start": ed.solve(lower_level(matrix()), observation()),
             },
             "leave start out",
@@ -343,11 +353,11 @@ def test_iterations_may_be_a_float() -> None:
                     ed.Dense(matrix()),
                 )
             },
-            "there are 2",
+            "does not fit 2 samples",
         ),
         (
             {"problem": ed.Problem(ed.L1(torch.ones(4)), ed.Box(radius=1.0), ed.Dense(matrix()))},
-            "L1 has a tensor",
+            "L1 has a tensor that is torch.float32",
         ),
         (
             {
@@ -355,18 +365,21 @@ def test_iterations_may_be_a_float() -> None:
                     ed.L1(torch.ones(9).double()), ed.Box(radius=1.0), ed.Dense(matrix())
                 )
             },
-            r"does not fit 2 obs.*of 4",
+            r"does not fit 2 samples of shape .4,",
         ),
         (
             {"problem": lower_level(matrix(), torch.ones(2).double())},
-            r"Box, with tensors of shape \(2,\).*, does not fit 2 obs.*of 3",
+            r"Box's radius has shape \(2,\).*does not fit 2 samples",
         ),
         (
-            {"problem": lower_level(matrix().half()), "x_tilde": observation().half()},
+            {"problem": lower_level(matrix().half()), "observation": observation().half()},
             "float16; convert",
         ),
         (
-            {"problem": lower_level(1e300 * matrix().detach()), "x_tilde": 1e300 * observation()},
+            {
+                "problem": lower_level(1e300 * matrix().detach()),
+                "observation": 1e300 * observation(),
+            },
             "K times the observations is not finite",
         ),
         ({"max_iterations": math.inf}, "number of iterations is inf"),
@@ -383,7 +396,7 @@ def test_iterations_may_be_a_float() -> None:
 )
 def test_refusals(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
-        ed.solve(**{"problem": lower_level(matrix()), "x_tilde": observation(), **options})
+        ed.solve(**{"problem": lower_level(matrix()), "observation": observation(), **options})
 
 
 @pytest.mark.parametrize(
@@ -418,7 +431,10 @@ def test_any_problem_has_a_gap_that_closes(
     assert (problem.G.value(found.r) == 0).all()
     assert (found.error <= 1e-6).all()
     with torch.no_grad():
-        gap, cost = problem.gap(found.r, found.y, x_tilde), problem.F.value(problem.K(x_tilde))
+        gap, cost = (
+            problem.instance(x_tilde).gap(found.r, found.y),
+            problem.F.value(problem.K(x_tilde)),
+        )
     assert (gap >= -1e-14 * cost).all()
     torch.testing.assert_close(
         found.gap,

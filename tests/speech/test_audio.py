@@ -1,4 +1,6 @@
-"""Every bad recording gets a sentence that names it; every good one is read, whatever its word length."""
+"""Every bad recording gets a sentence that names it; every good one is read, whatever its word
+length.
+"""
 
 import os
 from collections.abc import Callable

@@ -43,7 +43,9 @@ def test_mid_rise_is_the_papers_but_on_thresholds(bits: int) -> None:
 
 @pytest.mark.parametrize(("subtype", "make"), [("ULAW", mu_law), ("ALAW", a_law)])
 def test_g711_is_that_of_libsndfile(subtype: str, make) -> None:
-    """All 65,536 values of 16 bits: the levels agree, and every value lies in the cell of its level."""
+    """All 65,536 values of 16 bits: the levels agree, and every value lies in the cell of its
+    level.
+    """
     file, values = io.BytesIO(), np.arange(-(2**15), 2**15).astype(np.int16)
     soundfile.write(file, values, 8000, format="WAV", subtype=subtype)
     file.seek(0)

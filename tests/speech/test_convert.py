@@ -1,4 +1,6 @@
-"""From file to file: any format in, every cell kept to half a step of the format out, and nothing half-written."""
+"""From file to file: any format in, every cell kept to half a step of the format out, and nothing
+half-written.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -189,7 +191,9 @@ def test_dither_makes_the_error_independent_of_the_signal(tmp_path: Path) -> Non
 def test_whatever_is_in_the_file(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, name: str, whole: bool
 ) -> None:
-    """Noise, and good files with noise written over their beginning: restored, copied, or refused with a sentence."""
+    """Noise, and good files with noise written over their beginning: restored, copied, or refused
+    with a sentence.
+    """
     folder = tmp_path_factory.mktemp("fuzz")
     if whole:
         soundfile.write(

@@ -24,7 +24,9 @@ def dequantizer(overlap: float = 0.75) -> Dequantizer:
 
 
 def recording(length: int, seed: int = 0) -> np.ndarray:
-    """Something with loud and with silent places, beyond the range of the quantizers here and there."""
+    """Something with loud and with silent places, beyond the range of the quantizers here and
+    there.
+    """
     time, noise = np.arange(length), np.random.default_rng(seed)
     return np.sin(time / 7 + seed) * np.sin(time / 190 + seed) * 1.3 + 0.02 * noise.standard_normal(
         length

@@ -1,4 +1,6 @@
-"""The quantizer is found again, whatever happened to the volume; good recordings are not taken for bad ones."""
+"""The quantizer is found again, whatever happened to the volume; good recordings are not taken for
+bad ones.
+"""
 
 import numpy as np
 import pytest
@@ -34,7 +36,8 @@ def test_found_again(subtype: str, make, kind: str, bits: int, gain: float) -> N
         bits == 1 and kind == "mid-tread"
     ):
         pytest.skip(
-            "a step of so few units of the file cannot be told from its rounding; one level and silence is no lattice"
+            "a step of so few units of the file cannot be told from its rounding; one level and "
+            "silence is no lattice"
         )
     quantizer = make(bits)
     values = stored(gain * quantizer.quantize(torch.from_numpy(0.97 * SPEECH)).numpy(), subtype)

@@ -1,4 +1,6 @@
-"""The models that come with the package do what their card says, on speech that they were not trained on."""
+"""The models that come with the package do what their card says, on speech that they were not
+trained on.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""A corpus on disk gives the frames that it gives in memory, in an order of its own that depends on seed and epoch alone."""
+"""A corpus on disk gives the frames that it gives in memory, in an order of its own that depends on
+seed and epoch alone.
+"""
 
 import os
 from collections.abc import Callable

@@ -18,7 +18,9 @@ FORMAT = 1
 
 
 class Progress(NamedTuple):
-    """How far an epoch has got: mini-batches done, the sum of their gradients' norms, and the seconds that took."""
+    """How far an epoch has got: mini-batches done, the sum of their gradients' norms, and the
+    seconds that took.
+    """
 
     step: int = 0
     norms: float = 0.0
@@ -31,7 +33,8 @@ class Checkpoint(NamedTuple):
     Attributes
     ----------
     identity
-        What the training is: names and plain values. A training with another identity may not go on from here.
+        What the training is: names and plain values. A training with another identity may not go on
+        from here.
     model, optimizer
         Their state dictionaries.
     history
@@ -57,7 +60,8 @@ class Checkpoint(NamedTuple):
             **past,
             **state,
         }
-        # torch reports a full disk as a RuntimeError of its own; written by Python it is an OSError with a name
+        # torch reports a full disk as a RuntimeError of its own; written by Python it is an OSError
+        # with a name
         buffer = io.BytesIO()
         torch.save(content, buffer)
         write_atomically(path, buffer.getvalue())
@@ -69,7 +73,8 @@ class Checkpoint(NamedTuple):
         Raises
         ------
         ErgodualError
-            If the file is not a checkpoint, is truncated or damaged, or was written by a newer version.
+            If the file is not a checkpoint, is truncated or damaged, or was written by a newer
+            version.
         """
         data = path.read_bytes()
         try:
@@ -81,7 +86,8 @@ class Checkpoint(NamedTuple):
             raise _damaged(path) from error
         if version > FORMAT:
             raise ErgodualError(
-                f"The checkpoint {path} has format {version} and this version of Ergodual reads up to {FORMAT}; "
+                f"The checkpoint {path} has format {version} and this version of Ergodual reads "
+                f"up to {FORMAT}; "
                 "update Ergodual, or start again in another folder."
             )
         try:
@@ -99,11 +105,14 @@ class Checkpoint(NamedTuple):
         )
 
     def require_identity(self, identity: dict[str, Any], path: Path) -> None:
-        """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs to this training."""
+        """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs
+        to this training.
+        """
         field = first_difference(self.identity, identity)
         if field is not None:
             raise ErgodualError(
-                f"The checkpoint {path} belongs to another configuration: {field} was {self.identity.get(field)!r} and is now "
+                f"The checkpoint {path} belongs to another configuration: {field} was "
+                f"{self.identity.get(field)!r} and is now "
                 f"{identity.get(field)!r}; give the same value, or start again in another folder."
             )
 
@@ -143,5 +152,6 @@ def _tensors(state: Any) -> list[Tensor]:
 
 def _damaged(path: Path) -> ErgodualError:
     return ErgodualError(
-        f"{path} is not a whole checkpoint (truncated, damaged, or another kind of file); start again in another folder."
+        f"{path} is not a whole checkpoint (truncated, damaged, or another kind of file); start "
+        "again in another folder."
     )

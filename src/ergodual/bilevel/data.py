@@ -28,8 +28,8 @@ class Share(NamedTuple):
 class Data(Protocol):
     """Pairs (x̃, x†), each ``(frames, n)``, wherever they are kept.
 
-    The order is a function of the seed and the epoch alone: it depends neither on where a run begins nor on how many
-    processes share it.
+    The order is a function of the seed and the epoch alone: it depends neither on where a run
+    begins nor on how many processes share it.
     """
 
     def __len__(self) -> int:

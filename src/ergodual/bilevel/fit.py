@@ -13,7 +13,7 @@ from ergodual.bilevel.data import Data, InMemory, Pair
 from ergodual.bilevel.history import Epoch, History
 from ergodual.bilevel.loss import HalfSquared, Loss
 from ergodual.bilevel.schedules import learning_rate
-from ergodual.bilevel.training import Training
+from ergodual.bilevel.training import Training, operators_of
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import ErgodualError
 from ergodual.primal_dual import Unrolled
@@ -41,8 +41,9 @@ def fit(
     dev
         Observations and ground truths that are only measured.
     options
-        Those of :func:`fit_data`: ``epochs=20``, ``batch_size=32``, ``optimizer="sgd"``, ``lr=0.05``, ``schedule="sqrt"``,
-        ``loss``, ``seed``, ``checkpoint``, ``resume``, ``on_epoch``, ``on_step``, ….
+        Those of :func:`fit_data`: ``epochs=20``, ``batch_size=32``, ``optimizer="sgd"``,
+        ``lr=0.05``, ``schedule="sqrt"``, ``loss``, ``seed``, ``checkpoint``, ``resume``,
+        ``on_epoch``, ``on_step``, ….
 
     Returns
     -------
@@ -51,13 +52,15 @@ def fit(
     Raises
     ------
     NotFiniteError
-        If a loss or a gradient is not finite; the model then has the parameters of the last good epoch.
+        If a loss or a gradient is not finite; the model then has the parameters of the last good
+        epoch.
     ErgodualError
         If an argument is out of its range or the checkpoint does not belong to this training.
     """
     if x_tilde.shape != x_true.shape or len(x_tilde) == 0:
         raise ErgodualError(
-            f"The observations have shape {tuple(x_tilde.shape)} and the ground truths {tuple(x_true.shape)}; "
+            f"The observations have shape {tuple(x_tilde.shape)} and the ground truths "
+            f"{tuple(x_true.shape)}; "
             "both must be (frames, n), alike, with at least one frame."
         )
     return fit_data(
@@ -87,7 +90,8 @@ def fit_data(
     on_step: Callable[[float], None] | None = None,
     workers: Workers | None = None,
 ) -> History:
-    """Learn the model's parameters from data that need not be in memory, with as many processes as there are.
+    """Learn the model's parameters from data that need not be in memory, with as many processes as
+    there are.
 
     Parameters
     ----------
@@ -106,7 +110,8 @@ def fit_data(
     warmup
         Mini-batches of the first epoch over which it rises to its value.
     lr_scale
-        The learning rate of everything but the operator (step sizes, averaging weights), relative to that of the operator.
+        The learning rate of everything but the operator (step sizes, averaging weights), relative
+        to that of the operator.
     loss
         The loss of each frame; ``HalfSquared()`` if None.
     seed
@@ -118,12 +123,13 @@ def fit_data(
     checkpoint_every
         Also after so many mini-batches of an epoch; never in between if None.
     resume
-        Whether to go on from ``checkpoint`` where it exists; the result is bit for bit that of an uninterrupted run, and to
-        rounding with another number of processes.
+        Whether to go on from ``checkpoint`` where it exists; the result is bit for bit that of an
+        uninterrupted run, and to rounding with another number of processes.
     identity
         What else must agree for a checkpoint to belong to this training.
     on_epoch, on_step
-        Called after each epoch (and before the first), before its checkpoint is written, and with the loss of each mini-batch.
+        Called after each epoch (and before the first), before its checkpoint is written, and with
+        the loss of each mini-batch.
     workers
         The processes that take part; this one alone if None.
 
@@ -134,7 +140,8 @@ def fit_data(
     Raises
     ------
     NotFiniteError
-        If a loss or a gradient is not finite; the model then has the parameters of the last good epoch.
+        If a loss or a gradient is not finite; the model then has the parameters of the last good
+        epoch.
     ErgodualError
         If an argument is out of its range or the checkpoint does not belong to this training.
     """
@@ -145,7 +152,8 @@ def fit_data(
         raise ErgodualError(
             "The model has no parameter that requires a gradient; there is nothing to learn."
         )
-    operator = [p for p in learned if any(p is t for t in model.problem.K.parameters())]
+    in_operators = [t for K in operators_of(model) for t in K.parameters()]
+    operator = [p for p in learned if any(p is t for t in in_operators)]
     others = [p for p in learned if not any(p is t for t in operator)]
     groups = [
         {"params": some, "scale": scale}
@@ -190,7 +198,8 @@ def fit_data(
             entry = training.epoch(
                 learning_rate(schedule, lr, done - 1, epochs), on_step, checkpoint_every, save
             )
-        # first what others see of the epoch, then the checkpoint: a run that ends between them does the epoch, and it, again
+        # first what others see of the epoch, then the checkpoint: a run that ends between them does
+        # the epoch, and it, again
         if on_epoch is not None:
             on_epoch(entry)
         save()

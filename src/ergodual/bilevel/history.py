@@ -19,8 +19,8 @@ class Epoch:
     dev_loss
         The same over the frames kept for validation, or None without any.
     gradient_norm
-        The mean over the epoch's mini-batches of the Frobenius norm of the mini-batch's mean gradient in K (in everything
-        that is learned where K is not); None for epoch 0.
+        The mean over the epoch's mini-batches of the Frobenius norm of the mini-batch's mean
+        gradient in K (in everything that is learned where K is not); None for epoch 0.
     norm
         The spectral norm of K.
     sigma, tau
@@ -53,7 +53,9 @@ class History:
 
     @property
     def best(self) -> Epoch:
-        """The first epoch with the lowest loss on the validation frames, or on the training frames without any."""
+        """The first epoch with the lowest loss on the validation frames, or on the training frames
+        without any.
+        """
         return min(self.epochs, key=lambda e: e.train_loss if e.dev_loss is None else e.dev_loss)
 
     def as_dicts(self) -> list[dict[str, Any]]:

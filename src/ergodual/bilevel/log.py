@@ -46,7 +46,8 @@ def require_tensorboard() -> None:
     """Raise :class:`ErgodualError`, saying how to install it, unless TensorBoard is there."""
     if importlib.util.find_spec("tensorboard") is None:
         raise ErgodualError(
-            "TensorBoard is not installed; run pip install ergodual[tensorboard], or leave out --tensorboard."
+            "TensorBoard is not installed; run pip install ergodual[tensorboard], or leave out "
+            "--tensorboard."
         )
 
 

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from ergodual.bilevel.data import Data, InMemory
 from ergodual.bilevel.workers import Workers
+from ergodual.tensors import total
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Takes x̂ and x†, both ``(batch, n)``, and gives the loss of each frame, ``(batch,)``."""
+"""Takes x̂ and x†, ``(batch, *sample)``, and gives each sample's loss, ``(batch,)``."""
 
 
 class HalfSquared:
@@ -20,7 +21,8 @@ class HalfSquared:
     Parameters
     ----------
     window
-        w, ``(n,)``: what frames are multiplied by before they are added up where they overlap; 1 if None.
+        w, ``(n,)``: what frames are multiplied by before they are added up where they overlap; 1 if
+        None.
     """
 
     def __init__(self, window: Tensor | None = None) -> None:
@@ -28,7 +30,7 @@ class HalfSquared:
 
     def __call__(self, x_hat: Tensor, x_true: Tensor) -> Tensor:
         squares = (x_hat - x_true).square()
-        return (squares if self.window is None else squares * self.window).sum(-1) / 2
+        return total(squares if self.window is None else squares * self.window) / 2
 
 
 def mean_loss(model: nn.Module, x_tilde: Tensor, x_true: Tensor, loss: Loss | None = None) -> float:

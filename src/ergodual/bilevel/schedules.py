@@ -18,8 +18,9 @@ def learning_rate(name: str | Callable[[int], float], lr: float, epoch: int, epo
     Parameters
     ----------
     name
-        ``"sqrt"``: lr/√(1 + epoch); ``"inverse"``: lr/(1 + epoch); ``"cosine"``: from lr to 0 along half a cosine;
-        ``"constant"``: lr; or a function of the epoch, which is then used instead of lr.
+        ``"sqrt"``: lr/√(1 + epoch); ``"inverse"``: lr/(1 + epoch); ``"cosine"``: from lr to 0 along
+        half a cosine; ``"constant"``: lr; or a function of the epoch, which is then used instead of
+        lr.
     lr
         The learning rate of the first epoch.
     epoch
@@ -36,7 +37,8 @@ def learning_rate(name: str | Callable[[int], float], lr: float, epoch: int, epo
         given = float(name(epoch))
         if not (math.isfinite(given) and given >= 0):
             raise ErgodualError(
-                f"The schedule gives the learning rate {given} for epoch {epoch}; it must be a finite number, at least 0."
+                f"The schedule gives the learning rate {given} for epoch {epoch}; it must be a "
+                "finite number, at least 0."
             )
         return given
     rules: dict[str, Callable[[], float]] = {
@@ -47,6 +49,7 @@ def learning_rate(name: str | Callable[[int], float], lr: float, epoch: int, epo
     }
     if name not in rules:
         raise ErgodualError(
-            f"The schedule is {name!r}; it must be one of {', '.join(SCHEDULES)}, or a function of the epoch."
+            f"The schedule is {name!r}; it must be one of {', '.join(SCHEDULES)}, or a function "
+            "of the epoch."
         )
     return rules[name]()

@@ -1,4 +1,6 @@
-"""The state of a run, and an epoch of it: the upper level (2), solved by stochastic gradient descent through the lower level."""
+"""The state of a run, and an epoch of it: the upper level (2), solved by stochastic gradient
+descent through the lower level.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Size, nn
 
 from ergodual.bilevel.checkpoint import Checkpoint, Progress
 from ergodual.bilevel.data import Data
@@ -17,7 +20,9 @@ from ergodual.bilevel.history import Epoch, History
 from ergodual.bilevel.loss import Loss, mean_loss_over
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import NotFiniteError
+from ergodual.operators import Operator
 from ergodual.primal_dual import Unrolled
+from ergodual.problem import LowerLevel
 from ergodual.solving import Solved
 
 
@@ -27,7 +32,8 @@ class Training:
     Parameters
     ----------
     model, stepper
-        What is learned, and the optimizer that moves it; each of its groups has a ``scale``, by which the rate is multiplied.
+        What is learned, and the optimizer that moves it; each of its groups has a ``scale``, by
+        which the rate is multiplied.
     data, dev
         What is learned from, and what is only measured.
     loss
@@ -56,7 +62,8 @@ class Training:
         self.seed, self.batch_size, self.warmup, self.workers = seed, batch_size, warmup, workers
         self.history, self.progress = History(), Progress()
         self._learned = [p for p in model.parameters() if p.requires_grad]
-        self._observed = [t for t in model.problem.K.tensors() if t.requires_grad] or self._learned
+        in_operators = [t for K in operators_of(model) for t in K.tensors()]
+        self._observed = [t for t in in_operators if t.requires_grad] or self._learned
 
     def load(self, path: Path, identity: dict[str, Any]) -> None:
         """Go on from a checkpoint, which the leading process alone needs to have."""
@@ -67,7 +74,6 @@ class Training:
         self.model.load_state_dict(saved.model)
         self.stepper.load_state_dict(saved.optimizer)
         self.history, self.progress = saved.history, saved.progress
-        self._forget()
 
     def save(self, path: Path, identity: dict[str, Any]) -> None:
         """Write a checkpoint."""
@@ -83,7 +89,6 @@ class Training:
     def measure(self, rate: float | None) -> Epoch:
         """Close the epoch: its entry goes to the history."""
         begun = time.perf_counter()
-        self._forget()
         model, done = self.model, self.progress
         train = mean_loss_over(model, self.data, self.loss, self.workers)
         held_out = (
@@ -91,13 +96,14 @@ class Training:
         )
         if not math.isfinite(train):
             raise NotFiniteError("The loss over all training frames is not finite.")
-        sigma, tau, weights = model.numbers()
+        domain = self._domain()
+        sigma, tau, weights = model.numbers(domain)
         entry = Epoch(
             epoch=len(self.history.epochs),
             train_loss=train,
             dev_loss=held_out,
             gradient_norm=done.norms / done.step if done.step else None,
-            norm=float(model.problem.K.norm().detach()),
+            norm=max(_norm(K, domain) for K in operators_of(model)),
             sigma=sigma,
             tau=tau,
             weights=weights,
@@ -164,16 +170,28 @@ class Training:
                 if on_step is not None:
                     on_step(value.item())
                 if every is not None and step % every == 0:
-                    self._forget()
                     save()
             return self.measure(rate)
         except NotFiniteError as error:
             self.model.load_state_dict(good)
             raise NotFiniteError(
-                f"The training left the finite numbers in epoch {number} at the learning rate {rate:g}: {error} "
+                f"The training left the finite numbers in epoch {number} at the learning rate "
+                f"{rate:g}: {error} "
                 "The model is that of the last good epoch; lower the learning rate."
             ) from error
 
-    def _forget(self) -> None:
-        # from here on nothing depends on how K came to be what it is, so that a resumed run equals an uninterrupted one
-        self.model.refresh()
+    def _domain(self) -> Size | None:
+        """The shape of a sample, where this process has any."""
+        pair = next(iter(self.data.chunks(self.workers.share)), None)
+        return None if pair is None else pair[1].shape[1:]
+
+
+def operators_of(model: nn.Module) -> list[Operator]:
+    """Those of all lower-level problems in a model, each once."""
+    found = [part.operator() for part in model.modules() if isinstance(part, LowerLevel)]
+    return list({id(K): K for K in found}.values())
+
+
+def _norm(K: Operator, domain: Size | None) -> float:
+    # exact where that is one decomposition of a matrix
+    return float(K.norm(domain).detach()) if K.joins_products else K.norm_bound(domain)

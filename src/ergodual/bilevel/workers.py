@@ -1,4 +1,6 @@
-"""Many processes that learn one model: each takes a share of every mini-batch, and the gradients are summed."""
+"""Many processes that learn one model: each takes a share of every mini-batch, and the gradients
+are summed.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class Workers(NamedTuple):
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Workers]:
-    """The processes that torchrun started, connected by NCCL on GPUs and by gloo on CPUs; alone where it started none."""
+    """The processes that torchrun started, connected by NCCL on GPUs and by gloo on CPUs; alone
+    where it started none.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()
         return
@@ -86,9 +90,10 @@ def joined(device: torch.device) -> Iterator[Workers]:
 def _attempt(store: Store, rank: int, size: int) -> str:
     """A name for this start of the run, on which all processes agree.
 
-    After a restart torchrun's store still holds the addresses of the processes that are gone, and the new ones would try to
-    reach them (pytorch issue 135712); under a new name there is nothing yet. Every process but the leading one asks for it with a
-    number that nobody used before; what that one finds to be asked may be old, so it goes on to answer until it is thanked.
+    After a restart torchrun's store still holds the addresses of the processes that are gone, and
+    the new ones would try to reach them (pytorch issue 135712); under a new name there is nothing
+    yet. Every process but the leading one asks for it with a number that nobody used before; what
+    that one finds to be asked may be old, so it goes on to answer until it is thanked.
     """
     mine = uuid.uuid4().hex
     if rank > 0:

@@ -32,8 +32,10 @@ Command = (
 )
 
 DESCRIPTION = (
-    "Learn the regulariser of a convex reconstruction problem from examples, by differentiating exactly through the primal-dual "
-    "algorithm that solves it. First use: speech that was stored with too few bits. Try 'ergodual demo'."
+    "Learn the regulariser of a convex reconstruction problem from examples, by differentiating "
+    "exactly through the primal-dual "
+    "algorithm that solves it. First use: speech that was stored with too few bits. Try 'ergodual "
+    "demo'."
 )
 
 
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _fail(
-            f"The file system refused{where}: {error.strerror or error}; check the space and the permissions."
+            f"The file system refused{where}: {error.strerror or error}; check the space and the "
+            "permissions."
         )
     except KeyboardInterrupt:
         print("\nergodual: interrupted; what was finished is kept.", file=sys.stderr)

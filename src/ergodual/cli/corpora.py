@@ -1,4 +1,6 @@
-"""Opening corpora for a command: in memory where they fit, else from a file, with a bar while it is made."""
+"""Opening corpora for a command: in memory where they fit, else from a file, with a bar while it is
+made.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,15 @@ def open_corpora(
     n
         Samples a frame.
     memory
-        A corpus of more gigabytes than that is decoded into the folder of its name below ``store``, by the first process on
-        each machine, while the others wait.
+        A corpus of more gigabytes than that is decoded into the folder of its name below ``store``,
+        by the first process on each machine, while the others wait.
     store
         Where that is.
     workers
         The processes of the run.
     claim
-        Called by the leading one once all that is in memory has been found good, before anything is written.
+        Called by the leading one once all that is in memory has been found good, before anything is
+        written.
     """
     from ergodual.speech.corpora import bytes_of, find_audio, load_corpus
     from ergodual.speech.store import store_corpus
@@ -80,6 +83,7 @@ def _require_one_rate(folders: dict[str, Path], found: dict[str, Corpus | Stored
     for one, other in itertools.pairwise(name for name in folders if name in found):
         if found[one].rate != found[other].rate:
             raise ErgodualError(
-                f"{folders[other]} is sampled at {found[other].rate} Hz and {folders[one]} at {found[one].rate} Hz; "
+                f"{folders[other]} is sampled at {found[other].rate} Hz and {folders[one]} at "
+                f"{found[one].rate} Hz; "
                 "they must agree: resample one of them."
             )

@@ -14,9 +14,9 @@ import tyro
 class Data:
     """Download a public speech corpus, with known hashes.
 
-    ieee: the IEEE (Harvard) sentences of the paper, 16 kHz, 504 to train on and 108 to measure on, 52 MB; no licence is
-    stated for them. librispeech: read English, train-clean-100 and dev-clean, 6.7 GB, CC BY 4.0.
-    What is there already is not fetched again.
+    ieee: the IEEE (Harvard) sentences of the paper, 16 kHz, 504 to train on and 108 to measure on,
+    52 MB; no licence is stated for them. librispeech: read English, train-clean-100 and dev-clean,
+    6.7 GB, CC BY 4.0. What is there already is not fetched again.
     """
 
     corpus: tyro.conf.Positional[Literal["ieee", "librispeech"]]

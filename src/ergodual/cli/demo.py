@@ -10,8 +10,9 @@ from pathlib import Path
 class Demo:
     """Learn, draw the paper's figures and dequantize a clip, in about three minutes on two cores.
 
-    Without --corpus it learns from synthetic speech (made with espeak-ng) that comes with the package. The last file in the
-    order of the names is held out: it is quantized, restored with what was learned from the others, and measured.
+    Without --corpus it learns from synthetic speech (made with espeak-ng) that comes with the
+    package. The last file in the order of the names is held out: it is quantized, restored with
+    what was learned from the others, and measured.
     """
 
     corpus: Path | None = None
@@ -33,7 +34,9 @@ class Demo:
 
         torch.set_num_threads(
             1
-        )  # the products are too small for more to pay, and on a busy machine more would wait for each other
+            # the products are too small for more to pay, and on a busy machine more would wait for each
+            # other
+        )
         console = Console(soft_wrap=True, highlight=False)
         corpus = synthetic_speech() if self.corpus is None else self.corpus
         console.print(

@@ -20,9 +20,10 @@ from ergodual.errors import ErgodualError
 class Dequantize:
     """Restore recordings that were stored with too few bits.
 
-    IN is a WAV or FLAC file, a folder of them, or - for a WAV file from a pipe; OUT likewise (a folder for a folder). Any rate,
-    length and number of channels will do. What comes out is never further from a stored sample than the quantizer can have
-    moved it. A file that is not coarsely quantized is copied unchanged.
+    IN is a WAV or FLAC file, a folder of them, or - for a WAV file from a pipe; OUT likewise (a
+    folder for a folder). Any rate, length and number of channels will do. What comes out is never
+    further from a stored sample than the quantizer can have moved it. A file that is not coarsely
+    quantized is copied unchanged.
     """
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
@@ -36,7 +37,8 @@ class Dequantize:
     model: str = "speech-16k"
     """A model that comes with Ergodual, or the file of one of your own."""
     overlap: float = 0.75
-    """Share of a frame that it has in common with the next: 0.75 is best, 0 is four times as fast."""
+    """Share of a frame that it has in common with the next: 0.75 is best, 0 is four times as fast.
+    """
     subtype: Literal["PCM_24", "PCM_16", "FLOAT"] = "PCM_24"
     """Format of the samples in OUT."""
     threads: int = 1
@@ -57,7 +59,8 @@ class Dequantize:
             MidRise(bits)
         if self.quantizer in ("mid-rise", "mid-tread") and bits is None:
             raise ErgodualError(
-                f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both to auto."
+                f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both "
+                "to auto."
             )
         if not 0 <= self.overlap < 1:
             raise ErgodualError(
@@ -97,7 +100,8 @@ class Dequantize:
                 print(f"{_shown(self.source, source)}: {said}", file=sys.stderr)
                 if found.quantizer is not None and rate != dequantizer.rate:
                     print(
-                        f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz and does less well",
+                        f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz "
+                        "and does less well",
                         file=sys.stderr,
                     )
         if failed:
@@ -128,7 +132,9 @@ def _shown(given: Path, file: Path) -> str:
 
 @contextmanager
 def _files(source: Path, target: Path) -> Iterator[list[tuple[Path, Path]]]:
-    """Pairs of files; what comes from a pipe, or goes into one, lies in a temporary folder meanwhile."""
+    """Pairs of files; what comes from a pipe, or goes into one, lies in a temporary folder
+    meanwhile.
+    """
     from ergodual.speech.corpora import find_audio
 
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +145,8 @@ def _files(source: Path, target: Path) -> Iterator[list[tuple[Path, Path]]]:
                 )
             if target.resolve() == source.resolve():
                 raise ErgodualError(
-                    f"{target} is the folder of the recordings themselves; give another one for the results."
+                    f"{target} is the folder of the recordings themselves; give another one for "
+                    "the results."
                 )
             yield [(file, target / file.relative_to(source)) for file in find_audio(source)]
             return

@@ -29,9 +29,10 @@ HEADINGS = {
 class Evaluate:
     """Measure dequantizers on good recordings, which are quantized first.
 
-    Compared are the quantized signal; with --train, linear least squares with projection and a perceptron of as many parameters
-    as a model, which learn from these recordings; the DCT solved to convergence; l1 analysis with a Gabor frame; and the learned
-    models. OUT gets measures.json and measures.csv: mean, 95 % interval and lowest value over the files. PESQ is among them after
+    Compared are the quantized signal; with --train, linear least squares with projection and a
+    perceptron of as many parameters as a model, which learn from these recordings; the DCT solved
+    to convergence; l1 analysis with a Gabor frame; and the learned models. OUT gets measures.json
+    and measures.csv: mean, 95 % interval and lowest value over the files. PESQ is among them after
     pip install ergodual[pesq].
     """
 
@@ -44,7 +45,9 @@ class Evaluate:
     quantizer: Literal["mid-rise", "mid-tread", "mu-law", "a-law"] = "mid-rise"
     """Its kind; mu-law and a-law have 8 bits."""
     models: tuple[str, ...] = ("ergodic=speech-16k",)
-    """Learned models as NAME=MODEL: a model that comes with Ergodual, a file, or a folder of files for several word lengths."""
+    """Learned models as NAME=MODEL: a model that comes with Ergodual, a file, or a folder of files
+    for several word lengths.
+    """
     train: Path | None = None
     """Folder of recordings for those methods that have to learn here."""
     gabor: bool = True
@@ -123,7 +126,8 @@ def _table(bits: int, rows: list[Row]) -> Table:
     from rich.table import Table
 
     table = Table(
-        title=f"{bits} bits, mean over {max(row.files for row in rows)} files; ± half the 95 % interval"
+        title=f"{bits} bits, mean over {max(row.files for row in rows)} files; ± half the 95 % "
+        "interval"
     )
     table.add_column("method")
     there = [measure for measure in HEADINGS if any(row.measure == measure for row in rows)]

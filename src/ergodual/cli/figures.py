@@ -11,10 +11,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Figures:
-    """Draw the paper's two figures: training loss and gradient norm, plain and ergodic, at several depths.
+    """Draw the paper's two figures: training loss and gradient norm, plain and ergodic, at several
+    depths.
 
-    Every pair of a depth and an output is learned from scratch, several times. Each finished run is kept in OUT/runs, and each
-    epoch of an unfinished one, so that the same command goes on where it was interrupted.
+    Every pair of a depth and an output is learned from scratch, several times. Each finished run is
+    kept in OUT/runs, and each epoch of an unfinished one, so that the same command goes on where it
+    was interrupted.
     """
 
     corpus: Path

@@ -15,7 +15,9 @@ from rich.progress import (
 
 
 def progress_bar(unit: str, show: bool = True) -> Progress:
-    """A bar on standard error with the columns that all commands share; a task's ``note`` stands at its end."""
+    """A bar on standard error with the columns that all commands share; a task's ``note`` stands at
+    its end.
+    """
     console = Console(stderr=True)
     return Progress(
         SpinnerColumn(),

@@ -13,7 +13,9 @@ from ergodual.errors import ErgodualError
 
 @dataclass(frozen=True)
 class Quantize:
-    """Quantize a recording coarsely, to make test material; OUT has 24 bits, which hold every level."""
+    """Quantize a recording coarsely, to make test material; OUT has 24 bits, which hold every
+    level.
+    """
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
     """A WAV or FLAC file."""

@@ -13,10 +13,12 @@ from ergodual.errors import ErgodualError
 
 @dataclass(frozen=True)
 class Report:
-    """Make one self-contained page of a run of ergodual train: what was learned, how, and how it sounds.
+    """Make one self-contained page of a run of ergodual train: what was learned, how, and how it
+    sounds.
 
-    It shows the operator beside the DCT, the loss and the step sizes, and for a few clips measures, pictures, and players for
-    the true, the quantized and the restored sound. Nothing is loaded from elsewhere, so the page can be sent to anyone.
+    It shows the operator beside the DCT, the loss and the step sizes, and for a few clips measures,
+    pictures, and players for the true, the quantized and the restored sound. Nothing is loaded from
+    elsewhere, so the page can be sent to anyone.
     """
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -24,8 +26,9 @@ class Report:
     out: Path
     """The page, an .html file; one that is there is replaced."""
     clips: Path | None = None
-    """Folder of good recordings to quantize and restore; None means those of --dev in RUN if they are still there, else the
-    synthetic speech that comes with Ergodual."""
+    """Folder of good recordings to quantize and restore; None means those of --dev in RUN if they
+    are still there, else the synthetic speech that comes with Ergodual.
+    """
     count: int = 3
     """How many of them are shown."""
     seconds: float = 6.0
@@ -42,7 +45,8 @@ class Report:
         for name in ("count", "seconds"):
             if not 0 < getattr(self, name) < 1e6:
                 raise ErgodualError(
-                    f"The value of --{name} is {getattr(self, name)}; it must be positive and below a million."
+                    f"The value of --{name} is {getattr(self, name)}; it must be positive and "
+                    "below a million."
                 )
         if self.out.suffix.lower() != ".html":
             raise ErgodualError(f"{self.out} does not end in .html; give --out a name that does.")

@@ -39,7 +39,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def claimed(self, config: dict[str, Any]) -> Iterator[None]:
-        """Make it the folder of this configuration, or refuse; after an error within, a new one is gone."""
+        """Make it the folder of this configuration, or refuse; after an error within, a new one is
+        gone.
+        """
         from ergodual.bilevel.checkpoint import first_difference
         from ergodual.files import read_json, write_atomically
 
@@ -49,17 +51,20 @@ class RunFolder:
         if path.exists() and any(path.iterdir()):
             if not self.resume:
                 raise ErgodualError(
-                    f"{path} exists and is not empty; give another --out, or --resume to go on with it."
+                    f"{path} exists and is not empty; give another --out, or --resume to go on "
+                    "with it."
                 )
             if not self.config.exists():
                 raise ErgodualError(
-                    f"{path} holds no run to resume (it has no config.json); give the folder of a run."
+                    f"{path} holds no run to resume (it has no config.json); give the folder of a "
+                    "run."
                 )
             found = read_json(self.config, "start again in another folder")
             field = first_difference(found, config)
             if field is not None:
                 raise ErgodualError(
-                    f"{path} belongs to another configuration: {field} was {found.get(field)!r} and is now {config.get(field)!r}; "
+                    f"{path} belongs to another configuration: {field} was {found.get(field)!r} "
+                    f"and is now {config.get(field)!r}; "
                     "give the same value, or another --out."
                 )
             yield

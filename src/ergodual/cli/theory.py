@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Theory:
-    """Measure what theory says: gradients, their limits, and operators beyond the depth they were learned at.
+    """Measure what theory says: gradients, their limits, and operators beyond the depth they were
+    learned at.
 
-    lemma1: Lemma 1 against central differences, as printed and as corrected. theorem2: where the adjoints of the reverse sweep go, for the
-    plain output and for averages. depths: gradient norms at depths 1 to 512. transfer: operators learned at several depths by several
-    gradients, and at the solution, followed to depth 10,000. costs: accuracy, time and memory of every gradient. With the defaults all of
-    it takes about half an hour on two cores, most of that for transfer. What is finished is kept in OUT, so that the same command goes on
-    where it was interrupted.
+    lemma1: Lemma 1 against central differences, as printed and as corrected. theorem2: where the
+    adjoints of the reverse sweep go, for the plain output and for averages. depths: gradient norms
+    at depths 1 to 512. transfer: operators learned at several depths by several gradients, and at
+    the solution, followed to depth 10,000. costs: accuracy, time and memory of every gradient. With
+    the defaults all of it takes about half an hour on two cores, most of that for transfer. What is
+    finished is kept in OUT, so that the same command goes on where it was interrupted.
     """
 
     corpus: Path

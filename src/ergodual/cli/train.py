@@ -28,10 +28,11 @@ NOT_OF_THE_RESULT = ("out", "resume", "tensorboard", "device", "store")
 class Train:
     """Learn an analysis operator K from recordings.
 
-    Each recording is divided by its peak, cut into frames and quantized; K is learned so that a few iterations of the
-    Chambolle-Pock algorithm lead back from the quantized frame to the true one. OUT gets the configuration (config.json),
-    and after every epoch a line of the log (log.jsonl), the model (model.safetensors), with --dev the best one so far on it
-    (best.safetensors), and a checkpoint (checkpoint.pt).
+    Each recording is divided by its peak, cut into frames and quantized; K is learned so that a few
+    iterations of the Chambolle-Pock algorithm lead back from the quantized frame to the true one.
+    OUT gets the configuration (config.json), and after every epoch a line of the log (log.jsonl),
+    the model (model.safetensors), with --dev the best one so far on it (best.safetensors), and a
+    checkpoint (checkpoint.pt).
     """
 
     corpus: Path
@@ -47,11 +48,14 @@ class Train:
     depth: int = 8
     """Iterations of the algorithm."""
     output: Literal["plain", "ergodic"] = "ergodic"
-    """The estimate: the last iterate (plain), or the average with weights proportional to 1/k (ergodic)."""
+    """The estimate: the last iterate (plain), or the average with weights proportional to 1/k
+    (ergodic).
+    """
     optimizer: Literal["sgd", "adam"] = "sgd"
     """How the parameters move."""
     learn: tuple[Literal["K", "steps", "weights"], ...] = ("K",)
-    """What is learned: the operator K, the step sizes, the averaging weights; any of them together."""
+    """What is learned: the operator K, the step sizes, the averaging weights; any of them together.
+    """
     steps: Literal["balanced", "weighted"] = "balanced"
     """Step sizes: sigma = tau = 0.99/|K|, or sigma = W * 0.99/|K| and tau = 0.99/(W |K|); where learned ones start."""
     weight: float = 1.0
@@ -63,7 +67,9 @@ class Train:
     lr: float | None = None
     """Learning rate of the first epoch; None means 0.05 for sgd and 0.001 for adam."""
     schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"
-    """Learning rate of epoch e = 0, 1, ...: lr/sqrt(1 + e), lr/(1 + e), half a cosine down to 0, or lr."""
+    """Learning rate of epoch e = 0, 1, ...: lr/sqrt(1 + e), lr/(1 + e), half a cosine down to 0, or
+    lr.
+    """
     warmup: int = 0
     """Mini-batches of the first epoch over which the learning rate rises to its value."""
     lr_scale: float = 1.0
@@ -77,13 +83,19 @@ class Train:
     rows: int | None = None
     """Rows of K; None means as many as a frame has samples, and more are allowed."""
     regulariser: Literal["l1", "l21"] = "l1"
-    """What K's coefficients are put through: their l1 norm, or that of their pairs (l21: rows k and k + ROWS/2 together)."""
+    """What K's coefficients are put through: their l1 norm, or that of their pairs (l21: rows k and
+    k + ROWS/2 together).
+    """
     units: Literal["signal", "half-steps"] = "signal"
-    """What a frame is measured in: with half-steps of the quantizer, the model is one for dequantize, which takes any volume."""
+    """What a frame is measured in: with half-steps of the quantizer, the model is one for
+    dequantize, which takes any volume.
+    """
     shift: bool = False
     """Cut the frames at another, random place in every epoch."""
     bias: float = 0.0
-    """With --shift: a quarter of the frames get a constant of up to so many (smallest) steps of the quantizer, as converters add them."""
+    """With --shift: a quarter of the frames get a constant of up to so many (smallest) steps of the
+    quantizer, as converters add them.
+    """
     windowed: bool = False
     """Weight the loss by the window under which dequantize averages overlapping frames."""
     init: Path | None = None
@@ -91,20 +103,30 @@ class Train:
     seed: int = 0
     """Decides the order of the frames."""
     threads: int = 1
-    """Threads for the products. Results are equal bit for bit for an equal number; 2 idle cores learn 1.5 times as fast as 1, and
-    threads that have to share their cores with other programs are slower than one."""
+    """Threads for the products. Results are equal bit for bit for an equal number; 2 idle cores
+    learn 1.5 times as fast as 1, and threads that have to share their cores with other programs are
+    slower than one.
+    """
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute: on the GPU if there is one (auto), or as said."""
     precision: Literal["highest", "high", "medium"] = "highest"
-    """Of the products: float32; TF32 (high) or bfloat16 (medium) where the device has them, with an error in the gradient."""
+    """Of the products: float32; TF32 (high) or bfloat16 (medium) where the device has them, with an
+    error in the gradient.
+    """
     memory: float = 0.5
-    """Gigabytes that the samples may take in memory; a larger corpus is decoded once into a file and read from there."""
+    """Gigabytes that the samples may take in memory; a larger corpus is decoded once into a file
+    and read from there.
+    """
     store: Path | None = None
-    """Folder for that file, which takes four bytes a sample; OUT/samples if None. Runs on the same recordings can share it."""
+    """Folder for that file, which takes four bytes a sample; OUT/samples if None. Runs on the same
+    recordings can share it.
+    """
     checkpoint_every: int = 5000
     """A checkpoint is written after every epoch, and after so many mini-batches of it."""
     resume: bool = False
-    """Go on with the run that OUT holds. A process that torchrun has started again does so in any case."""
+    """Go on with the run that OUT holds. A process that torchrun has started again does so in any
+    case.
+    """
     tensorboard: bool = False
     """Write TensorBoard events to OUT too (needs pip install ergodual[tensorboard])."""
 
@@ -146,7 +168,8 @@ class Train:
         model, spec = self._model(device)
         if self.shift and bytes_of(find_audio(self.corpus)) > self.memory * 1e9:
             raise ErgodualError(
-                f"{self.corpus} is larger than --memory, where frames can be shifted; raise it, or leave out --shift."
+                f"{self.corpus} is larger than --memory, where frames can be shifted; raise it, "
+                "or leave out --shift."
             )
         folder = RunFolder(
             self.out, self.resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
@@ -156,7 +179,8 @@ class Train:
         )
         store = self.store or self.out / "samples"
         unit = 1.0 if self.units == "signal" else quantizer.step / 2
-        # of G.711 the frames stay in one unit, so that the loss weighs them as the SNR does, and the model measures each in its own
+        # of G.711 the frames stay in one unit, so that the loss weighs them as the SNR does, and
+        # the model measures each in its own
         learner = (
             model
             if isinstance(quantizer, MidRise)
@@ -262,7 +286,8 @@ class Train:
             found, other, _ = load_model(self.init)
             if (differing := first_difference(asdict(other), asdict(spec))) is not None:
                 raise ErgodualError(
-                    f"{self.init} is another kind of model: its {differing} is {getattr(other, differing)!r} and that of the "
+                    f"{self.init} is another kind of model: its {differing} is "
+                    f"{getattr(other, differing)!r} and that of the "
                     f"new one {getattr(spec, differing)!r}; give the same options."
                 )
             model.load_state_dict(found.state_dict())
@@ -274,7 +299,8 @@ class Train:
         there = torch.cuda.is_available()
         if self.device == "cuda" and not there:
             raise ErgodualError(
-                "--device is cuda and there is no GPU that torch can use; give --device cpu, or install torch for CUDA."
+                "--device is cuda and there is no GPU that torch can use; give --device cpu, or "
+                "install torch for CUDA."
             )
         if self.device == "cpu" or not there:
             return torch.device("cpu")
@@ -283,7 +309,9 @@ class Train:
         return device
 
     def resolve(self) -> dict[str, Any]:
-        """The configuration with every default filled in; raises :class:`ErgodualError` where a value is out of its range."""
+        """The configuration with every default filled in; raises :class:`ErgodualError` where a
+        value is out of its range.
+        """
         from ergodual.cli.ranges import check_seed, check_threads
 
         check_threads(self.threads)
@@ -292,7 +320,8 @@ class Train:
         for name in ("depth", "batch", "epochs", "frame", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ErgodualError(
-                    f"The value of --{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1."
+                    f"The value of --{name.replace('_', '-')} is {getattr(self, name)}; it must "
+                    "be at least 1."
                 )
         for name, value in (("lr", lr), ("lr-scale", self.lr_scale), ("weight", self.weight)):
             if not 0 < value < 1e30:
@@ -305,11 +334,13 @@ class Train:
             )
         if self.quantizer != "mid-rise" and (self.bits, self.units) != (8, "half-steps"):
             raise ErgodualError(
-                f"--quantizer {self.quantizer} has 8 bits, in cells that differ; add --bits 8 --units half-steps."
+                f"--quantizer {self.quantizer} has 8 bits, in cells that differ; add --bits 8 "
+                "--units half-steps."
             )
         if not 0 <= self.bias * self._quantizer().step < 1:
             raise ErgodualError(
-                f"The value of --bias is {self.bias} steps; it must not be negative, and below half the range."
+                f"The value of --bias is {self.bias} steps; it must not be negative, and below "
+                "half the range."
             )
         if self.bias and not self.shift:
             raise ErgodualError(f"--bias {self.bias} means nothing without --shift; add it.")
@@ -326,7 +357,8 @@ class Train:
         for name in ("per_iteration", "relative"):
             if getattr(self, name) and "steps" not in self.learn:
                 raise ErgodualError(
-                    f"Step sizes are not learned, so --{name.replace('_', '-')} means nothing; add steps to --learn."
+                    f"Step sizes are not learned, so --{name.replace('_', '-')} means nothing; "
+                    "add steps to --learn."
                 )
         values = {**asdict(self), "lr": lr, "learn": list(self.learn)}
         values |= {

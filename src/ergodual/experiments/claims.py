@@ -19,10 +19,11 @@ def claims(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
     Returns
     -------
-    ``ergodic_falls``: for each seed the epochs at which the ergodic loss falls with every next depth;
-    ``plain_above_depth_1``: for each seed and depth the epochs at which the plain loss lies above that of depth 1;
-    ``gradient_spread``: for each output and seed the largest over the smallest gradient norm of the last epoch across
-    depths above 1 and with depth 1, and whether that meets the bar.
+    ``ergodic_falls``: for each seed the epochs at which the ergodic loss falls with every next
+    depth; ``plain_above_depth_1``: for each seed and depth the epochs at which the plain loss lies
+    above that of depth 1; ``gradient_spread``: for each output and seed the largest over the
+    smallest gradient norm of the last epoch across depths above 1 and with depth 1, and whether
+    that meets the bar.
     """
     found = {(run["depth"], run["output"], run["seed"]): run for run in runs}
     depths, seeds = sorted({run["depth"] for run in runs}), sorted({run["seed"] for run in runs})

@@ -1,4 +1,6 @@
-"""What dequantizers are measured against: least squares, the DCT, a Gabor frame, a multilayer perceptron."""
+"""What dequantizers are measured against: least squares, the DCT, a Gabor frame, a multilayer
+perceptron.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ RIDGE = 1e-6
 
 
 class Linear:
-    """The linear least-squares estimator x̂ = W x̃ of frames, W = E[x† x̃ᵀ] E[x̃ x̃ᵀ]⁻¹, projected onto the cells.
+    """The linear least-squares estimator x̂ = W x̃ of frames, W = E[x† x̃ᵀ] E[x̃ x̃ᵀ]⁻¹, projected
+    onto the cells.
 
     Parameters
     ----------
@@ -40,7 +43,8 @@ class Linear:
 
 
 class Perceptron(nn.Module):
-    """x̂ = x̃ + P(V ρ(W x̃ + b) + c): one hidden layer of rectified linear units, and P the projection onto the cells.
+    """x̂ = x̃ + P(V ρ(W x̃ + b) + c): one hidden layer of rectified linear units, and P the
+    projection onto the cells.
 
     Parameters
     ----------
@@ -62,7 +66,9 @@ class Perceptron(nn.Module):
     def learn(
         self, x_tilde: Tensor, x_true: Tensor, epochs: int, batch: int = 64, lr: float = 1e-3
     ) -> None:
-        """Adam on ½‖x̂ − x†‖² before the projection, which would hide the gradient; a cosine takes lr to 0."""
+        """Adam on ½‖x̂ − x†‖² before the projection, which would hide the gradient; a cosine takes
+        lr to 0.
+        """
         stepper = torch.optim.Adam(self.parameters(), lr=lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(stepper, epochs)
         for epoch in range(epochs):
@@ -85,10 +91,12 @@ def converged_dct(n: int) -> Unrolled:
 def gabor(
     x_tilde: Tensor, lower: Tensor, upper: Tensor, length: int = 1024, iterations: int = 500
 ) -> Tensor:
-    """ℓ1 analysis with a Gabor frame on the whole signal: min ‖A x‖₁ over lower ≤ x ≤ upper, by Chambolle–Pock.
+    """ℓ1 analysis with a Gabor frame on the whole signal: min ‖A x‖₁ over lower ≤ x ≤ upper, by
+    Chambolle–Pock.
 
-    A is the short-time Fourier transform with Hann's window and an overlap of 3/4, scaled to a tight frame (AᵀA = I); the
-    strongest convex method of Záviška, Rajmic, Mokrý, "Audio dequantization using (co)sparse (non)convex methods", ICASSP 2021.
+    A is the short-time Fourier transform with Hann's window and an overlap of 3/4, scaled to a
+    tight frame (AᵀA = I); the strongest convex method of Záviška, Rajmic, Mokrý, "Audio
+    dequantization using (co)sparse (non)convex methods", ICASSP 2021.
 
     Parameters
     ----------
@@ -101,7 +109,8 @@ def gabor(
     """
     hop, n = length // 4, len(x_tilde)
     window = torch.hann_window(length, dtype=x_tilde.dtype)
-    # with all frames that reach into the signal, the squares of their windows add up to 3/2 everywhere
+    # with all frames that reach into the signal, the squares of their windows add up to 3/2
+    # everywhere
     scale = (1.5 * length) ** -0.5
 
     def analyse(x: Tensor) -> Tensor:

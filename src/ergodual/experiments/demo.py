@@ -1,4 +1,6 @@
-"""The main job on a small corpus: learn, draw the two figures, dequantize a clip that was not learned from."""
+"""The main job on a small corpus: learn, draw the two figures, dequantize a clip that was not
+learned from.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,11 @@ MOST_FRAMES = 4000
 DEPTHS, DEPTH = (1, 2, 4, 8), 8
 CURVE_EPOCHS, MODEL_EPOCHS = 15, 25
 CURVE_LR, MODEL_LR = 0.4, 1e-3
-"""The curves' rate was chosen by eye among 0.05, 0.2, 0.4 and 0.6: an epoch here has a twentieth of the steps that one on the paper's
-corpus has, and with the first two the curves are in the middle of their descent when the demo ends. With the last two the loss at
-depth 1 rises again on the synthetic speech; on as many frames of the IEEE sentences it does not with 0.4 (0.6 was not tried there)."""
+"""The curves' rate was chosen by eye among 0.05, 0.2, 0.4 and 0.6: an epoch here has a twentieth of
+the steps that one on the paper's corpus has, and with the first two the curves are in the middle of
+their descent when the demo ends. With the last two the loss at depth 1 rises again on the synthetic
+speech; on as many frames of the IEEE sentences it does not with 0.4 (0.6 was not tried there).
+"""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def run_demo(
     bits
         Word length of the quantizer.
     report
-        Called after each epoch with what is being learned and the share of the whole work that is done.
+        Called after each epoch with what is being learned and the share of the whole work that is
+        done.
 
     Raises
     ------
@@ -88,7 +93,8 @@ def run_demo(
     files = find_audio(corpus)
     if len(files) < 2:
         raise ErgodualError(
-            f"{corpus} has only one recording; the demo learns from some and restores another: give at least two."
+            f"{corpus} has only one recording; the demo learns from some and restores another: "
+            "give at least two."
         )
     learned, held_out = files[:-1], files[-1]
     loaded = load_corpus(learned)
@@ -97,7 +103,8 @@ def run_demo(
         raise ErgodualError(f"{held_out} is silent and the demo would restore it; remove it.")
     if rate != loaded.rate:
         raise ErgodualError(
-            f"{held_out} is sampled at {rate} Hz and the others at {loaded.rate} Hz; a corpus must have one rate."
+            f"{held_out} is sampled at {rate} Hz and the others at {loaded.rate} Hz; a corpus "
+            "must have one rate."
         )
     said = [
         f"{loaded.files} files, {len(loaded.frames)} frames of 320 samples at {loaded.rate} Hz",
@@ -108,8 +115,10 @@ def run_demo(
         truth = truth[torch.linspace(0, len(truth) - 1, MOST_FRAMES).long()]
         said.append(f"to keep the demo short, {MOST_FRAMES} of the frames, evenly spread, are used")
     said += [
-        f"figures: SGD, {CURVE_EPOCHS} epochs, first learning rate {CURVE_LR} (for few frames; the paper's claims are not judged here)",
-        f"dequantizers: d = {DEPTH}, Adam, {MODEL_EPOCHS} epochs; K and the step sizes are learned, and the ergodic one's weights",
+        f"figures: SGD, {CURVE_EPOCHS} epochs, first learning rate {CURVE_LR} (for few frames; "
+        "the paper's claims are not judged here)",
+        f"dequantizers: d = {DEPTH}, Adam, {MODEL_EPOCHS} epochs; K and the step sizes are "
+        "learned, and the ergodic one's weights",
     ]
     out.mkdir(parents=True, exist_ok=True)
     pairs = quantizer.quantize(truth), truth

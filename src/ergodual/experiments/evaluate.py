@@ -1,4 +1,6 @@
-"""Dequantizers side by side on whole recordings: measures, their means and 95 % intervals over the files, and the speed."""
+"""Dequantizers side by side on whole recordings: measures, their means and 95 % intervals over the
+files, and the speed.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,8 @@ class Setting:
     models
         Names or files of learned models, by the name of their rows.
     train
-        Folder of recordings that least squares and the perceptron learn from; without it they are left out.
+        Folder of recordings that least squares and the perceptron learn from; without it they are
+        left out.
     gabor
         Whether the Gabor frame, which takes most of the time, is in it.
     """

@@ -37,7 +37,8 @@ class Setting:
     Attributes
     ----------
     depths
-        Numbers of iterations d. At d = 1 the plain and the ergodic output are the same; it is trained once, as plain.
+        Numbers of iterations d. At d = 1 the plain and the ergodic output are the same; it is
+        trained once, as plain.
     bits
         Word length of the quantizer, in the paper's convention.
     epochs, seeds
@@ -125,7 +126,8 @@ def learn_all(
     report: Callable[[Progress], None] | None = None,
     on_corpus: Callable[[Corpus], None] | None = None,
 ) -> dict[str, Any]:
-    """Train every run and write ``figures.json``; runs that ``out`` already holds are taken from there.
+    """Train every run and write ``figures.json``; runs that ``out`` already holds are taken from
+    there.
 
     Parameters
     ----------
@@ -138,7 +140,8 @@ def learn_all(
     jobs
         How many processes of one thread each work at once; the number of cores if None.
     report
-        Called after each epoch of each run, and once, with the last epoch, for each run that is taken from ``out``.
+        Called after each epoch of each run, and once, with the last epoch, for each run that is
+        taken from ``out``.
     on_corpus
         Called with the corpus once it is clear that ``out`` can be used.
 
@@ -149,7 +152,8 @@ def learn_all(
     Raises
     ------
     ErgodualError
-        If the corpus, the setting or ``jobs`` cannot be used, or ``out`` holds runs of another setting.
+        If the corpus, the setting or ``jobs`` cannot be used, or ``out`` holds runs of another
+        setting.
     """
     setting.check()
     if jobs is not None and jobs < 1:

@@ -1,4 +1,6 @@
-"""A folder of results belongs to one setting, so that what is finished can be kept and the rest be done later."""
+"""A folder of results belongs to one setting, so that what is finished can be kept and the rest be
+done later.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def claim(out: Path, described: dict[str, Any], what: str) -> None:
     Raises
     ------
     ErgodualError
-        If it holds those of another setting, or other things; ``what`` says what it was expected to hold.
+        If it holds those of another setting, or other things; ``what`` says what it was expected to
+        hold.
     """
     file = out / "setting.json"
     if file.exists():
@@ -28,7 +31,8 @@ def claim(out: Path, described: dict[str, Any], what: str) -> None:
         field = first_difference(found, json.loads(json.dumps(described)))
         if field is not None:
             raise ErgodualError(
-                f"{out} holds {what} of another setting: {field} was {found.get(field)!r} and is now {described.get(field)!r}; "
+                f"{out} holds {what} of another setting: {field} was {found.get(field)!r} and is "
+                f"now {described.get(field)!r}; "
                 "give the same value, or another --out."
             )
     elif out.is_file():

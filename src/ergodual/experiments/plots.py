@@ -54,7 +54,9 @@ def figure_bytes(figure: Figure, kind: Kind, dpi: int = 110) -> bytes:
 
 
 def loss_figure(runs: list[dict[str, Any]]) -> Figure:
-    """The paper's Figure 1: training loss over the epochs, a curve a depth; thin lines are single runs."""
+    """The paper's Figure 1: training loss over the epochs, a curve a depth; thin lines are single
+    runs.
+    """
     return _curves(
         runs, "loss", 0, "training loss  ½‖x̂ − x†‖², mean over frames", logarithmic=False
     )
@@ -120,7 +122,9 @@ def waveform_figure(
     rate: int,
     radius: float | NDArray[np.floating],
 ) -> Figure:
-    """8 ms of speech where it is loudest: the truth, what was stored with the cell that it allows, and the estimate."""
+    """8 ms of speech where it is loudest: the truth, what was stored with the cell that it allows,
+    and the estimate.
+    """
     length = max(2, rate // 125)
     energy = (
         np.convolve(np.square(true, dtype=np.float64), np.ones(length), mode="valid")

@@ -20,7 +20,8 @@ def work_off(
     given: tuple[Any, ...],
     report: Callable[[Any], None],
 ) -> None:
-    """Call ``work(*piece)`` for every piece, in processes that called ``prepare(*given, told)`` first.
+    """Call ``work(*piece)`` for every piece, in processes that called ``prepare(*given, told)``
+    first.
 
     Parameters
     ----------

@@ -91,7 +91,8 @@ def load_run(folder: Path) -> Run:
         raise ErgodualError(f"{folder} is not a folder; give the one that ergodual train wrote to.")
     if not (folder / "model.safetensors").exists():
         raise ErgodualError(
-            f"{folder} holds no model yet (it has no model.safetensors); give another folder, or train --resume."
+            f"{folder} holds no model yet (it has no model.safetensors); give another folder, or "
+            "train --resume."
         )
     best = folder / "best.safetensors"
     model, spec, metadata = load_model(best if best.exists() else folder / "model.safetensors")

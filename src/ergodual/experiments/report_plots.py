@@ -17,7 +17,9 @@ COLUMNS = 4
 
 
 def rows_figure(rows: NDArray[np.floating], rate: int, shown: int) -> Figure:
-    """Some rows of K, evenly spread over the sorted centre frequencies: each with its spectrum below it."""
+    """Some rows of K, evenly spread over the sorted centre frequencies: each with its spectrum
+    below it.
+    """
     power = spectra(rows)
     order = centres(power).argsort()
     chosen = order[np.linspace(0, len(rows) - 1, min(shown, len(rows))).round().astype(int)]

@@ -1,4 +1,4 @@
-"""What a convex function must offer: value, prox, their conjugate counterparts, and the prox derivatives."""
+"""What a convex function offers; all but ``value`` and ``prox`` has a default."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ import math
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
+from ergodual.tensors import Number
 
-Number = float | Tensor
 ProxGradient = tuple[Tensor, tuple[Tensor | None, ...]]
 
 
 class Function(nn.Module):
-    """A convex function f of batches ``(batch, n)``, summed over the last axis.
+    """A convex function f of batches ``(batch, *sample)``, summed over the axes of a sample.
 
-    A subclass gives :meth:`value` and :meth:`prox`; the conjugate's prox follows by Moreau's identity and the prox
-    derivatives by automatic differentiation. A subclass that knows better overrides them.
+    A subclass gives :meth:`value` and :meth:`prox`; the conjugate's prox follows by Moreau's
+    identity and the prox derivatives by automatic differentiation. A subclass that knows better
+    overrides them.
+
+    A parameter with as many axes as the batch that f is applied to has a row for each sample, or
+    one row for all; any other is shared and broadcasts against a sample.
 
     Attributes
     ----------
     derivative_from
-        What :meth:`prox_vjp` and :meth:`prox_conjugate_vjp` are handed: ``"output"``, the result of the prox (nothing
-        but the iterates is kept), or ``"input"``, its argument z, which the sweep then keeps for every iteration.
+        What :meth:`prox_vjp` and :meth:`prox_conjugate_vjp` are handed: ``"output"``, the result of
+        the prox (nothing but the iterates is kept), or ``"input"``, its argument z, which the sweep
+        then keeps for every iteration.
     separable
-        Whether f(x) = Σ f_i(x_i), so that a prox may have a step for each coordinate and its derivative is a diagonal.
+        Whether f(x) = Σ f_i(x_i), so that a prox may have a step for each coordinate and its
+        derivative is a diagonal.
     per_sample
-        The names of parameters and buffers that may have a row for each sample; None if that is not known, and then samples that are
-        solved stay in their batch.
+        The names of parameters and buffers that may have a row for each sample; None if that is not
+        known, and then samples that are solved stay in their batch.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "input"
@@ -46,19 +52,20 @@ class Function(nn.Module):
         raise NotImplementedError
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
-        """argmin_x f(x) + ‖x − z‖² / (2 step)."""
+        """argmin_x f(x) + ‖x − z‖² / (2 step); a step that is a tensor broadcasts against z."""
         raise NotImplementedError
 
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         """The prox of f*, by Moreau: z − step · prox_{f/step}(z / step)."""
         return z - step * self.prox(z / step, 1 / step)
 
-    def strong_convexity(self) -> Number:
-        """The largest known μ ≥ 0 for which f − ½ μ ‖·‖² is convex; shape ``()`` or ``(batch, 1)``."""
+    def strong_convexity(self) -> float:
+        """A number μ ≥ 0 for which f − ½ μ ‖·‖² is convex, the largest known."""
         return 0.0
 
-    def smoothness(self) -> Number:
-        """The smallest known Lipschitz constant of ∇f, infinite where f has a kink; f* is strongly convex with its inverse."""
+    def smoothness(self) -> float:
+        """A Lipschitz constant of ∇f, infinite where f has a kink; f* is strongly convex with its
+        inverse."""
         return math.inf
 
     def prox_(self, z: Tensor, step: Number) -> Tensor:
@@ -70,16 +77,43 @@ class Function(nn.Module):
         return z.copy_(self.prox_conjugate(z, step))
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors that the function depends on, in the order of the parameter gradients of the vector–Jacobian products."""
+        """The tensors that f depends on, in the order of the vector–Jacobian products' results."""
         return tuple(self.parameters()) + tuple(self.buffers())
 
-    def of_samples(self, rows: Tensor, batch: int) -> Function:
-        """f for some samples of a batch: these rows of the tensors in :attr:`per_sample` that have one for each sample."""
+    def keeps_input(self) -> bool:
+        """Whether derivatives need z: what :attr:`derivative_from` says, or a parameter decides."""
+        return self.derivative_from == "input"
+
+    def encloses_zero(self) -> bool:
+        """Whether f is finite at 0, as far as that is known; :class:`~ergodual.Problem` needs it."""
+        return True
+
+    def parameter_shape(self, sample: Size) -> Size:
+        """What parameters for samples of this shape broadcast against."""
+        return sample
+
+    def check(self, batch: int, sample: Size) -> None:
+        """Raise :class:`ErgodualError` unless f's parameters fit a batch of samples of this shape."""
+        shape = (batch, *self.parameter_shape(sample))
+        for name in self.per_sample or ():
+            held = getattr(self, name, None)
+            if isinstance(held, Tensor):
+                # from the last axis on, as torch broadcasts
+                pairs = zip(reversed(held.shape), reversed(shape), strict=False)
+                if held.ndim > len(shape) or any(own not in (1, size) for own, size in pairs):
+                    raise ErgodualError(
+                        f"{type(self).__name__}'s {name.strip('_')} has shape {tuple(held.shape)}, "
+                        f"which does not fit {batch} samples of shape {tuple(sample)}; make it "
+                        f"broadcast against {shape[1:]}, or {shape} with a row for each sample."
+                    )
+
+    def of_samples(self, rows: Tensor, batch: Size) -> Function:
+        """f for some samples of a batch of this shape: those rows of what has one for each."""
         chosen = copy.copy(self)
         chosen._parameters, chosen._buffers = dict(self._parameters), dict(self._buffers)
         for name in self.per_sample or ():
             held = self._parameters.get(name, self._buffers.get(name))
-            if held is not None and held.ndim == 2 and len(held) == batch:
+            if held is not None and held.ndim == len(batch) and len(held) == batch[0] != 1:
                 chosen._parameters.pop(name, None)
                 chosen._buffers[name] = held.detach()[rows]
         return chosen
@@ -92,7 +126,7 @@ class Function(nn.Module):
         Parameters
         ----------
         kept
-            z or prox(z), as :attr:`derivative_from` says.
+            z or prox(z), as :meth:`keeps_input` says.
         step
             The step of the prox.
         grad
@@ -102,8 +136,9 @@ class Function(nn.Module):
 
         Returns
         -------
-        The gradient in z, and those in :meth:`tensors` (an empty tuple unless wanted; None for a tensor without one).
-        The gradient in the step needs no product of the function's own: with δ the gradient in z it is ⟨δ, p − z⟩/step.
+        The gradient in z, and those in :meth:`tensors` (an empty tuple unless wanted; None for a
+        tensor without one). The gradient in the step needs no product of the function's own: with δ
+        the gradient in z it is ⟨δ, p − z⟩/step.
         """
         return self._replay(self.prox, kept, step, grad, parameters)
 
@@ -119,7 +154,10 @@ class Function(nn.Module):
         wanted = [t for t in self.tensors() if t.requires_grad] if parameters else []
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            gradients = torch.autograd.grad(prox(z, step), [z, *wanted], grad, allow_unused=True)
+            p = prox(z, step)
+            gradients: tuple[Tensor | None, ...] = (None,) * (1 + len(wanted))
+            if p.requires_grad:  # not so where p is constant
+                gradients = torch.autograd.grad(p, [z, *wanted], grad, allow_unused=True)
         if not parameters:
             return _known(gradients[0], z), ()
         found = iter(gradients[1:])
@@ -130,21 +168,3 @@ class Function(nn.Module):
 
 def _known(gradient: Tensor | None, like: Tensor) -> Tensor:
     return torch.zeros_like(like) if gradient is None else gradient
-
-
-def hold(module: nn.Module, name: str, value: Number) -> None:
-    """Keep a number as it is, an nn.Parameter as the module's parameter, and any other tensor as a buffer that keeps its graph."""
-    if isinstance(value, nn.Parameter):
-        module.register_parameter(name, value)
-    elif isinstance(value, Tensor):
-        module.register_buffer(name, value)
-    else:
-        setattr(module, name, float(value))
-
-
-def require(condition: bool | Tensor, message: str) -> None:
-    """Raise :class:`ErgodualError` unless the condition holds everywhere; of a tensor in a graph for export, that is not known."""
-    if isinstance(condition, Tensor) and torch.compiler.is_exporting():
-        return
-    if not bool(condition.all() if isinstance(condition, Tensor) else condition):
-        raise ErgodualError(message)

@@ -9,26 +9,30 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.functions.base import Function, Number, ProxGradient, hold, require
-from ergodual.functions.clip import bound_gradients, clip, clip_, clip_vjp_, shrink
+from ergodual.functions.base import Function, ProxGradient
+from ergodual.functions.clip import bound_gradients, clip, clip_, clip_vjp_, is_point, shrink
+from ergodual.tensors import Number, everywhere, hold, require, total
 
 
 class Box(Function):
-    """g(r) = 0 where lower ≤ r_i ≤ upper for all i, else ∞; ``Box(radius=η)`` is |r_i| ≤ η.
+    """g(r) = 0 where lower_i ≤ r_i ≤ upper_i for all i, else ∞; ``Box(radius=η)`` is |r_i| ≤ η.
 
-    prox_{τg} is the projection, whatever τ; g*(v) = Σ max(lower·v, upper·v) (Brauer, Lorenz 2019, the G of Figure 1).
+    prox_{τg} is the projection, whatever τ; g*(v) = Σ max(lower_i v_i, upper_i v_i) (Brauer, Lorenz
+    2019, the G of Figure 1). As the G of :class:`~ergodual.Problem`, which sees r = x − x̃, a box
+    encloses 0; as that of :class:`~ergodual.InverseProblem`, which sees x, it need not.
 
     Parameters
     ----------
     radius
-        η ≥ 0: a number, or a tensor of shape ``(batch, 1)`` or ``(batch, n)``; an nn.Parameter is learned.
+        η ≥ 0: a number, or a tensor that broadcasts against a sample, or against the batch if it
+        has as many axes; an nn.Parameter is learned.
     lower, upper
-        Instead of the radius: lower ≤ 0 ≤ upper, numbers or tensors as above, each possibly infinite.
+        Instead of the radius: lower ≤ upper, numbers or tensors as above, each possibly infinite.
 
     Raises
     ------
     ErgodualError
-        If the bounds are missing, given twice, or do not enclose 0.
+        If the bounds are missing, given twice, or exclude each other.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
@@ -39,7 +43,10 @@ class Box(Function):
     _upper: Number
 
     def __init__(
-        self, radius: Number | None = None, lower: Number | None = None, upper: Number | None = None
+        self,
+        radius: Number | None = None,
+        lower: Number | None = None,
+        upper: Number | None = None,
     ) -> None:
         super().__init__()
         self.symmetric = radius is not None
@@ -47,11 +54,8 @@ class Box(Function):
             require(radius >= 0, f"Box's radius is {radius}; it must not be negative.")
             hold(self, "radius", radius)
         elif radius is None and lower is not None and upper is not None:
-            enclosed = torch.as_tensor(lower <= 0).all() & torch.as_tensor(upper >= 0).all()
-            require(
-                enclosed,
-                "Box's bounds do not enclose 0; they must satisfy lower <= 0 <= upper everywhere.",
-            )
+            ordered = torch.as_tensor(lower) <= torch.as_tensor(upper)
+            require(ordered, "Box's lower bound lies above its upper one; exchange them.")
             hold(self, "_lower", lower)
             hold(self, "_upper", upper)
         else:
@@ -74,14 +78,13 @@ class Box(Function):
         return tuple(value for value in values if isinstance(value, Tensor))
 
     def value(self, x: Tensor) -> Tensor:
-        return torch.where(((x >= self.lower) & (x <= self.upper)).all(-1), 0.0, torch.inf).to(
-            x.dtype
-        )
+        inside = everywhere((x >= self.lower) & (x <= self.upper))
+        return torch.where(inside, 0.0, torch.inf).to(x.dtype)
 
     def conjugate(self, y: Tensor) -> Tensor:
         # an infinite bound counts only where y has its sign: inf · 0 is not a number
         above = torch.where(y > 0, self.upper * y, 0.0)
-        return torch.where(y < 0, self.lower * y, above).sum(-1)
+        return total(torch.where(y < 0, self.lower * y, above))
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return clip(z, self.lower, self.upper)
@@ -92,32 +95,40 @@ class Box(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return shrink(z, _scaled(self.lower, step), _scaled(self.upper, step))
 
+    def keeps_input(self) -> bool:
+        return is_point(self.lower, self.upper)
+
+    def encloses_zero(self) -> bool:
+        if self.symmetric:
+            return True
+        return all(bool(torch.as_tensor(c).all()) for c in (self._lower <= 0, self._upper >= 0))
+
     def prox_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
-        found = (
-            self._in_bounds(*bound_gradients(kept, self.lower, self.upper, grad))
-            if parameters
-            else ()
-        )
+        found: tuple[Tensor | None, ...] = ()
+        if parameters:
+            found = self._in_bounds(*bound_gradients(kept, self.lower, self.upper, grad))
         return clip_vjp_(kept, self.lower, self.upper, grad), found
 
     def prox_conjugate_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
+        if self.keeps_input():
+            kept = self.prox_conjugate(kept, step)
         grad.mul_(kept != 0)
-        found = (
-            self._in_bounds(-step * grad * (kept < 0), -step * grad * (kept > 0))
-            if parameters
-            else ()
-        )
+        found: tuple[Tensor | None, ...] = ()
+        if parameters:
+            moved = -step * grad
+            found = self._in_bounds(moved * (kept < 0), moved * (kept > 0))
         return grad, found
 
     def _in_bounds(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
-        if self.symmetric:
-            pairs: list[tuple[Number, Tensor]] = [(self.radius, upper - lower)]
-        else:
-            pairs = [(self._lower, lower), (self._upper, upper)]
+        pairs: list[tuple[Number, Tensor]] = (
+            [(self._lower, lower), (self._upper, upper)]
+            if (not self.symmetric)
+            else [(self.radius, upper - lower)]
+        )
         return tuple(
             gradient.sum_to_size(value.shape)
             for value, gradient in pairs
@@ -125,8 +136,15 @@ class Box(Function):
         )
 
 
+class NonNegative(Box):
+    """g(x) = 0 where x_i ≥ 0 for all i, else ∞: :class:`Box` from 0 to infinity."""
+
+    def __init__(self) -> None:
+        super().__init__(lower=0.0, upper=math.inf)
+
+
 def _scaled(bound: Number, step: Number) -> Number:
-    """step · bound, where an infinite bound stays itself and has no gradient (inf · 0 is not a number)."""
+    """step · bound, where an infinite bound stays itself and has no gradient (inf · 0 is none)."""
     if not isinstance(bound, Tensor):
         return bound if math.isinf(bound) else step * bound
     infinite = bound.isinf()

@@ -1,7 +1,9 @@
-"""Projection onto an interval, the one prox that both ℓ1's dual and the box share, and its derivative.
+"""Projection onto an interval, the prox that ℓ1's dual and the box share, and its derivative.
 
-At a bound the derivative is a choice; ours is 0 on and outside the bound and 1 strictly inside, in every adjoint. It can
-therefore be read off the clipped value, and no argument needs to be kept.
+At a bound the derivative is a choice; ours is 0 on and outside the bound and 1 strictly inside, in
+every adjoint. It can therefore be read off the clipped value, and no argument needs to be kept; but
+for an interval of one point, whose bounds move the value while the value does not tell which of
+them it met. All that is read off here may be read off the argument just as well.
 """
 
 from __future__ import annotations
@@ -9,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ergodual.functions.base import Number
+from ergodual.tensors import Number
 
 
 def clip(z: Tensor, lower: Number, upper: Number) -> Tensor:
-    """min(max(z, lower), upper), with autograd's derivative 0 where z lies on a bound (torch.clamp has 1 there)."""
+    """min(max(z, lower), upper), with the derivative 0 on a bound (torch.clamp has 1 there)."""
     if not torch.is_grad_enabled():
         return clip_(z.clone(), lower, upper)
     low, high = torch.as_tensor(lower, dtype=z.dtype), torch.as_tensor(upper, dtype=z.dtype)
@@ -22,7 +24,7 @@ def clip(z: Tensor, lower: Number, upper: Number) -> Tensor:
 
 
 def shrink(z: Tensor, lower: Number, upper: Number) -> Tensor:
-    """z − clip(z, lower, upper), with derivative 0 where it is 0: soft thresholding when the bounds are ∓ one number."""
+    """z − clip(z, lower, upper), with the derivative 0 where it is 0: soft thresholding."""
     zero = z.new_zeros(())
     return torch.where(z > upper, z - upper, torch.where(z < lower, z - lower, zero))
 
@@ -47,7 +49,13 @@ def clip_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor:
 
 
 def bound_gradients(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients in the lower and the upper bound; where both are met at once the upper one has it, as in :func:`clip`."""
+    """The gradients in the two bounds; where both are met at once in the upper, as in clip."""
     above = p >= upper
     below = (p <= lower) & ~above
     return grad * below, grad * above
+
+
+def is_point(lower: Number, upper: Number) -> bool:
+    """Whether an interval is a point somewhere while a gradient in its bounds is wanted."""
+    bounds = [b for b in (lower, upper) if isinstance(b, Tensor) and b.requires_grad]
+    return bool(bounds) and bool((torch.as_tensor(upper) == torch.as_tensor(lower)).any())

@@ -7,25 +7,27 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ergodual.functions.base import Function, Number, ProxGradient, hold, require
-from ergodual.functions.clip import bound_gradients, clip, clip_, clip_vjp_, shrink
+from ergodual.functions.base import Function, ProxGradient
+from ergodual.functions.clip import bound_gradients, clip, clip_, clip_vjp_, is_point, shrink
+from ergodual.tensors import Number, everywhere, hold, require, total
 
 
 class L1(Function):
-    """f(x) = w ‖x‖₁.
+    """f(x) = Σ w_i |x_i|.
 
-    prox_{τf}(z) = sign(z) max(|z| − τw, 0), and f* is the indicator of |y_i| ≤ w, so prox_{σf*} is the projection onto it,
-    whatever σ (Brauer, Lorenz 2019, the F of Section 1).
+    prox_{τf}(z) = sign(z) max(|z| − τw, 0), and f* is the indicator of |y_i| ≤ w_i, so prox_{σf*}
+    is the projection onto it, whatever σ (Brauer, Lorenz 2019, the F of Section 1).
 
     Parameters
     ----------
     weight
-        w > 0: a number, or a tensor that broadcasts against ``(batch, m)``; an nn.Parameter is learned.
+        w ≥ 0, where 0 leaves a coefficient unpenalised: a number, or a tensor that broadcasts
+        against a sample, or against the batch if it has as many axes; an nn.Parameter is learned.
 
     Raises
     ------
     ErgodualError
-        If a weight is not positive.
+        If a weight is negative.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
@@ -35,14 +37,14 @@ class L1(Function):
 
     def __init__(self, weight: Number = 1.0) -> None:
         super().__init__()
-        require(weight > 0, f"L1's weight is {weight}; it must be positive (use Zero() for none).")
+        require(weight >= 0, f"L1's weight is {weight}; it must not be negative.")
         hold(self, "weight", weight)
 
     def value(self, x: Tensor) -> Tensor:
-        return (self.weight * x.abs()).sum(-1)
+        return total(self.weight * x.abs())
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return torch.where((y.abs() <= self.weight).all(-1), 0.0, torch.inf).to(y.dtype)
+        return torch.where(everywhere(y.abs() <= self.weight), 0.0, torch.inf).to(y.dtype)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         bound = self.weight * step
@@ -54,9 +56,14 @@ class L1(Function):
     def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
         return clip_(z, -self.weight, self.weight)
 
+    def keeps_input(self) -> bool:
+        return is_point(0.0, self.weight)
+
     def prox_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
+        if self.keeps_input():
+            kept = self.prox(kept, step)
         grad.mul_(kept != 0)
         return grad, (self._in_weight(-step * grad * kept.sign()) if parameters else ())
 
@@ -70,4 +77,6 @@ class L1(Function):
         return clip_vjp_(kept, -self.weight, self.weight, grad), found
 
     def _in_weight(self, gradient: Tensor) -> tuple[Tensor, ...]:
-        return (gradient.sum_to_size(self.weight.shape),) if isinstance(self.weight, Tensor) else ()
+        if not isinstance(self.weight, Tensor):
+            return ()
+        return (gradient.sum_to_size(self.weight.shape),)

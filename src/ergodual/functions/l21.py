@@ -5,50 +5,72 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.functions.base import Function, Number, ProxGradient, hold, require
+from ergodual.functions.base import Function, ProxGradient
+from ergodual.tensors import Number, everywhere, hold, require, total
 
 
 class L21(Function):
-    """f(x) = w Σ_g ‖x_g‖₂, with groups of coefficients that are small or large together.
+    """f(x) = Σ_g w_g ‖x_g‖₂, with groups of coefficients that are small or large together.
 
-    Group g are the coefficients g, g + m/s, g + 2m/s, … for groups of s: K is s operators on top of each other. In pairs, they
-    are real and imaginary parts, and f is the ℓ1 norm of complex coefficients, whatever their phases. With p_g = max(1, ‖z_g‖/w),
-    prox_{σf*}(z) = z_g / p_g for every σ, and prox_{τf} follows by Moreau's identity (Kowalski, "Sparse regression using mixed
-    norms", ACHA 2009, for p = 2, q = 1).
+    With ``dim``, a group is all that lies along that axis of the batch: ``L21(weight, dim=1)`` of
+    ``Gradient()`` is total variation. With ``size`` s, the axis (1, unless ``dim`` says another) of
+    length m is cut into s pieces, and group g are its coefficients g, g + m/s, g + 2m/s, …: K is s
+    operators on top of each other. In pairs, they are real and imaginary parts, and f is the ℓ1
+    norm of complex coefficients, whatever their phases.
+
+    prox_{σf*}(z) = z_g min(1, w_g/‖z_g‖) for every σ, and prox_{τf} follows by Moreau's identity
+    (Kowalski, "Sparse regression using mixed norms", ACHA 2009, p = 2, q = 1).
 
     Parameters
     ----------
-    size
-        Coefficients a group, s; it must divide their number.
     weight
-        w > 0: a number, or a tensor that broadcasts against ``(batch, m/s)``; an nn.Parameter is learned.
+        w ≥ 0: a number, or a tensor that broadcasts against the groups, which are shaped as a
+        sample (or as the batch, if it has as many axes) with the axis that is grouped of length 1,
+        or, with ``size``, m/s; an nn.Parameter is learned.
+    dim
+        The axis of the batch along which groups lie; not 0.
+    size
+        Coefficients a group, s; it must divide the length of the axis.
 
     Raises
     ------
     ErgodualError
-        If the size is below 1 or does not divide the number of coefficients, or a weight is not positive.
+        If neither dim nor size is given, dim is 0, the size is below 1 or does not divide the
+        number of coefficients, or a weight is negative.
     """
 
     per_sample: ClassVar[tuple[str, ...] | None] = ("weight",)
     weight: Number
 
-    def __init__(self, size: int = 2, weight: Number = 1.0) -> None:
+    def __init__(
+        self, weight: Number = 1.0, *, dim: int | None = None, size: int | None = None
+    ) -> None:
         super().__init__()
-        require(size >= 1, f"L21's groups have {size} coefficients; give at least 1.")
-        require(weight > 0, f"L21's weight is {weight}; it must be positive (use Zero() for none).")
-        self.size = size
+        if dim is None and size is None:
+            raise ErgodualError(
+                "L21 needs its groups: give dim=, the axis along which they lie, or size=, how "
+                "many "
+                "coefficients make one."
+            )
+        require(dim != 0, "L21's dim is 0, which is the batch; name an axis of the sample.")
+        require(
+            size is None or size >= 1, f"L21's groups have {size} coefficients; give 1 or more."
+        )
+        require(weight >= 0, f"L21's weight is {weight}; it must not be negative.")
+        self.dim, self.size = 1 if dim is None else dim, size
         hold(self, "weight", weight)
 
     def value(self, x: Tensor) -> Tensor:
-        return (self.weight * _norms(self._groups(x))).sum(-1)
+        return total(self.weight * self._norms(self._groups(x)))
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return torch.where((_norms(self._groups(y)) <= self.weight).all(-1), 0.0, torch.inf).to(
-            y.dtype
-        )
+        # a projection is outside by a rounding; not less than that counts
+        slack, groups = 1 + 4 * torch.finfo(y.dtype).eps, self._groups(y)
+        feasible = everywhere(self._dot(groups, groups).sqrt() <= slack * self.weight)
+        return torch.where(feasible, 0.0, torch.inf).to(y.dtype)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z - self._project(z, self.weight * step)
@@ -58,48 +80,74 @@ class L21(Function):
 
     def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
         groups = self._groups(z)
-        groups.div_(_excess(_norms(groups), self.weight))
+        groups.mul_(self._share(self._norms(groups), self.weight))
         return z
 
     def prox_conjugate_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
         z, g = self._groups(kept), self._groups(grad)
-        norms = _norms(z)
-        along = _dot(z, g).div_(norms).mul_(norms >= self.weight)  # ⟨g, z/‖z‖⟩ where z was moved
-        found = (
-            (along.sum_to_size(self.weight.shape),)
-            if parameters and isinstance(self.weight, Tensor)
-            else ()
-        )
-        g.addcmul_(z, along.div(norms).unsqueeze(-2), value=-1)
-        g.div_(_excess(norms, self.weight))
+        norms = self._norms(z)
+        # ⟨g, z/‖z‖⟩ where z was moved
+        along = self._dot(z, g).div_(norms).mul_(norms >= self.weight)
+        found: tuple[Tensor | None, ...] = ()
+        if parameters and isinstance(self.weight, Tensor):
+            found = (along.sum_to_size(self.weight.shape),)
+        g.addcmul_(z, along.div(norms).unsqueeze(self._axis(z)), value=-1)
+        g.mul_(self._share(norms, self.weight))
         return grad, found
+
+    def parameter_shape(self, sample: Size) -> Size:
+        axis = self._axis_of(len(sample) + 1) - 1
+        return Size(
+            (*sample[:axis], sample[axis] // (self.size or sample[axis]), *sample[axis + 1 :])
+        )
 
     def _project(self, z: Tensor, bound: Number) -> Tensor:
         groups = self._groups(z)
-        return (groups / _excess(_norms(groups), bound)).flatten(-2)
+        axis = self._axis(groups)
+        return (groups * self._share(self._norms(groups), bound)).flatten(axis, axis + 1)
 
     def _groups(self, x: Tensor) -> Tensor:
-        """``(…, m)`` as ``(…, s, m/s)``."""
-        if x.shape[-1] % self.size:
+        """The axis of length m as two, of lengths s and m/s."""
+        axis = self._axis_of(x.ndim)
+        m = x.shape[axis]
+        size = m if self.size is None else self.size
+        if m % size:
             raise ErgodualError(
-                f"L21 got {x.shape[-1]} coefficients; groups of {self.size} need a multiple of that."
+                f"L21 got {m} coefficients; groups of {size} need a multiple of that."
             )
-        return x.view(*x.shape[:-1], self.size, x.shape[-1] // self.size)
+        return torch.unflatten(x, axis, (size, m // size))
 
+    def _axis_of(self, count: int) -> int:
+        """The axis of a batch of so many that is grouped, not negative."""
+        axis = self.dim + count if self.dim < 0 else self.dim
+        if not 0 < axis < count:
+            raise ErgodualError(
+                f"L21's dim is {self.dim}, and it got a batch of {count} axes; name one from 1 to "
+                f"{count - 1}."
+            )
+        return axis
 
-def _dot(x: Tensor, y: Tensor) -> Tensor:
-    """Inner products of groups; a reduction of torch's over so few would take many times as long."""
-    first, *others = (a * b for a, b in zip(x.unbind(-2), y.unbind(-2), strict=True))
-    return sum(others, first)
+    def _axis(self, groups: Tensor) -> int:
+        """The same of batches whose axis is two."""
+        return self._axis_of(groups.ndim - 1)
 
+    def _dot(self, x: Tensor, y: Tensor) -> Tensor:
+        """Inner products of groups, with their axis of length m/s left."""
+        axis = self._axis(x)
+        if x.shape[axis] > 8:
+            return (x * y).sum(axis)
+        # a reduction of torch's over so few would take many times as long
+        pairs = zip(x.unbind(axis), y.unbind(axis), strict=True)
+        first, *others = (a * b for a, b in pairs)
+        return sum(others, first)
 
-def _norms(groups: Tensor) -> Tensor:
-    # the derivative of the root at 0 is made 0 instead of infinite
-    return _dot(groups, groups).clamp(min=torch.finfo(groups.dtype).tiny).sqrt()
+    def _norms(self, groups: Tensor) -> Tensor:
+        # the derivative of the root at 0 is made 0 instead of infinite
+        tiny = torch.finfo(groups.dtype).tiny
+        return self._dot(groups, groups).clamp(min=tiny).sqrt()
 
-
-def _excess(norms: Tensor, bound: Number) -> Tensor:
-    """max(1, ‖z_g‖/bound), ``(…, 1, m/s)``; its derivative at 1 is that of what lies above."""
-    return (norms / bound).clamp(min=1).unsqueeze(-2)
+    def _share(self, norms: Tensor, bound: Number) -> Tensor:
+        """min(1, bound/‖z_g‖), which broadcasts against groups; at 1 with the derivative below it."""
+        return (bound / norms).clamp(max=1).unsqueeze(self._axis_of(norms.ndim))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ergodual.functions.base import Function, Number, ProxGradient, hold, require
+from ergodual.functions.base import Function, ProxGradient
+from ergodual.tensors import Number, everywhere, hold, require, total
 
 
 class Zero(Function):
@@ -19,10 +19,10 @@ class Zero(Function):
     per_sample: ClassVar[tuple[str, ...] | None] = ()
 
     def value(self, x: Tensor) -> Tensor:
-        return x.new_zeros(x.shape[:-1])
+        return x.new_zeros(len(x))
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return torch.where((y == 0).all(-1), 0.0, torch.inf).to(y.dtype)
+        return torch.where(everywhere(y == 0), 0.0, torch.inf).to(y.dtype)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z
@@ -45,19 +45,20 @@ class Zero(Function):
 
 
 class SquaredL2(Function):
-    """f(x) = ½ λ ‖x‖².
+    """f(x) = ½ Σ λ_i x_i².
 
-    prox_{τf}(z) = z / (1 + τλ); f*(y) = ‖y‖² / (2λ) and prox_{σf*}(z) = λz / (λ + σ).
+    prox_{τf}(z) = z / (1 + τλ); f*(y) = Σ y_i²/(2λ_i) and prox_{σf*}(z) = λz / (λ + σ).
 
     Parameters
     ----------
     weight
-        λ > 0: a number, or a tensor that broadcasts against ``(batch, n)``; an nn.Parameter is learned.
+        λ ≥ 0, where 0 leaves an entry out (a mask): a number, or a tensor that broadcasts against a
+        sample, or against the batch if it has as many axes; an nn.Parameter is learned.
 
     Raises
     ------
     ErgodualError
-        If a weight is not positive.
+        If a weight is negative.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
@@ -67,23 +68,24 @@ class SquaredL2(Function):
 
     def __init__(self, weight: Number = 1.0) -> None:
         super().__init__()
-        require(
-            weight > 0,
-            f"SquaredL2's weight is {weight}; it must be positive (use Zero() for none).",
-        )
+        require(weight >= 0, f"SquaredL2's weight is {weight}; it must not be negative.")
         hold(self, "weight", weight)
 
     def value(self, x: Tensor) -> Tensor:
-        return (0.5 * self.weight * x.square()).sum(-1)
+        return total(0.5 * self.weight * x.square())
 
-    def strong_convexity(self) -> Number:
-        return self._extreme(torch.amin)
+    def strong_convexity(self) -> float:
+        weight = self.weight
+        return float(weight.detach().min()) if isinstance(weight, Tensor) else weight
 
-    def smoothness(self) -> Number:
-        return self._extreme(torch.amax)
+    def smoothness(self) -> float:
+        weight = self.weight
+        return float(weight.detach().max()) if isinstance(weight, Tensor) else weight
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return (y.square() / (2 * self.weight)).sum(-1)
+        weight = torch.as_tensor(self.weight, dtype=y.dtype, device=y.device)
+        # where the weight is 0, the indicator of 0
+        return total(torch.where((weight == 0) & (y == 0), 0.0, y.square() / (2 * weight)))
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z / (1 + step * self.weight)
@@ -91,25 +93,29 @@ class SquaredL2(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return z * (self.weight / (self.weight + step))
 
+    def keeps_input(self) -> bool:
+        weight = self.weight
+        return isinstance(weight, Tensor) and weight.requires_grad and bool((weight == 0).any())
+
     def prox_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
+        if self.keeps_input():
+            kept = self.prox(kept, step)
         grad.div_(1 + step * self.weight)
         return grad, (self._in_weight(-step * kept * grad) if parameters else ())
 
     def prox_conjugate_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
-        grad.mul_(self.weight / (self.weight + step))
-        # with p the prox: dp/dλ = σ p / (λ (λ + σ)), and grad already holds the factor λ / (λ + σ)
-        return grad, (self._in_weight(step * kept * grad / self.weight**2) if parameters else ())
+        # dp/dλ = σ z / (λ + σ)², with p the prox σ p / (λ (λ + σ))
+        found: tuple[Tensor | None, ...] = ()
+        if parameters and isinstance(self.weight, Tensor):
+            z = kept if self.keeps_input() else kept * (1 + step / self.weight)
+            found = self._in_weight(step * z * grad / (self.weight + step) ** 2)
+        return grad.mul_(self.weight / (self.weight + step)), found
 
     def _in_weight(self, gradient: Tensor) -> tuple[Tensor, ...]:
-        return (gradient.sum_to_size(self.weight.shape),) if isinstance(self.weight, Tensor) else ()
-
-    def _extreme(self, over: Callable[..., Tensor]) -> Number:
-        """Of the weights, for each sample where they differ."""
-        weight = self.weight
-        if not isinstance(weight, Tensor) or weight.ndim == 0:
-            return weight
-        return over(weight, dim=-1, keepdim=True)
+        if not isinstance(self.weight, Tensor):
+            return ()
+        return (gradient.sum_to_size(self.weight.shape),)

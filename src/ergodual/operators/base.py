@@ -1,65 +1,362 @@
-"""What a linear map must offer: forward, adjoint, norm, and the gradient in its parameters."""
+"""What a linear map offers, all but ``forward`` by default, and what K.T, A @ B and c * K are."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
+
+from ergodual.errors import ErgodualError
+from ergodual.operators.norms import power_bound, singular_pair
+from ergodual.tensors import Number, hold
+
+Layout = Size | list["Layout"]
+"""The shape of a sample, or, where it is made of parts, theirs."""
 
 
 class Operator(nn.Module):
-    """A linear map K from ``(batch, n)`` to ``(batch, m)``.
+    """A linear map K from ``(batch, *domain)`` to ``(batch, *codomain)``.
 
-    A subclass gives :meth:`forward`, :meth:`adjoint`, :meth:`norm`, :meth:`tensors` and :meth:`gradients`; the fused forms
-    (``..._onto``) have defaults, and a subclass that can write in place overrides them.
+    :meth:`forward` is the only duty. Adjoint, codomain and parameter gradients follow from it by
+    automatic differentiation, the norm by power iteration; whatever a subclass gives by hand is
+    used instead.
+
+    Attributes
+    ----------
+    joins_products
+        Whether the samples of a batch are the rows of one matrix product, so that several batches
+        are cheaper together. The sweeps then join the outer products of several iterations.
     """
 
-    n: int
-    m: int
+    joins_products: ClassVar[bool] = False
 
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Kᵀ y, ``(batch, m)`` to ``(batch, n)``."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Kx, ``(batch, *domain)`` to ``(batch, *codomain)``."""
         raise NotImplementedError
 
-    def norm(self) -> Tensor:
-        """The spectral norm ‖K‖, exact, differentiable in the parameters."""
-        raise NotImplementedError
+    def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
+        """Kᵀy, ``(batch, *codomain)`` to ``(batch, *domain)``.
+
+        Parameters
+        ----------
+        y
+            A dual variable.
+        domain
+            The shape of a sample of the result; :meth:`domain` of y's if None.
+        """
+        domain = self.domain(y.shape[1:]) if domain is None else domain
+        with torch.enable_grad():
+            at = y.new_zeros((len(y), *domain)).requires_grad_()
+            seen = self.forward(at)
+        # Kᵀ is linear in y and depends on the parameters: both may be differentiated again
+        again = torch.is_grad_enabled()
+        (found,) = torch.autograd.grad(seen, at, y, create_graph=again, materialize_grads=True)
+        return found
+
+    def codomain(self, domain: Size) -> Size:
+        """The shape of K's samples for inputs of this shape; by default from a sample of zeros.
+
+        Raises
+        ------
+        ErgodualError
+            If K takes no inputs of this shape.
+        """
+        known: dict[Size, Size] = self.__dict__.setdefault("_codomains", {})
+        if domain not in known:
+            like = next((t for t in self.tensors() if t.is_floating_point()), torch.zeros(()))
+            try:
+                with torch.no_grad():
+                    known[domain] = self.forward(like.new_zeros((1, *domain))).shape[1:]
+            except (RuntimeError, IndexError, ValueError) as error:
+                raise ErgodualError(
+                    f"{type(self).__name__} takes no samples of shape {tuple(domain)}: {error}"
+                ) from error
+        return known[domain]
+
+    def domain(self, codomain: Size) -> Size:
+        """The shape of the inputs that give samples of this shape.
+
+        Raises
+        ------
+        ErgodualError
+            If K's outputs do not tell it.
+        """
+        raise ErgodualError(
+            f"{type(self).__name__} does not tell the shape of its input from that of its output, "
+            f"{tuple(codomain)}; give domain=."
+        )
+
+    def layout(self, domain: Size) -> Layout:
+        """:meth:`codomain`, or a list of the parts' where K is a stack of operators."""
+        return self.codomain(domain)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that the map depends on, in the order of :meth:`gradients`."""
-        return tuple(self.parameters())
+        return tuple(self.parameters()) + tuple(self.buffers())
 
-    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor, ...]:
-        """The gradient of Σ ⟨dual, K primal⟩ over the batch in each of :meth:`tensors`."""
-        raise NotImplementedError
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of Σ ⟨dual, K primal⟩ over the batch in each of :meth:`tensors`.
+
+        None for one that needs none.
+        """
+        tensors = self.tensors()
+        wanted = [t for t in tensors if t.requires_grad]
+        if not wanted:
+            return (None,) * len(tensors)
+        with torch.enable_grad():
+            value = (self.forward(primal) * dual).sum()
+        found = iter(torch.autograd.grad(value, wanted, materialize_grads=True))
+        return tuple(next(found) if t.requires_grad else None for t in tensors)
+
+    def same_as(self, other: Operator) -> bool:
+        """Whether both are one object, or made of the same ones."""
+        return self is other
+
+    def norm(self, domain: Size | None = None) -> Tensor:
+        """The spectral norm ‖K‖ = ⟨u, Kv⟩, differentiable in the parameters: its gradient is that
+        of ⟨u, Kv⟩ with the top singular vectors u and v held.
+
+        Parameters
+        ----------
+        domain
+            The shape of a sample; needed where the norm depends on it.
+        """
+        u, v = singular_pair(self, self._domain_for_norm(domain))
+        return (u * self.forward(v)).sum()
+
+    def norm_bound(self, domain: Size | None = None) -> float:
+        """A number not below ‖K‖ that depends on K alone, not on how K came to be what it is.
+
+        By default the estimate of a power iteration and 5 % more, which is no proof: the sweeps
+        notice iterates that grow.
+        """
+        return power_bound(self, self._domain_for_norm(domain))
+
+    def norm_bound_in_graph(self, domain: Size | None = None) -> Tensor:
+        """The same as a tensor, for graphs that are exported; the exact norm unless given."""
+        return self.norm(domain)
 
     def forward_onto(
-        self, base: Tensor, x: Tensor, scale: float, out: Tensor, keep: float = 1.0
+        self,
+        base: Tensor,
+        x: Tensor,
+        scale: float | Tensor,
+        out: Tensor,
+        keep: float | Tensor = 1.0,
     ) -> Tensor:
-        """Keep · base + scale · Kx, written to ``out`` (which may be ``base``, not x)."""
-        return out.copy_(base.mul(keep).add_(self.forward(x), alpha=scale))
+        """Keep · base + scale · Kx, written to ``out`` (which may be ``base``, not x).
+
+        ``base`` is not read where ``keep`` is the number 0.
+        """
+        return _onto(base, self.forward(x), scale, out, keep)
 
     def adjoint_onto(
-        self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0
+        self,
+        base: Tensor,
+        y: Tensor,
+        scale: float | Tensor,
+        out: Tensor,
+        keep: float | Tensor = 1.0,
     ) -> Tensor:
-        """Keep · base + scale · Kᵀy, written to ``out`` (which may be ``base``, not y)."""
-        return out.copy_(base.mul(keep).add_(self.adjoint(y), alpha=scale))
+        """Keep · base + scale · Kᵀy, likewise; ``out`` tells the domain."""
+        return _onto(base, self.adjoint(y, out.shape[1:]), scale, out, keep)
 
     def gradients_onto(
-        self,
-        totals: tuple[Tensor, ...],
-        dual: Tensor,
-        primal: Tensor,
-        scale: float,
-        keep: float = 1.0,
+        self, totals: list[Tensor | None], dual: Tensor, primal: Tensor, scale: float
     ) -> None:
-        """Keep · totals + scale · :meth:`gradients`, written to ``totals``, which are not read where ``keep`` is 0."""
-        for total, gradient in zip(totals, self.gradients(dual, primal), strict=True):
-            torch.add(total.mul_(keep) if keep else total.zero_(), gradient, alpha=scale, out=total)
+        """Totals + scale · :meth:`gradients`, written to the list ``totals``, where None is 0."""
+        for i, found in enumerate(self.gradients(dual, primal)):
+            if found is not None:
+                old = totals[i]
+                totals[i] = found * scale if old is None else old.add_(found, alpha=scale)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Kx, ``(batch, n)`` to ``(batch, m)``."""
-        raise NotImplementedError
+    @property
+    def T(self) -> Operator:
+        """Kᵀ as an operator."""
+        return Adjoint(self)
+
+    def __matmul__(self, inner: Operator) -> Operator:
+        """Of A and B, x ↦ A(Bx)."""
+        return Compose(self, inner)
+
+    def __rmul__(self, scale: Number) -> Operator:
+        """Of a number c and K, x ↦ c Kx."""
+        return Scaled(scale, self)
+
+    __mul__ = __rmul__
+
+    def _domain_for_norm(self, domain: Size | None) -> Size:
+        if domain is None:
+            raise ErgodualError(
+                f"The norm of {type(self).__name__} depends on the shape of a sample; give domain=."
+            )
+        return domain
 
     def __call__(self, x: Tensor) -> Tensor:
         """See :meth:`forward`."""
         return super().__call__(x)  # type: ignore[no-any-return]
+
+
+def _onto(
+    base: Tensor, product: Tensor, scale: float | Tensor, out: Tensor, keep: float | Tensor
+) -> Tensor:
+    if isinstance(scale, Tensor):
+        product, scale = product * scale, 1.0
+    if isinstance(keep, Tensor):
+        base = base * keep
+    elif keep == 0:
+        return torch.mul(product, scale, out=out)
+    elif keep != 1:
+        base = torch.mul(base, keep, out=out)
+    return torch.add(base, product, alpha=scale, out=out)
+
+
+class Compose(Operator):
+    """x ↦ A(Bx), also written ``A @ B``; ‖AB‖ ≤ ‖A‖ ‖B‖.
+
+    Parameters
+    ----------
+    outer, inner
+        A and B.
+    """
+
+    def __init__(self, outer: Operator, inner: Operator) -> None:
+        super().__init__()
+        self.outer, self.inner = outer, inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x))
+
+    def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
+        between = self.outer.domain(y.shape[1:]) if domain is None else self.inner.codomain(domain)
+        return self.inner.adjoint(self.outer.adjoint(y, between), domain)
+
+    def codomain(self, domain: Size) -> Size:
+        return self.outer.codomain(self.inner.codomain(domain))
+
+    def domain(self, codomain: Size) -> Size:
+        return self.inner.domain(self.outer.domain(codomain))
+
+    def layout(self, domain: Size) -> Layout:
+        return self.outer.layout(self.inner.codomain(domain))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.outer.tensors() + self.inner.tensors()
+
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
+        between = self.inner(primal)
+        back = self.outer.adjoint(dual, between.shape[1:])
+        return self.outer.gradients(dual, between) + self.inner.gradients(back, primal)
+
+    def norm_bound(self, domain: Size | None = None) -> float:
+        between = None if domain is None else self.inner.codomain(domain)
+        return self.outer.norm_bound(between) * self.inner.norm_bound(domain)
+
+
+class Adjoint(Operator):
+    """Kᵀ as an operator, also written ``K.T``.
+
+    Parameters
+    ----------
+    operator
+        K.
+    domain
+        The shape of K's inputs, where its outputs do not tell it.
+    """
+
+    def __init__(self, operator: Operator, domain: Size | None = None) -> None:
+        super().__init__()
+        self.operator = operator
+        self._inputs = None if domain is None else Size(domain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.operator.adjoint(x, self.codomain(x.shape[1:]))
+
+    def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
+        return self.operator(y)
+
+    def codomain(self, domain: Size) -> Size:
+        found = self.operator.domain(domain) if self._inputs is None else self._inputs
+        if self.operator.codomain(found) != domain:
+            raise ErgodualError(
+                f"A sample has shape {tuple(domain)}, and {type(self.operator).__name__} gives "
+                f"{tuple(self.operator.codomain(found))}, which its adjoint takes."
+            )
+        return found
+
+    def domain(self, codomain: Size) -> Size:
+        return self.operator.codomain(codomain)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.operator.tensors()
+
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
+        return self.operator.gradients(primal, dual)
+
+    def norm_bound(self, domain: Size | None = None) -> float:
+        found = self._inputs if domain is None else self.codomain(domain)
+        return self.operator.norm_bound(found)
+
+    @property
+    def T(self) -> Operator:
+        """K."""
+        return self.operator
+
+
+class Scaled(Operator):
+    """x ↦ c Kx, also written ``c * K``.
+
+    Parameters
+    ----------
+    scale
+        c: a number, or a tensor of one; a parameter is learned.
+    operator
+        K.
+
+    Raises
+    ------
+    ErgodualError
+        If the scale is not one number.
+    """
+
+    scale: Number
+
+    def __init__(self, scale: Number, operator: Operator) -> None:
+        super().__init__()
+        if isinstance(scale, Tensor) and scale.numel() != 1:
+            raise ErgodualError(
+                f"The scale of an operator has shape {tuple(scale.shape)}; give one number, or "
+                "Diagonal(factors) @ K."
+            )
+        hold(self, "scale", scale)
+        self.operator = operator
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.operator(x)
+
+    def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
+        return self.scale * self.operator.adjoint(y, domain)
+
+    def codomain(self, domain: Size) -> Size:
+        return self.operator.codomain(domain)
+
+    def domain(self, codomain: Size) -> Size:
+        return self.operator.domain(codomain)
+
+    def layout(self, domain: Size) -> Layout:
+        return self.operator.layout(domain)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        own = (self.scale,) if isinstance(self.scale, Tensor) else ()
+        return own + self.operator.tensors()
+
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
+        found = self.operator.gradients(self.scale * dual, primal)
+        if not isinstance(self.scale, Tensor):
+            return found
+        return ((dual * self.operator(primal)).sum().view_as(self.scale), *found)
+
+    def norm_bound(self, domain: Size | None = None) -> float:
+        scale = self.scale.detach() if isinstance(self.scale, Tensor) else self.scale
+        return abs(float(scale)) * self.operator.norm_bound(domain)

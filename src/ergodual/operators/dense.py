@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
+from ergodual.operators.dense_norms import LineFinder, line_above_in_graph
 
 
 class Dense(Operator):
@@ -18,8 +19,9 @@ class Dense(Operator):
     Parameters
     ----------
     matrix
-        Shape ``(m, n)``. An nn.Parameter is used as it is (and may be shared); a tensor that already requires a gradient is
-        used as it is, so that the gradient flows on to whatever made it; any other tensor becomes a parameter.
+        Shape ``(m, n)``. An nn.Parameter is used as it is (and may be shared); a tensor that
+        already requires a gradient is used as it is, so that the gradient flows on to whatever made
+        it; any other tensor becomes a parameter.
 
     Raises
     ------
@@ -27,30 +29,35 @@ class Dense(Operator):
         If the matrix is not a floating-point matrix.
     """
 
+    joins_products: ClassVar[bool] = True
     matrix: Tensor
 
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
         if matrix.ndim != 2 or not matrix.is_floating_point():
             raise ErgodualError(
-                f"Dense got a tensor of shape {tuple(matrix.shape)} and type {matrix.dtype}; it takes a floating-point (m, n) matrix."
+                f"Dense got a tensor of shape {tuple(matrix.shape)} and type {matrix.dtype}; it "
+                "takes a floating-point (m, n) matrix."
             )
         if isinstance(matrix, nn.Parameter) or not matrix.requires_grad:
             self.matrix = matrix if isinstance(matrix, nn.Parameter) else nn.Parameter(matrix)
         else:
             self.register_buffer("matrix", matrix)
-        self.m, self.n = matrix.shape
+        self._lines = LineFinder()
 
     @classmethod
     def dct(cls, n: int, dtype: torch.dtype = torch.float32, m: int | None = None) -> Dense:
-        """The DCT-II of length n at m frequencies: K_kj = c_k cos(π (2j + 1) k / 2m), c_0 = √(1/m), c_k = √(2/m).
+        """The DCT-II of length n at m frequencies: K_kj = c_k cos(π (2j + 1) k / 2m), c_0 = √(1/m),
+        c_k = √(2/m).
 
-        Orthonormal for m = n, the default; for m > n its columns still are (KᵀK = I), as those of an orthonormal DCT-II of length m.
+        Orthonormal for m = n, the default; for m > n its columns still are (KᵀK = I), as those of
+        an orthonormal DCT-II of length m.
         """
         m = n if m is None else m
         if n < 1 or m < n:
             raise ErgodualError(
-                f"The DCT's length is {n} and it has {m} frequencies; give at least 1 and at least as many."
+                f"The DCT's length is {n} and it has {m} frequencies; give at least 1 and at "
+                "least as many."
             )
         k, j = torch.arange(m, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
         matrix = torch.cos(math.pi * (2 * j + 1) * k / (2 * m)) * math.sqrt(2 / m)
@@ -59,14 +66,17 @@ class Dense(Operator):
 
     @classmethod
     def dft(cls, n: int, m: int, dtype: torch.dtype = torch.float32) -> Dense:
-        """Real parts, then imaginary parts, of m/2 frequencies: K_kj = √(2/m) cos(π (2j + 1 − n)(k + ½)/m), below with sin.
+        """Real parts, then imaginary parts, of m/2 frequencies: K_kj = √(2/m) cos(π (2j + 1 − n)(k
+        + ½)/m), below with sin.
 
-        Phases count from the middle of the frame, and KᵀK = I: half of an orthonormal DFT of length m between the usual
-        frequencies, as those of a real signal come in conjugate pairs. For pairs of coefficients, :class:`~ergodual.L21`.
+        Phases count from the middle of the frame, and KᵀK = I: half of an orthonormal DFT of length
+        m between the usual frequencies, as those of a real signal come in conjugate pairs. For
+        pairs of coefficients, :class:`~ergodual.L21`.
         """
         if n < 1 or m < n or m % 2:
             raise ErgodualError(
-                f"The DFT's length is {n} and it has {m} rows; give at least 1 and an even number that is not below it."
+                f"The DFT's length is {n} and it has {m} rows; give at least 1 and an even number "
+                "that is not below it."
             )
         k, j = (
             torch.arange(m // 2, dtype=torch.float64)[:, None],
@@ -76,36 +86,70 @@ class Dense(Operator):
         return cls((torch.cat([torch.cos(phase), torch.sin(phase)]) * math.sqrt(2 / m)).to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.codomain(x.shape[1:])
         return x @ self.matrix.T
 
-    def adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         return y @ self.matrix
 
-    def norm(self) -> Tensor:
+    def codomain(self, domain: Size) -> Size:
+        m, n = self.matrix.shape
+        if len(domain) != 1 or domain[0] != n:
+            raise ErgodualError(
+                f"A sample has shape {tuple(domain)}; this Dense operator takes ({n},): flatten "
+                "the "
+                f"samples, or cut the signal into frames of {n}."
+            )
+        return Size((m,))
+
+    def domain(self, codomain: Size) -> Size:
+        return self.matrix.shape[1:]
+
+    def norm(self, domain: Size | None = None) -> Tensor:
         return cast(Tensor, torch.linalg.matrix_norm(self.matrix, 2))
+
+    def norm_bound(self, domain: Size | None = None) -> float:
+        """See :class:`Operator`; at most 2 % above ‖K‖."""
+        return self._lines(self.matrix.detach())
+
+    def norm_bound_in_graph(self, domain: Size | None = None) -> Tensor:
+        return line_above_in_graph(self.matrix.double())
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.matrix,)
 
-    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor, ...]:
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
         return (dual.T @ primal,)
 
     def forward_onto(
-        self, base: Tensor, x: Tensor, scale: float, out: Tensor, keep: float = 1.0
+        self,
+        base: Tensor,
+        x: Tensor,
+        scale: float | Tensor,
+        out: Tensor,
+        keep: float | Tensor = 1.0,
     ) -> Tensor:
+        if isinstance(scale, Tensor) or isinstance(keep, Tensor):
+            return super().forward_onto(base, x, scale, out, keep)
         return torch.addmm(base, x, self.matrix.T, beta=keep, alpha=scale, out=out)
 
     def adjoint_onto(
-        self, base: Tensor, y: Tensor, scale: float, out: Tensor, keep: float = 1.0
+        self,
+        base: Tensor,
+        y: Tensor,
+        scale: float | Tensor,
+        out: Tensor,
+        keep: float | Tensor = 1.0,
     ) -> Tensor:
+        if isinstance(scale, Tensor) or isinstance(keep, Tensor):
+            return super().adjoint_onto(base, y, scale, out, keep)
         return torch.addmm(base, y, self.matrix, beta=keep, alpha=scale, out=out)
 
     def gradients_onto(
-        self,
-        totals: tuple[Tensor, ...],
-        dual: Tensor,
-        primal: Tensor,
-        scale: float,
-        keep: float = 1.0,
+        self, totals: list[Tensor | None], dual: Tensor, primal: Tensor, scale: float
     ) -> None:
-        totals[0].addmm_(dual.T, primal, beta=keep, alpha=scale)
+        old = totals[0]
+        if old is None:
+            totals[0] = torch.mm(dual.T, primal).mul_(scale)
+        else:
+            old.addmm_(dual.T, primal, alpha=scale)

@@ -1,58 +1,43 @@
-"""Lemma 1: the reverse sweep (7)–(10) of Brauer, Lorenz 2019 over stored iterates, with (10) corrected to use y^k.
+"""Lemma 1: the reverse sweep (7)–(10) of Brauer, Lorenz 2019 over stored iterates.
 
-The sweep carries S^k = σ_k δ_D^k and P^k = τ_k δ_P^k instead of δ_D and δ_P, so that a pair of steps per iteration costs
-nothing. Three things keep everything but the matrix products small:
+With (10) corrected to use y^k, and for an operator K_k, functions and an extrapolation θ_k of each
+iteration. With S^k = σ_k δ_D^k, P^k = τ_k δ_P^k and V^k = K_kᵀ S^k, all 0 beyond d,
 
-- The outer products of (10) are joined over blocks of iterations into long ones.
-- S̄^k = S^k + θ (S^k − S^(k+1)), which (7) needs anyway, is what r^(k−1) meets in (10):
-  Σ_k S^k ⊗ (x̃ + r̄^(k−1)) = (Σ_k S^k) ⊗ x̃ + Σ_k S̄^k ⊗ r^(k−1), so no r̄ is computed again.
-- The gradients in the steps need no product: by (z − prox(z))/τ ∈ ∂g(prox(z)), moving z along with τ leaves the prox where it
-  is, so ∂L/∂τ_k = ⟨δ_P^k, r^k − r^(k−1)⟩/τ_k and ∂L/∂σ_k = ⟨δ_D^k, y^k − y^(k−1)⟩/σ_k, whatever F and G.
+    δ_P^k = prox'_{τG}(δ_P^{k+1} + (1 + θ_k) V^{k+1} − θ_{k+1} V^{k+2} + α_k g)            (7)
+    δ_D^k = prox'_{σF*}(δ_D^{k+1} − K_k P^k)                                              (8)
+    ∂L/∂K_k = S^k ⊗ (shift + r̄^{k−1}) − y^k ⊗ P^k                                        (10)
+    ∂L/∂offset = Σ S^k,  ∂L/∂shift = g + Σ V^k,  ∂L/∂θ_k = ⟨V^{k+1}, r^k − r^{k−1}⟩.
+
+Four things keep everything but the products small:
+
+- In a stretch of iterations with one operator, (7) needs one product, KᵀS̄^{k+1} with
+  S̄^{k+1} = (1 + θ_k) S^{k+1} − θ_{k+1} S^{k+2} (9); where V is wanted,
+  V^{k+1} = (KᵀS̄^{k+1} + θ_{k+1} V^{k+2}) / (1 + θ_k) takes none. Where the operator changes, the
+  later stretch hands on what it has for r^s and r^{s−1}, s being the iteration before it.
+- S̄ is also what r meets in (10): Σ_k S^k ⊗ r̄^{k−1} = Σ_k S̄^k ⊗ r^{k−1} but for the ends of the
+  stretch. So a matrix joins the outer products of several iterations into long ones; for other
+  operators, whose dual variable is large, S̄ takes the place of what is no longer needed.
+- The gradients in the steps need no product: by (z − prox(z))/τ ∈ ∂g(prox(z)), moving z along with
+  τ leaves the prox where it is, so ∂L/∂τ_k = ⟨δ_P^k, r^k − r^{k−1}⟩/τ_k and
+  ∂L/∂σ_k = ⟨δ_D^k, y^k − y^{k−1}⟩/σ_k, whatever F and G.
+- Functions whose prox derivative can be read off the prox need no z.
+
+Iterations are counted from 0 here: iteration k makes y[k + 1] and r[k + 1] of y[k], r[k], r[k − 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ergodual.operators import Operator
-from ergodual.primal_dual.forward import Numbers, Trajectory
-from ergodual.problem import Problem
+from ergodual.primal_dual.forward import Plan, Trajectory
+from ergodual.tensors import dot
 
 BLOCK_ROWS = 2048
 """Rows (iterations × batch) that one joined outer product of (10) spans."""
-
-
-class Wanted(NamedTuple):
-    """Which gradients a backward call asks for; of K, F and G, whether any of their tensors'."""
-
-    x_tilde: bool
-    sigma: bool
-    tau: bool
-    theta: bool
-    weights: bool
-    K: bool
-    F: bool
-    G: bool
-
-
-def wanted_of(problem: Problem, needed: Sequence[bool], tensors: Sequence[bool]) -> Wanted:
-    """From what autograd needs: of x̃, σ, τ, θ and α, and of the problem's tensors."""
-    in_K, in_F = len(problem.K.tensors()), len(problem.F.tensors())
-    x_tilde, sigma, tau, theta, weights = needed
-    return Wanted(
-        x_tilde,
-        sigma,
-        tau,
-        theta,
-        weights,
-        any(tensors[:in_K]),
-        any(tensors[in_K : in_K + in_F]),
-        any(tensors[in_K + in_F :]),
-    )
 
 
 class Segment(NamedTuple):
@@ -63,29 +48,80 @@ class Segment(NamedTuple):
     iterates: Trajectory
 
 
+class Wanted(NamedTuple):
+    """Which gradients a backward call asks for.
+
+    Attributes
+    ----------
+    names
+        Those of ``shift``, ``offset``, ``sigma``, ``tau``, ``theta`` and ``weights``.
+    modules
+        The operators and functions whose tensors' gradients are wanted, by ``id``.
+    """
+
+    names: frozenset[str]
+    modules: frozenset[int]
+
+
+class Gradients:
+    """What a backward call found: by name, and for each module in the order of its tensors."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.named: dict[str, Tensor] = {}
+        self.of_module: dict[int, list[Tensor | None]] = {}
+
+    def totals(self, module: nn.Module) -> list[Tensor | None]:
+        """Of this module's tensors; None where there is nothing yet."""
+        return self.of_module.setdefault(id(module), [None] * len(module.tensors()))  # type: ignore[operator]
+
+    def add(self, module: nn.Module, found: tuple[Tensor | None, ...], scale: float) -> None:
+        """Found, times the scale, to the totals."""
+        if not found:
+            return
+        totals = self.totals(module)
+        for i, t in enumerate(found):
+            if t is not None:
+                old = totals[i]
+                totals[i] = t * scale if old is None else old.add_(t, alpha=scale)
+
+    def add_named(self, name: str, found: Tensor) -> None:
+        """To the gradient of this name, if it is wanted."""
+        if name in self.wanted.names:
+            old = self.named.get(name)
+            self.named[name] = found.clone() if old is None else old.add_(found)
+
+
 def block_length(iterations: int, batch: int) -> int:
     """Iterations whose outer products are joined; blocks are counted from the last iteration."""
     return min(iterations, max(1, BLOCK_ROWS // max(1, batch)))
 
 
+def blocks(plan: Plan, first: int) -> list[tuple[int, int]]:
+    """Where the iterations from ``first`` on are cut into joined ones, from the last block down."""
+    found = []
+    for start, stop in reversed(plan.stretches):
+        start = max(start, first)
+        if start >= stop:
+            break
+        batch = plan.instances[0].batch
+        rows = block_length(stop - start, batch) if plan.joins[start] else 1
+        found += [(max(start, end - rows), end) for end in range(stop, start, -rows)]
+    return found
+
+
 def sweep_backward(
-    problem: Problem,
-    x_tilde: Tensor,
-    numbers: Numbers,
-    segments: Iterable[Segment],
-    first: int,
-    g: Tensor,
-    wanted: Wanted,
-) -> tuple[Tensor | None, ...]:
-    """The gradients in x̃, σ, τ, θ, α and the problem's tensors, each None where it is not wanted.
+    plan: Plan, segments: Iterable[Segment], first: int, g: Tensor, wanted: Wanted
+) -> Gradients:
+    """The gradients that are wanted.
 
     Parameters
     ----------
-    problem, x_tilde, numbers
+    plan
         What was iterated.
     segments
-        From the last one down to the one that starts at ``first``; they meet where blocks do. What lies before counts as
-        constant.
+        From the last one down to the one that starts at ``first``; they meet where blocks do. What
+        lies before counts as constant.
     first
         Where the earliest segment starts.
     g
@@ -93,130 +129,245 @@ def sweep_backward(
     wanted
         What is asked for.
     """
-    F, G, K = problem.F, problem.G, problem.K
-    sigma, tau, theta, alpha = numbers
-    depth, g = len(sigma), g.contiguous()
-    rows = block_length(depth - first, len(g))
-    P_block, S_bar_block = g.new_empty((rows, *g.shape)), g.new_empty((rows, len(g), K.m))
-    P, S_bar = P_block.unbind(), S_bar_block.unbind()
-    S_later, S = torch.zeros_like(S_bar[0]), torch.empty_like(S_bar[0])
-    S_total = torch.zeros_like(S)
-    in_K, in_F, in_G = _Outer(K) if wanted.K else None, _Sum(F.tensors()), _Sum(G.tensors())
-    in_sigma, in_tau, in_theta, in_weights = (
-        g.new_zeros(depth),
-        g.new_zeros(depth),
-        g.new_zeros(()),
-        g.new_zeros(depth),
-    )
-
-    for start, stop, iterates in segments:
-        y, r = iterates.y.unbind(), iterates.r.unbind()
-        dual = y[1:] if iterates.z_dual is None else iterates.z_dual.unbind()
-        primal = r[2:] if iterates.z_primal is None else iterates.z_primal.unbind()
-        for begin, end in _blocks(start, stop, rows):
+    sweep = _Backward(plan, first, g.contiguous(), wanted)
+    cuts = iter(blocks(plan, first))
+    for segment in segments:
+        done = segment.stop
+        while done > segment.start:
+            begin, end = next(cuts)
             for k in range(end - 1, begin - 1, -1):
-                # the block's buffers serve as rings: the iteration after the block lies where the block before it began
-                at, i = rows - (end - k), k - start
-                after = (at + 1) % rows
-                if k + 1 == depth:
-                    torch.mul(g, tau[k] * alpha[k], out=P[at])
-                else:  # (7)
-                    base = (
-                        torch.add(P[after], g, alpha=tau[k + 1] * alpha[k], out=P[at])
-                        if alpha[k]
-                        else P[after]
-                    )
-                    K.adjoint_onto(base, S_bar[after], tau[k], out=P[at], keep=tau[k] / tau[k + 1])
-                in_G.add(_through(G.prox_vjp, primal[i], tau[k], P[at], wanted.G), 1 / tau[k])
-                keep = sigma[k] / sigma[k + 1] if k + 1 < depth else 1.0
-                K.forward_onto(S_later, P[at], -sigma[k], out=S, keep=keep)  # (8)
-                in_F.add(
-                    _through(F.prox_conjugate_vjp, dual[i], sigma[k], S, wanted.F), 1 / sigma[k]
-                )
-                torch.lerp(S_later, S, 1 + theta, out=S_bar[at])  # (9)
-                if wanted.sigma:
-                    in_sigma[k] = _dot(S, y[i + 1] - y[i]) / sigma[k] ** 2
-                if wanted.tau:
-                    in_tau[k] = _dot(P[at], r[i + 2] - r[i + 1]) / tau[k] ** 2
-                if wanted.theta and k:
-                    in_theta += _dot(S, K(r[i + 1] - r[i]))
-                if wanted.weights:
-                    in_weights[k] = _dot(r[i + 2], g)
-                S_later, S = S, S_later
-            P_now, S_bar_now = P_block[rows - (end - begin) :], S_bar_block[rows - (end - begin) :]
-            if in_K is not None:  # (10)
-                in_K.add(iterates.y[begin - start + 1 : end - start + 1], P_now, -1.0)
-                moved = int(begin == 0)  # r^0 = 0
-                in_K.add(
-                    S_bar_now[moved:], iterates.r[begin - start + 1 + moved : end - start + 1], 1.0
-                )
-            if in_K is not None or wanted.x_tilde:
-                S_total += S_bar_now.sum(0)
-        earlier = r[0]
-
-    S_first = S_later
-    S_total.sub_(S_first, alpha=theta)  # Σ S̄ = Σ S + θ S^first
-    if in_K is not None:
-        in_K.add(S_total, x_tilde, 1.0)
-        if first > 1:
-            in_K.add(S_first, earlier, -theta)
-    return (
-        g + K.adjoint(S_total) if wanted.x_tilde else None,
-        in_sigma if wanted.sigma else None,
-        in_tau if wanted.tau else None,
-        in_theta if wanted.theta else None,
-        in_weights if wanted.weights else None,
-        *(in_K.totals if in_K is not None else [None] * len(K.tensors())),
-        *in_F.totals,
-        *in_G.totals,
-    )
+                sweep.step(k, k - end, segment)
+            sweep.outer(begin, end, segment)
+            done = begin
+    found = sweep.found
+    if "shift" in wanted.names:
+        found.add_named("shift", g)
+    return found
 
 
-class _Outer:
-    """Sums the gradients of Σ ⟨dual, K primal⟩ in K's tensors."""
+class _Backward:
+    """The state of the sweep between two iterations."""
 
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
-        self.totals: tuple[Tensor, ...] = ()
+    def __init__(self, plan: Plan, first: int, g: Tensor, wanted: Wanted) -> None:
+        self.plan, self.first, self.g, self.wanted = plan, first, g, wanted
+        self.found = Gradients(wanted)
+        one = plan.instances[0]
+        ring = max((end - begin for begin, end in blocks(plan, first)), default=1)
+        self.P_block = g.new_empty((ring, *g.shape))
+        self.S_bar_block = g.new_empty((ring, len(g), *one.codomain))
+        self.P, self.S_bar = list(self.P_block.unbind()), list(self.S_bar_block.unbind())
+        # of the iteration after the present one
+        self.P_later, self.S_bar_later = self.P[0], self.S_bar[0]
+        self.S_later, self.S = torch.empty_like(self.S_bar[0]), self.S_bar[0]
+        if ring > 1:
+            self.S = torch.empty_like(self.S)
+        self.V_later: Tensor | None = None
+        self.S_total: Tensor | None = None
+        self.handed: dict[int, Tensor] = {}
+        different = {id(f): f for one in plan.instances for f in (one.F, one.G)}
+        self.inputs = {key: f.keeps_input() for key, f in different.items()}
+        for name in ("tau", "theta", "weights"):
+            if name in wanted.names:
+                self.found.named[name] = g.new_zeros(plan.depth)
+        if "sigma" in wanted.names:
+            # of the parts of a stack where each has a step of its own
+            parts = () if plan.parts is None else (len(plan.parts),)
+            self.found.named["sigma"] = g.new_zeros((plan.depth, *parts))
 
-    def add(self, dual: Tensor, primal: Tensor, scale: float) -> None:
-        """Of stacks ``(…, m)`` and ``(…, n)``."""
-        first = not self.totals
-        if not primal.numel() and not first:
-            return
-        if first:
-            self.totals = tuple(torch.empty_like(t) for t in self._operator.tensors())
-        flat = (dual.reshape(-1, dual.shape[-1]), primal.reshape(-1, primal.shape[-1]))
-        self._operator.gradients_onto(self.totals, *flat, scale, keep=0.0 if first else 1.0)
+    def step(self, k: int, at: int, segment: Segment) -> None:
+        """(7)–(9) for iteration k, whose place in the ring is ``at``, and what hangs on them alone."""
+        plan, named, i = self.plan, self.wanted.names, k - segment.start
+        y, r = segment.iterates.y, segment.iterates.r  # y[i] is y[k], r[i + 1] is r[k]
+        P = self._primal(k, at, segment)
+        S = self._dual(k, P, segment)
+        if "sigma" in named:
+            self._in_sigma(k, S, y[i + 1] - y[i])
+        if "tau" in named:
+            moved = r[i + 2] - r[i + 1]
+            self.found.named["tau"][k] = dot(P, moved) / plan.tau[k] ** 2
+        if "weights" in named:
+            self.found.named["weights"][k] = dot(r[i + 2], self.g)
+        if not plan.joins[k]:
+            self.found.add_named("offset", S)
+        S_bar = self._extrapolated(k, at, S)
+        # in a ring of one, S̄ was written over S_later, and the next S goes over it
+        self.S = S_bar if len(self.S_bar) == 1 else self.S_later
+        self.P_later, self.S_later, self.S_bar_later = P, S, S_bar
 
+    def outer(self, begin: int, end: int, segment: Segment) -> None:
+        """(10) for a block of iterations, and what is left where a stretch begins."""
+        plan, K = self.plan, self.plan.instances[begin].K
+        iterates, i, count = segment.iterates, begin - segment.start, end - begin
+        in_K = self.found.totals(K) if id(K) in self.wanted.modules else None
+        if in_K is not None:
+            y, P = iterates.y[i + 1 : i + 1 + count], self.P_block[-count:]
+            K.gradients_onto(in_K, y.flatten(0, 1), P.flatten(0, 1), -1.0)
+        if plan.joins[begin]:
+            # in a ring of one, S̄ changes places with S
+            alone = len(self.S_bar) == 1
+            S_bar = self.S_bar_later[None] if alone else self.S_bar_block[-count:]
+            moved = int(begin == 0)  # r[0] = 0
+            if in_K is not None and count > moved:
+                r = iterates.r[i + 1 + moved : i + 1 + count]
+                K.gradients_onto(in_K, S_bar[moved:].flatten(0, 1), r.flatten(0, 1), 1.0)
+            if in_K is not None or self.wanted.names & {"shift", "offset"}:
+                summed = S_bar.sum(0)
+                self.S_total = summed if self.S_total is None else self.S_total.add_(summed)
+        elif in_K is not None:
+            u = self._extrapolation(begin, iterates.r[i], iterates.r[i + 1])
+            if u is not None:
+                K.gradients_onto(in_K, self.S_later, u, 1.0)
+        if begin == self.first or any(begin == start for start, _ in plan.stretches):
+            self._leave(begin, iterates.r[i], iterates.r[i + 1], in_K)
 
-class _Sum:
-    """Sums tuples of gradients in given tensors as they come in; None where none came."""
+    def _primal(self, k: int, at: int, segment: Segment) -> Tensor:
+        """P, by (7)."""
+        plan, one, tau, i = self.plan, self.plan.instances[k], self.plan.tau[k], k - segment.start
+        out, base = self.P[at], self.P_later
+        if k + 1 == plan.depth:
+            torch.mul(self.g, tau * plan.alpha[k], out=out)
+        else:
+            after = plan.tau[k + 1]
+            if plan.alpha[k]:
+                base = torch.add(base, self.g, alpha=after * plan.alpha[k], out=out)
+            handed = self.handed.pop(k, None)
+            if handed is not None:
+                base = torch.add(base, handed, alpha=after, out=out)
+            if not self._continues(k):
+                torch.mul(base, tau / after, out=out)
+            elif self._tracks(k):
+                W = one.K.adjoint(self.S_bar_later, one.domain)
+                torch.mul(base, tau / after, out=out).add_(W, alpha=tau)
+                moved = segment.iterates.r[i + 2] - segment.iterates.r[i + 1]
+                self._note(self._V(k + 1, W), k, moved)
+            else:
+                one.K.adjoint_onto(base, self.S_bar_later, tau, out=out, keep=tau / after)
+        kept = segment.iterates.r[i + 2]
+        if self.inputs[id(one.G)] and segment.iterates.z_primal is not None:
+            kept = segment.iterates.z_primal[i]
+        found = _through(one.G.prox_vjp, kept, tau, out, id(one.G) in self.wanted.modules)
+        self.found.add(one.G, found, 1 / tau)
+        return out
 
-    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
-        self.totals: list[Tensor | None] = [None] * len(tensors)
+    def _dual(self, k: int, P: Tensor, segment: Segment) -> Tensor:
+        """S, by (8)."""
+        plan, one, sigma, i = (
+            self.plan,
+            self.plan.instances[k],
+            self.plan.sigma[k],
+            k - segment.start,
+        )
+        keep = 0.0 if k + 1 == plan.depth else sigma / plan.sigma[k + 1]
+        S, wanted = self.S, id(one.F) in self.wanted.modules
+        one.K.forward_onto(self.S_later, P, -sigma, out=S, keep=keep)
+        kept = segment.iterates.y[i + 1]
+        if self.inputs[id(one.F)] and segment.iterates.z_dual is not None:
+            kept = segment.iterates.z_dual[i]
+        if isinstance(sigma, Tensor):  # δ itself, as its parts have other factors
+            S.div_(sigma)
+            self.found.add(one.F, _through(one.F.prox_conjugate_vjp, kept, sigma, S, wanted), 1.0)
+            S.mul_(sigma)
+        else:
+            found = _through(one.F.prox_conjugate_vjp, kept, sigma, S, wanted)
+            self.found.add(one.F, found, 1 / sigma)
+        return S
 
-    def add(self, found: tuple[Tensor | None, ...], scale: float) -> None:
-        for i, t in enumerate(found):
-            if t is not None:
-                total = self.totals[i]
-                self.totals[i] = t * scale if total is None else total.add_(t, alpha=scale)
+    def _extrapolated(self, k: int, at: int, S: Tensor) -> Tensor:
+        """S̄, by (9)."""
+        before, after = self._lead(k), self.plan.theta[k]
+        out = self.S_later if len(self.S_bar) == 1 else self.S_bar[at]
+        if not self._continues(k):
+            return torch.mul(S, 1 + before, out=out)
+        if before == after:
+            return torch.lerp(self.S_later, S, 1 + before, out=out)
+        return torch.mul(self.S_later, -after, out=out).add_(S, alpha=1 + before)
+
+    def _leave(
+        self, k: int, older: Tensor, newer: Tensor, in_K: list[Tensor | None] | None
+    ) -> None:
+        """What a stretch that begins with iteration k leaves; r[k − 1] and r[k] are given."""
+        plan, one, S = self.plan, self.plan.instances[k], self.S_later
+        if plan.joins[k] and self.S_total is not None:
+            total, self.S_total = self.S_total.sub_(S, alpha=self._lead(k)), None
+            if in_K is not None:
+                if one.shift is not None:
+                    one.K.gradients_onto(in_K, total, one.shift, 1.0)
+                if k > 1:
+                    one.K.gradients_onto(in_K, S, older, -self._lead(k))
+            self.found.add_named("offset", total)
+            if "shift" in self.wanted.names:
+                self.found.add_named("shift", one.K.adjoint(total, one.domain))
+        if k > self.first:
+            W = one.K.adjoint(self.S_bar_later, one.domain)
+            V = self._V(k, W)
+            self._hand(k - 1, W)
+            self._hand(k - 2, -plan.theta[k - 1] * V)
+            self._note(V, k - 1, newer - older)
+        elif ("theta" in self.wanted.names and k > 0) or (
+            "shift" in self.wanted.names and not plan.joins[k]
+        ):
+            self._note(one.K.adjoint(S, one.domain), k - 1, newer - older)
+        self.V_later = None
+
+    def _V(self, k: int, W: Tensor) -> Tensor:
+        """V of iteration k from W = KᵀS̄ of it, and V of the next one."""
+        share = 1 / (1 + self._lead(k))
+        V = W * share
+        if self.V_later is not None:
+            V.add_(self.V_later, alpha=share * self.plan.theta[k])
+        self.V_later = V
+        return V
+
+    def _note(self, V: Tensor, k: int, moved: Tensor) -> None:
+        """The gradients that V of iteration k + 1 brings: in θ[k], and in the shift."""
+        if "theta" in self.wanted.names and k >= 0:
+            self.found.named["theta"][k] = dot(V, moved)
+        if not self.plan.joins[k + 1]:
+            self.found.add_named("shift", V)
+
+    def _hand(self, k: int, gradient: Tensor) -> None:
+        if k >= self.first:
+            old = self.handed.get(k)
+            self.handed[k] = gradient if old is None else old + gradient
+
+    def _in_sigma(self, k: int, S: Tensor, moved: Tensor) -> None:
+        sigma, parts = self.plan.sigma[k], self.plan.parts
+        if parts is None or not isinstance(sigma, Tensor):
+            self.found.named["sigma"][k] = dot(S, moved) / sigma**2
+        else:
+            slopes = torch.split((S * moved / sigma**2).sum(0), parts)
+            self.found.named["sigma"][k] = torch.stack([part.sum() for part in slopes])
+
+    def _continues(self, k: int) -> bool:
+        """Whether the iteration after k has the same operator."""
+        plan = self.plan
+        return k + 1 < plan.depth and plan.instances[k + 1].K is plan.instances[k].K
+
+    def _tracks(self, k: int) -> bool:
+        """Whether V is wanted in the stretch of iteration k."""
+        names, plan = self.wanted.names, self.plan
+        start = next(start for start, stop in plan.stretches if start <= k < stop)
+        handed_on = start > self.first
+        return handed_on or "theta" in names or ("shift" in names and not plan.joins[k])
+
+    def _lead(self, k: int) -> float:
+        """θ before iteration k; before the first, where r̄ = r = 0, any number will do."""
+        return self.plan.theta[max(0, k - 1)]
+
+    def _extrapolation(self, k: int, older: Tensor, newer: Tensor) -> Tensor | None:
+        """shift + r̄ before iteration k, from r[k − 1] and r[k]; None for 0."""
+        shift = self.plan.instances[k].shift
+        if k == 0:
+            return shift
+        r_bar = torch.lerp(older, newer, 1 + self._lead(k))
+        return r_bar if shift is None else r_bar.add_(shift)
 
 
 def _through(
-    vjp: Any, kept: Tensor, step: float, grad: Tensor, parameters: bool
+    vjp: Any, kept: Tensor, step: Any, grad: Tensor, parameters: bool
 ) -> tuple[Tensor | None, ...]:
-    """The vector–Jacobian product written over ``grad``, whether or not the function did so itself; the parameters' gradients."""
+    """The vector–Jacobian product written over ``grad``, whether or not the function did so."""
     result, found = vjp(kept, step, grad, parameters)
     if result is not grad:
         grad.copy_(result)
     return found  # type: ignore[no-any-return]
-
-
-def _blocks(start: int, stop: int, rows: int) -> Iterator[tuple[int, int]]:
-    for end in range(stop, start, -rows):
-        yield max(start, end - rows), end
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.dot(a.reshape(-1), b.reshape(-1))

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from ergodual.errors import ErgodualError
-from ergodual.functions.base import hold
+from ergodual.tensors import hold
 
 
 class Output(nn.Module):
     """Gives the weights α of shape ``(depth,)``."""
 
     def prepare(self, depth: int, like: Tensor) -> None:
-        """Make the parameters that depend on the depth, of the type and device of ``like``; ``Unrolled`` calls this once."""
+        """Make the parameters that depend on the depth, of the type and device of ``like``;
+        ``Unrolled`` calls this once.
+        """
 
     def forward(self, depth: int) -> Tensor:
         """The weights α_1 … α_depth."""
@@ -35,8 +37,9 @@ class Ergodic(Output):
     Parameters
     ----------
     weights
-        ``"1/k"``: α_k ∝ 1/k, summing to 1 (Brauer, Lorenz 2019); ``"uniform"``: 1/d; ``"learned"``: a softmax of parameters
-        that starts at ``"1/k"``; or a tensor of shape ``(depth,)``, used as given (an nn.Parameter is learned).
+        ``"1/k"``: α_k ∝ 1/k, summing to 1 (Brauer, Lorenz 2019); ``"uniform"``: 1/d; ``"learned"``:
+        a softmax of parameters that starts at ``"1/k"``; or a tensor of shape ``(depth,)``, used as
+        given (an nn.Parameter is learned).
     """
 
     logits: Tensor
@@ -52,7 +55,8 @@ class Ergodic(Output):
             self.register_parameter("logits", None)
         else:
             raise ErgodualError(
-                f"Ergodic's weights are {weights!r}; they must be '1/k', 'uniform', 'learned' or a tensor."
+                f"Ergodic's weights are {weights!r}; they must be '1/k', 'uniform', 'learned' or "
+                "a tensor."
             )
 
     def prepare(self, depth: int, like: Tensor) -> None:
@@ -63,7 +67,8 @@ class Ergodic(Output):
         held = {"given": lambda: self.given, "learned": lambda: self.logits}.get(self.kind)
         if held is not None and held().shape != (depth,):
             raise ErgodualError(
-                f"There are averaging weights of shape {tuple(held().shape)} for {depth} iterations; give one for each."
+                f"There are averaging weights of shape {tuple(held().shape)} for {depth} "
+                "iterations; give one for each."
             )
 
     def forward(self, depth: int) -> Tensor:
@@ -72,7 +77,8 @@ class Ergodic(Output):
         if self.kind == "learned":
             if not isinstance(self.logits, Tensor):
                 raise ErgodualError(
-                    "These averaging weights are learned; hand them to Unrolled, which makes their parameters."
+                    "These averaging weights are learned; hand them to Unrolled, which makes "
+                    "their parameters."
                 )
             return self.logits.softmax(0)
         weights = torch.ones(depth, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Gradients by the hand-written reverse sweep: with all iterates kept, with a few kept, and through the last iterations only."""
+"""Gradients by the hand-written reverse sweep: all iterates kept, a few, or the last ones only."""
 
 from __future__ import annotations
 
@@ -9,44 +9,50 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ergodual.errors import ErgodualError
-from ergodual.primal_dual.backward import Segment, block_length, sweep_backward, wanted_of
-from ergodual.primal_dual.forward import Iteration, Numbers, Trajectory
+from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
+from ergodual.primal_dual.forward import Iteration, Plan, Trajectory, start_of_average
+from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.steps import Steps
-from ergodual.problem import Problem
+from ergodual.primal_dual.tape import unroll
+from ergodual.problem import Instance
 
 
 class Reverse:
-    """Gradients by the reverse sweep (7)–(10) of Brauer, Lorenz 2019 (Lemma 1, with (10) corrected to use y^k).
+    """Gradients by the reverse sweep (7)–(10) of Brauer, Lorenz 2019, with (10) corrected to y^k.
 
-    Exact, for any loss and any averaging weights, in K, x̃, σ, τ, θ, α and the parameters of F and G. It stores y^k and r^k
-    and nothing else for functions whose prox derivative can be read off the prox (see ``Function.derivative_from``).
-    Differentiable once. ``torch.compile`` breaks its graph here and runs the sweep as it is.
+    Lemma 1, exact for any loss and any averaging weights, in the offsets, σ, τ, θ, α and the
+    parameters of K, F and G, with an operator and functions of each iteration's own. It stores y^k
+    and r^k and nothing else for functions whose prox derivative can be read off the prox (see
+    ``Function.derivative_from``). Where ``create_graph`` is asked, the derivative comes from the
+    tape, so that it has derivatives itself. ``torch.compile`` breaks its graph here and runs the
+    sweep as it is.
     """
 
-    def starts(self, depth: int, batch: int) -> list[int]:
+    def starts(self, plan: Plan) -> list[int]:
         """Where the segments start that the reverse sweep goes through."""
         return [0]
 
-    def __call__(self, problem: Problem, x_tilde: Tensor, steps: Steps, weights: Tensor) -> Tensor:
+    def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
         """x̂, with a gradient in everything that has one."""
-        starts = self.starts(len(steps.sigma), len(x_tilde))
-        return _Sweep.apply(problem, starts, x_tilde, *steps, weights, *problem.tensors())  # type: ignore[no-any-return,no-untyped-call]
+        inputs = Inputs(instances, steps, weights)
+        return _Sweep.apply(self, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
 
 
 class Checkpointed(Reverse):
-    """The gradient of :class:`Reverse`, bit for bit, in the memory of about √d iterates: the others are computed again.
+    """The gradient of :class:`Reverse`, bit for bit, in the memory of about √d iterates.
 
-    The iterations are cut into segments; only the iterates at their starts and those of the last segment are kept. That is
-    one more forward sweep, 2d products more than the 6d − 1 of Reverse.
+    The iterations are cut into segments; only the iterates at their starts and those of the last
+    segment are kept, and the others are computed again. That is one more forward sweep, 2d products
+    more than the 6d − 1 of Reverse.
 
     Parameters
     ----------
     segments
-        How many; by default about √(4d/3), where memory is least. They end where the blocks of joined outer products end
-        (every ``2048 // batch`` iterations), so that there may be fewer.
+        How many; by default about √(4d/3), where memory is least. They end where the blocks of
+        joined outer products end (every ``2048 // batch`` iterations of a matrix), so that there
+        may be fewer.
 
     Raises
     ------
@@ -59,18 +65,20 @@ class Checkpointed(Reverse):
             raise ErgodualError(f"The number of segments is {segments}; it must be at least 1.")
         self.segments = segments
 
-    def starts(self, depth: int, batch: int) -> list[int]:
-        # a segment start takes three states to keep; a segment takes two for each iteration, and two segments are alive at once
-        segments = self.segments or max(1, round(math.sqrt(4 * depth / 3)))
-        rows = block_length(depth, batch)
-        length = rows * math.ceil(depth / rows / segments)
-        return [0, *reversed(range(depth - length, 0, -length))]
+    def starts(self, plan: Plan) -> list[int]:
+        # a segment start takes three states to keep; a segment takes two for each iteration, and
+        # two segments are alive at once
+        segments = self.segments or max(1, round(math.sqrt(4 * plan.depth / 3)))
+        begins = [begin for begin, _ in blocks(plan, 0)]
+        each = math.ceil(len(begins) / segments)
+        return [0, *reversed([begin for begin in begins[each - 1 :: each] if begin])]
 
 
 class Truncated(Reverse):
-    """The reverse sweep through the last b iterations alone, as if the iterates before them did not depend on anything.
+    """The reverse sweep through the last b iterations alone.
 
-    It keeps the iterates of those b iterations only. With b ≥ d it is :class:`Reverse`, bit for bit.
+    As if the iterates before them did not depend on anything. It keeps the iterates of those b
+    iterations only. With b ≥ d it is :class:`Reverse`, bit for bit.
 
     Parameters
     ----------
@@ -88,56 +96,63 @@ class Truncated(Reverse):
             raise ErgodualError(f"The number of reverse steps is {b}; it must be at least 1.")
         self.b = b
 
-    def starts(self, depth: int, batch: int) -> list[int]:
-        return [max(0, depth - self.b)]
+    def starts(self, plan: Plan) -> list[int]:
+        return [max(0, plan.depth - self.b)]
 
 
 class _Sweep(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        problem: Problem,
-        starts: list[int],
-        x_tilde: Tensor,
-        sigma: Tensor,
-        tau: Tensor,
-        theta: Tensor,
-        weights: Tensor,
-        *tensors: Tensor,
-    ) -> Tensor:
-        numbers = Numbers.read(Steps(sigma, tau, theta), weights)
-        depth = len(numbers.sigma)
-        iteration, x_hat = Iteration(problem, x_tilde, numbers), x_tilde.clone()
-        last = Trajectory.empty(problem, x_tilde, depth - starts[-1])
+    def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, *tensors: Tensor) -> Tensor:
+        inputs = inputs.frozen()
+        plan = inputs.plan()
+        starts = adjoint.starts(plan)
+        iteration, x_hat = Iteration(plan), start_of_average(plan.instances[0])
+        last = Trajectory.empty(plan, plan.depth - starts[-1])
         kept: list[Tensor] = []
         if starts[-1] > 0:
-            state, done = Trajectory.empty(problem, x_tilde, 0), 0
+            state, done = Trajectory.empty(plan, 0), 0
             for start in starts:
                 state = iteration.skip(done, start, state, x_hat)
                 done = start
                 if start != starts[-1]:
                     kept += [state.y.clone(), state.r.clone()]
             _begin(last, state.y, state.r)
-        iteration.record(starts[-1], depth, last, x_hat)
-        ctx.problem, ctx.starts, ctx.numbers = problem, starts, numbers
+        iteration.record(starts[-1], plan.depth, last, x_hat)
+        ctx.inputs, ctx.plan, ctx.starts = inputs, plan, starts
         ctx.whole = [t is not None for t in last]
-        # saving the parameters too makes torch refuse a backward after they were changed in place
-        ctx.save_for_backward(x_tilde, *kept, *(t for t in last if t is not None), *tensors)
+        # saving the inputs too makes torch refuse a backward after they were changed in place
+        ctx.save_for_backward(*kept, *(t for t in last if t is not None), *tensors)
         return x_hat
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x_tilde, *saved = ctx.saved_tensors
-        states, found = saved[: 2 * len(ctx.starts) - 2], iter(saved[2 * len(ctx.starts) - 2 :])
+        count = 2 * len(ctx.starts) - 2
+        states, found = ctx.saved_tensors[:count], iter(ctx.saved_tensors[count:])
+        needed = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():  # create_graph: the result needs derivatives of its own
+            return None, None, *_taped(ctx.inputs, ctx.starts, g, needed)
         last = Trajectory(*(next(found) if kept else None for kept in ctx.whole))  # type: ignore[arg-type]
-        segments = _segments(ctx.problem, x_tilde, ctx.numbers, ctx.starts, states, last)
-        wanted = wanted_of(ctx.problem, ctx.needs_input_grad[2:7], ctx.needs_input_grad[7:])
-        return (
-            None,
-            None,
-            *sweep_backward(ctx.problem, x_tilde, ctx.numbers, segments, ctx.starts[0], g, wanted),
+        segments = _segments(ctx.plan, ctx.starts, states, last)
+        wanted = ctx.inputs.wanted(needed)
+        gradients = sweep_backward(ctx.plan, segments, ctx.starts[0], g, wanted)
+        return None, None, *ctx.inputs.in_order(gradients)
+
+
+def _taped(
+    inputs: Inputs, starts: list[int], g: Tensor, needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """The gradients of the tape, which has recorded nothing yet."""
+    if starts[0]:
+        raise ErgodualError(
+            "Truncated leaves out a part of the derivative, which has no derivative itself; take "
+            "Reverse() or Tape() where create_graph is asked."
         )
+    tensors = [t for t, need in zip(inputs.tensors.values(), needed, strict=True) if need]
+    assert inputs.steps is not None
+    assert inputs.weights is not None
+    x_hat = unroll(inputs.instances, inputs.steps, inputs.weights)
+    found = iter(torch.autograd.grad(x_hat, tensors, g, create_graph=True, allow_unused=True))
+    return [next(found) if need else None for need in needed]
 
 
 def _begin(trajectory: Trajectory, y: Tensor, r: Tensor) -> None:
@@ -145,20 +160,15 @@ def _begin(trajectory: Trajectory, y: Tensor, r: Tensor) -> None:
 
 
 def _segments(
-    problem: Problem,
-    x_tilde: Tensor,
-    numbers: Numbers,
-    starts: list[int],
-    states: Sequence[Tensor],
-    last: Trajectory,
+    plan: Plan, starts: list[int], states: Sequence[Tensor], last: Trajectory
 ) -> Iterator[Segment]:
     """From the last to the first; all but the last are computed again, into one piece of memory."""
-    yield Segment(starts[-1], len(numbers.sigma), last)
+    yield Segment(starts[-1], plan.depth, last)
     if len(starts) == 1:
         return
-    iteration = Iteration(problem, x_tilde, numbers)
+    iteration = Iteration(plan)
     longest = max(b - a for a, b in pairwise(starts))
-    room = Trajectory.empty(problem, x_tilde, longest)
+    room = Trajectory.empty(plan, longest)
     for i in range(len(starts) - 2, -1, -1):
         start, stop = starts[i], starts[i + 1]
         spare = longest - (stop - start)

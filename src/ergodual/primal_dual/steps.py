@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
-from ergodual.functions.base import Number, hold, require
-from ergodual.operators import Operator
-from ergodual.operators.norms import NormBound
+from ergodual.operators import Operator, Stack
+from ergodual.tensors import Number, hold, require
 
 SAFETY = 0.99
 """σ τ ‖K‖² = SAFETY² < 1 for the rules that follow ‖K‖."""
-ZERO = "The operator K is zero, so 0.99 / ‖K‖ does not exist; give StepSizes.fixed(sigma, tau)."
+Operators = Operator | Sequence[Operator]
+"""One operator for all iterations, or one for each."""
 
 
 class Steps(NamedTuple):
-    """The numbers of one unrolled run: σ and τ of shape ``(depth,)``, θ of shape ``()``."""
+    """The numbers of one unrolled run, for each iteration.
+
+    Attributes
+    ----------
+    sigma
+        ``(depth,)``, or ``(depth, parts)`` where the parts of a stack have dual steps of their own.
+    tau
+        ``(depth,)``.
+    theta
+        ``(depth,)``: θ_k extrapolates from r^k.
+    """
 
     sigma: Tensor
     tau: Tensor
@@ -27,33 +38,61 @@ class Steps(NamedTuple):
 
 
 class StepSizes(nn.Module):
-    """A rule for the step sizes; make one with :meth:`fixed`, :meth:`balanced`, :meth:`weighted` or :meth:`learned`.
+    """A rule for the step sizes.
 
-    Calling it with an operator and a depth gives :class:`Steps`.
+    Make one with :meth:`fixed`, :meth:`balanced`, :meth:`weighted` or :meth:`learned`. Calling it
+    with an operator, or one for each iteration, and a depth gives :class:`Steps`.
     """
 
     def __init__(self, theta: Number = 1.0) -> None:
         super().__init__()
+        _require_theta(theta)
         hold(self, "theta", theta)
 
     @staticmethod
     def fixed(sigma: Number, tau: Number, theta: Number = 1.0) -> StepSizes:
-        """Given σ and τ: positive numbers or tensors of shape ``()`` or ``(depth,)``; an nn.Parameter is learned."""
+        """Given σ and τ: positive numbers or tensors; an nn.Parameter is learned.
+
+        Parameters
+        ----------
+        sigma
+            Of shape ``()``, ``(depth,)`` or, for the parts of a stack, ``(depth, parts)`` (or
+            ``(1, parts)``).
+        tau, theta
+            Of shape ``()`` or ``(depth,)``; θ > −1.
+        """
         return _Fixed(sigma, tau, theta)
 
     @staticmethod
-    def balanced(theta: Number = 1.0, differentiate_norm: bool = False) -> StepSizes:
-        """σ = τ = 0.99 / ‖K‖ (Brauer, Lorenz 2019), where ‖K‖ follows K by a certified upper bound."""
-        return _Relative(1.0, theta, differentiate_norm)
+    def balanced(
+        theta: Number = 1.0, differentiate_norm: bool = False, by_part: bool = False
+    ) -> StepSizes:
+        """σ = τ = 0.99 / ‖K‖ (Brauer, Lorenz 2019), with an upper bound of ‖K‖; see `weighted`."""
+        return _Relative(1.0, theta, differentiate_norm, by_part)
 
     @staticmethod
-    def weighted(weight: float, theta: Number = 1.0, differentiate_norm: bool = False) -> StepSizes:
-        """σ = w · 0.99 / ‖K‖ and τ = 0.99 / (w ‖K‖).
+    def weighted(
+        weight: float,
+        theta: Number = 1.0,
+        differentiate_norm: bool = False,
+        by_part: bool = False,
+    ) -> StepSizes:
+        """σ = w · 0.99 / ‖K‖ and τ = 0.99 / (w ‖K‖), of each iteration's own K.
 
-        The gradient takes ‖K‖ as a constant unless ``differentiate_norm``; then every call needs the exact norm, by a
-        singular value decomposition.
+        Parameters
+        ----------
+        weight
+            w > 0.
+        theta
+            Of shape ``()`` or ``(depth,)``.
+        differentiate_norm
+            Whether the gradient goes through ‖K‖, which then is the exact one. Else ‖K‖ counts as a
+            constant, and the gradient in K is that at the given steps.
+        by_part
+            Whether the parts of a stack have σ_i = w · 0.99 / ‖K_i‖ and τ = 0.99 / (w Σ ‖K_i‖) (in
+            the manner of Pock, Chambolle, ICCV 2011): better where the parts' norms differ much.
         """
-        return _Relative(weight, theta, differentiate_norm)
+        return _Relative(weight, theta, differentiate_norm, by_part)
 
     @staticmethod
     def learned(
@@ -62,35 +101,49 @@ class StepSizes(nn.Module):
         theta: Number = 1.0,
         relative: bool = False,
     ) -> StepSizes:
-        """log σ and log τ are parameters, one pair or a pair per iteration, and start as :meth:`weighted` does.
+        """log σ and log τ are parameters, one pair or a pair per iteration.
 
-        With ``relative``, the parameters are log(σ‖K‖) and log(τ‖K‖) instead: the steps follow ‖K‖ while K is learned (the
-        gradient takes it as a constant), so that σ τ ‖K‖², on which convergence hangs, moves by learning alone.
+        They start as :meth:`weighted` does. With ``relative``, the parameters are log(σ‖K‖) and
+        log(τ‖K‖) instead: the steps follow ‖K‖ while K is learned (the gradient takes it as a
+        constant), so that σ τ ‖K‖², on which convergence hangs, moves by learning alone.
         """
         return _Learned(weight, per_iteration, theta, relative)
 
-    def prepare(self, K: Operator, depth: int) -> None:
-        """Make the parameters that depend on the operator or the depth; ``Unrolled`` calls this once."""
+    def prepare(self, K: Operators, depth: int) -> None:
+        """Make the parameters that depend on K or the depth; ``Unrolled`` calls this once."""
 
-    def refresh(self, K: Operator) -> None:
-        """Forget what was learned about ‖K‖ on the way here and take its exact value."""
+    def forward(
+        self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
+    ) -> Steps:
+        """σ, τ and θ.
 
-    def forward(self, K: Operator, depth: int) -> Steps:
-        """σ, τ and θ for this operator and depth."""
+        Parameters
+        ----------
+        K
+            One operator, or one for each iteration.
+        depth
+            The number of iterations.
+        domain
+            The shape of a sample, where norms depend on it.
+        like
+            A tensor of the type and device that they are to have; K's if None.
+        """
         raise NotImplementedError
 
-    def _steps(self, sigma: Number, tau: Number, K: Operator, depth: int) -> Steps:
-        like = K.tensors()[0]
-        theta = torch.as_tensor(self.theta, dtype=like.dtype, device=like.device)
-        pair = [
-            torch.as_tensor(step, dtype=like.dtype, device=like.device) for step in (sigma, tau)
-        ]
-        for step in pair:
-            if step.ndim > 1 or (step.ndim == 1 and len(step) != depth):
+    def _steps(
+        self, sigma: Number, tau: Number, K: Operators, depth: int, like: Tensor | None
+    ) -> Steps:
+        like = _like(K) if like is None else like
+        found = []
+        for name, value in (("sigma", sigma), ("tau", tau), ("theta", self.theta)):
+            step = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+            if step.ndim > 1 + (name == "sigma") or (step.ndim and len(step) not in (1, depth)):
                 raise ErgodualError(
-                    f"The step sizes have shape {tuple(step.shape)}; give one number or one per iteration, here {depth}."
+                    f"The step sizes {name} have shape {tuple(step.shape)}; give one number or one "
+                    f"per iteration, here {depth}."
                 )
-        return Steps(pair[0].expand(depth), pair[1].expand(depth), theta)
+            found.append(step.expand(depth, *step.shape[1:]))
+        return Steps(*found)
 
 
 class _Fixed(StepSizes):
@@ -103,25 +156,44 @@ class _Fixed(StepSizes):
             require(step > 0, f"The step size {name} is {step}; it must be positive.")
             hold(self, name, step)
 
-    def forward(self, K: Operator, depth: int) -> Steps:
-        return self._steps(self.sigma, self.tau, K, depth)
+    def forward(
+        self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
+    ) -> Steps:
+        return self._steps(self.sigma, self.tau, K, depth, like)
 
 
 class _Relative(StepSizes):
-    def __init__(self, weight: float, theta: Number, differentiate_norm: bool) -> None:
+    def __init__(
+        self, weight: float, theta: Number, differentiate_norm: bool, by_part: bool
+    ) -> None:
         super().__init__(theta)
         _check_weight(weight)
-        self.weight = weight
-        self.differentiate_norm = differentiate_norm
-        self._bound = NormBound()
+        self.weight, self.differentiate_norm, self.by_part = weight, differentiate_norm, by_part
 
-    def refresh(self, K: Operator) -> None:
-        self._bound.refresh(K)
+    def forward(
+        self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
+    ) -> Steps:
+        if self.by_part:
+            norms = torch.as_tensor(_per_operator(K, lambda one: self._norms_of_parts(one, domain)))
+            dual: Number = norms if norms.ndim == 2 else norms[None]
+            primal: Number = norms.sum(-1)
+        else:
+            dual = primal = _per_operator(K, lambda one: self._norm(one, domain))
+        require(dual > 0, _ZERO)
+        sigma, tau = self.weight * SAFETY / dual, SAFETY / (self.weight * primal)
+        return self._steps(sigma, tau, K, depth, like)
 
-    def forward(self, K: Operator, depth: int) -> Steps:
-        norm: Number = K.norm() if self.differentiate_norm else self._bound(K)
-        require(norm > 0, ZERO)
-        return self._steps(self.weight * SAFETY / norm, SAFETY / (self.weight * norm), K, depth)
+    def _norm(self, K: Operator, domain: Size | None) -> Number:
+        return K.norm(domain) if self.differentiate_norm else _bound(K, domain)
+
+    def _norms_of_parts(self, K: Operator, domain: Size | None) -> Tensor:
+        if not isinstance(K, Stack):
+            raise ErgodualError(
+                f"Steps by part need an operator that is a Stack, and this is {type(K).__name__}; "
+                "leave by_part out."
+            )
+        norms = [self._norm(part, domain) for part in K.operators()]
+        return torch.stack([torch.as_tensor(n, dtype=torch.float64) for n in norms])
 
 
 class _Learned(StepSizes):
@@ -134,30 +206,59 @@ class _Learned(StepSizes):
         self.weight = weight
         self.per_iteration = per_iteration
         self.relative = relative
-        self._bound = NormBound()
         self.register_parameter("log_sigma", None)
         self.register_parameter("log_tau", None)
 
-    def prepare(self, K: Operator, depth: int) -> None:
+    def prepare(self, K: Operators, depth: int) -> None:
         if isinstance(self.log_sigma, Tensor):
             return
-        like, norm = K.tensors()[0], 1.0 if self.relative else NormBound().refresh(K)
-        start = torch.zeros(
-            depth if self.per_iteration else (), dtype=like.dtype, device=like.device
-        )
-        self.log_sigma = nn.Parameter(start + math.log(self.weight * SAFETY / norm))
-        self.log_tau = nn.Parameter(start + math.log(SAFETY / (self.weight * norm)))
+        norms = torch.as_tensor(1.0 if self.relative else _per_operator(K, _bound))
+        require(norms > 0, _ZERO)
+        if not self.per_iteration:
+            norms = norms.max()
+        logs, like = norms.double().log().expand(depth if self.per_iteration else ()), _like(K)
+        sigma = math.log(self.weight * SAFETY) - logs
+        tau = math.log(SAFETY / self.weight) - logs
+        self.log_sigma, self.log_tau = (nn.Parameter(t.to(like)) for t in (sigma, tau))
 
-    def refresh(self, K: Operator) -> None:
-        if self.relative:
-            self._bound.refresh(K)
-
-    def forward(self, K: Operator, depth: int) -> Steps:
+    def forward(
+        self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
+    ) -> Steps:
         self.prepare(K, depth)
-        norm = self._bound(K) if self.relative else 1.0
-        require(norm > 0, ZERO)
-        return self._steps(self.log_sigma.exp() / norm, self.log_tau.exp() / norm, K, depth)
+        norm: Number = 1.0
+        if self.relative:
+            norm = _per_operator(K, lambda one: _bound(one, domain))
+            require(norm > 0, _ZERO)
+        return self._steps(self.log_sigma.exp() / norm, self.log_tau.exp() / norm, K, depth, like)
+
+
+_ZERO = "The operator K is zero, so 0.99 / ‖K‖ does not exist; give StepSizes.fixed(sigma, tau)."
+
+
+def _bound(K: Operator, domain: Size | None = None) -> Number:
+    # a graph for export holds no numbers that are read to the host
+    exporting = torch.compiler.is_exporting()
+    return K.norm_bound_in_graph(domain) if exporting else K.norm_bound(domain)
+
+
+def _per_operator(K: Operators, norm: Callable[[Operator], Number]) -> Number:
+    """A number, or, for one operator an iteration, a tensor of theirs; each is asked once."""
+    if isinstance(K, Operator):
+        return norm(K)
+    found = {id(one): one for one in K}
+    known = {key: torch.as_tensor(norm(one), dtype=torch.float64) for key, one in found.items()}
+    return torch.stack([known[id(one)] for one in K])
+
+
+def _like(K: Operators) -> Tensor:
+    some = [K] if isinstance(K, Operator) else K
+    tensors = (t for one in some for t in one.tensors() if t.is_floating_point())
+    return next(tensors, torch.zeros(()))
 
 
 def _check_weight(weight: float) -> None:
     require(weight > 0, f"The step weight is {weight}; it must be positive (1 is balanced).")
+
+
+def _require_theta(theta: Number) -> None:
+    require(theta > -1, f"The extrapolation theta is {theta}; it must be above -1 (1 is usual).")

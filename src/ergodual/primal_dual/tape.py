@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
+from ergodual.primal_dual.forward import part_sizes
 from ergodual.primal_dual.steps import Steps
-from ergodual.problem import Problem
+from ergodual.problem import Instance
+from ergodual.tensors import Number
 
 
-def unroll(problem: Problem, x_tilde: Tensor, steps: Steps, weights: Tensor) -> Tensor:
-    """x̂ = x̃ + Σ_k α_k r^k with r^k from (3)–(5) of Brauer, Lorenz 2019; keeps no iterate but the last.
+def unroll(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
+    """x̂ = shift + Σ_k α_k r^k with r^k from (3)–(5); keeps no iterate but the last.
 
     Parameters
     ----------
-    problem
-        F, G and K.
-    x_tilde
-        The observations, ``(batch, n)``.
+    instances
+        The problem of each iteration.
     steps
-        σ and τ of shape ``(depth,)``, θ of shape ``()``.
+        σ, τ and θ of each.
     weights
         α of shape ``(depth,)``.
     """
-    F, G, K = problem.F, problem.G, problem.K
-    r = x_tilde.new_zeros(x_tilde.shape)
-    y = x_tilde.new_zeros((x_tilde.shape[0], K.m))
-    u, x_hat = x_tilde, x_tilde
-    for sigma, tau, alpha in zip(steps.sigma, steps.tau, weights, strict=True):
-        y = F.prox_conjugate(y + sigma * K(u), sigma)
-        previous, r = r, G.prox(r - tau * K.adjoint(y), tau)
-        u = x_tilde + r + steps.theta * (r - previous)
+    one = instances[0]
+    r, y = one.zeros_primal(), one.zeros_dual()
+    u, x_hat = one.estimate(r), one.estimate(r)
+    pairs = zip(instances, _dual_steps(one, steps.sigma), *steps[1:], weights, strict=True)
+    for (F, G, K, _, offset, *_), sigma, tau, theta, alpha in pairs:
+        Ku = K(u) if offset is None else K(u) + offset
+        y = F.prox_conjugate(y + sigma * Ku, sigma)
+        previous, r = r, G.prox(r - tau * K.adjoint(y, one.domain), tau)
+        u = one.estimate(r + theta * (r - previous))
         x_hat = x_hat + alpha * r
     return x_hat
 
 
-class Tape:
-    """Gradients by torch's own tape: every operation of the sweep is recorded. Serves any problem; the slow one."""
+def _dual_steps(one: Instance, sigma: Tensor) -> Sequence[Number]:
+    if sigma.ndim == 1:
+        return sigma.unbind()
+    repeats = sigma.new_tensor(part_sizes(one, sigma.shape[1])).long()
+    return sigma.repeat_interleave(repeats, 1).unbind()
 
-    def __call__(self, problem: Problem, x_tilde: Tensor, steps: Steps, weights: Tensor) -> Tensor:
+
+class Tape:
+    """Gradients by torch's own tape: every operation of the sweep is recorded.
+
+    Serves any problem, and derivatives of any order; the slow one.
+    """
+
+    def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
         """x̂, with a gradient in everything that has one."""
-        return unroll(problem, x_tilde, steps, weights)
+        return unroll(instances, steps, weights)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
-from ergodual.primal_dual.forward import Numbers, estimate
+from ergodual.operators import Operator
+from ergodual.primal_dual.forward import Plan, estimate
 from ergodual.primal_dual.outputs import Ergodic, Output
 from ergodual.primal_dual.reverse import Reverse
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import unroll
-from ergodual.problem import Problem
+from ergodual.problem import Instance, LowerLevel
+
+Functions = Function | Sequence[Function]
+"""One function for all iterations, or one for each."""
 
 
 class Adjoint(Protocol):
     """How gradients flow through the sweep."""
 
-    def __call__(self, problem: Problem, x_tilde: Tensor, steps: Steps, weights: Tensor) -> Tensor:
-        """x̂, differentiable."""
+    def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
+        """x̂, differentiable, from the problem of each iteration."""
 
 
 class Unrolled(nn.Module):
@@ -30,9 +35,10 @@ class Unrolled(nn.Module):
     Parameters
     ----------
     problem
-        The lower-level problem.
+        The lower-level problem; or a list of d problems, one for each iteration, which makes a
+        primal-dual network (Brauer, Lorenz, arXiv 1806.05823).
     depth
-        The number of iterations d ≥ 1.
+        The number of iterations d ≥ 1; that of the problems if there is a list.
     steps
         The step size rule; ``StepSizes.balanced()`` if None.
     output
@@ -43,63 +49,150 @@ class Unrolled(nn.Module):
     Raises
     ------
     ErgodualError
-        If the depth is below 1 or the averaging weights are not as many as the iterations.
+        If the depth is below 1 or not that of the list, or the averaging weights are not as many.
     """
+
+    problem: LowerLevel
+    """The problem; of a list of them, an ``nn.ModuleList``."""
 
     def __init__(
         self,
-        problem: Problem,
-        depth: int,
+        problem: LowerLevel | Sequence[LowerLevel],
+        depth: int | None = None,
         steps: StepSizes | None = None,
         output: Output | None = None,
         adjoint: Adjoint | None = None,
     ) -> None:
         super().__init__()
-        if depth < 1:
-            raise ErgodualError(f"The depth is {depth}; it must be at least 1.")
-        self.problem = problem
+        self._listed = not isinstance(problem, LowerLevel)
+        if isinstance(problem, LowerLevel):
+            self.problem = problem
+        else:
+            self.problem = cast(LowerLevel, nn.ModuleList(_checked(problem, depth)))
+            depth = len(problem)
+        if depth is None or depth < 1:
+            given = "missing" if depth is None else depth
+            raise ErgodualError(f"The depth is {given}; it must be at least 1.")
         self.depth = depth
         self.steps = StepSizes.balanced() if steps is None else steps
         self.output = Ergodic("1/k") if output is None else output
         self.adjoint: Adjoint = Reverse() if adjoint is None else adjoint
-        self.steps.prepare(problem.K, depth)
-        self.output.prepare(depth, problem.K.tensors()[0])
+        self.steps.prepare(self._operators(), depth)
+        self.output.prepare(depth, self.problems[0].like())
 
-    def forward(self, x_tilde: Tensor, G: Function | None = None) -> Tensor:
+    @property
+    def problems(self) -> list[LowerLevel]:
+        """That of each iteration."""
+        if self._listed:
+            return list(cast(nn.ModuleList, self.problem))  # type: ignore[arg-type]
+        return [self.problem] * self.depth
+
+    def forward(
+        self, observation: Tensor, G: Functions | None = None, F: Functions | None = None
+    ) -> Tensor:
         """The estimate x̂.
 
         Parameters
         ----------
-        x_tilde
-            The observations, ``(batch, n)``.
-        G
-            Another data term for this call, for instance a box with bounds for each sample.
+        observation
+            x̃ or b, ``(batch, *sample)``.
+        G, F
+            Other functions for this call: one, or one for each iteration; for instance a box with
+            bounds, or an ℓ1 norm with weights, for each sample. Gradients flow into their tensors.
 
         Returns
         -------
-        x̂ of shape ``(batch, n)``.
+        x̂, ``(batch, *domain)``.
 
         Raises
         ------
         ErgodualError
-            If x̃ has another shape, type or device than the operator expects.
+            If the observations do not fit the problem in shape, type or device, or the functions
+            the iterations.
         """
-        problem = self.problem if G is None else self.problem.with_data_term(G)
-        problem.check(x_tilde)
-        steps = self.steps(problem.K, self.depth)
-        weights = self.output(self.depth).to(x_tilde)
+        instances = self._instances(observation, G, F)
+        one = instances[0]
+        K = [each.K for each in instances]
+        shared = all(each is one.K for each in K)
+        steps = self.steps(one.K if shared else K, self.depth, one.domain, observation)
+        weights = self.output(self.depth).to(observation)
         if not torch.is_grad_enabled():
             if torch.compiler.is_compiling():  # a graph holds no numbers read to the host
-                return unroll(problem, x_tilde, steps, weights)
-            return estimate(problem, x_tilde, Numbers.read(steps, weights))[0]
-        return self.adjoint(problem, x_tilde, steps, weights)
+                return unroll(instances, steps, weights)
+            return estimate(Plan.read(instances, steps, weights))[0]
+        return self.adjoint(instances, steps, weights)
 
-    def numbers(self) -> tuple[list[float], list[float], list[float]]:
-        """σ_k, τ_k and α_k of every iteration."""
+    def numbers(self, domain: Size | None = None) -> tuple[list[float], list[float], list[float]]:
+        """σ_k, τ_k and α_k of every iteration; ``domain`` where norms depend on it."""
         with torch.no_grad():
-            sigma, tau, _ = self.steps(self.problem.K, self.depth)
+            sigma, tau, _ = self.steps(self._operators(), self.depth, domain)
             return sigma.tolist(), tau.tolist(), self.output(self.depth).tolist()
 
-    def refresh(self) -> None:
-        """Forget how K came to be what it is."""
-        self.steps.refresh(self.problem.K)
+    def _operators(self) -> Operator | list[Operator]:
+        if not self._listed:
+            return self.problem.operator()
+        return [problem.operator() for problem in self.problems]
+
+    def _instances(
+        self, observation: Tensor, G: Functions | None, F: Functions | None
+    ) -> list[Instance]:
+        problems = self.problems
+        if G is not None or F is not None:
+            terms = list(zip(problems, self._each(F, "F"), self._each(G, "G"), strict=True))
+            different = {tuple(map(id, three)): three for three in terms}
+            made = {key: one.with_functions(*fs) for key, (one, *fs) in different.items()}
+            problems = [made[tuple(map(id, three))] for three in terms]
+        known = {id(problem): problem for problem in problems}
+        posed = {key: problem.instance(observation) for key, problem in known.items()}
+        return _alike([posed[id(problem)] for problem in problems])
+
+    def _each(self, functions: Functions | None, name: str) -> Sequence[Function | None]:
+        if functions is None or isinstance(functions, Function):
+            return [functions] * self.depth
+        if len(functions) != self.depth:
+            raise ErgodualError(
+                f"There are {len(functions)} functions {name} for {self.depth} iterations; give "
+                "one, "
+                "or one for each."
+            )
+        return functions
+
+
+def _checked(problems: Sequence[LowerLevel], depth: int | None) -> Sequence[LowerLevel]:
+    if not problems or any(type(p) is not type(problems[0]) for p in problems):
+        kinds = ", ".join(sorted({type(p).__name__ for p in problems})) or "nothing"
+        raise ErgodualError(
+            f"The list of problems holds {kinds}; give problems of one kind, one for each "
+            "iteration."
+        )
+    if not isinstance(problems[0], LowerLevel):
+        raise ErgodualError(
+            f"The list of problems holds {type(problems[0]).__name__}; give Problem or "
+            "InverseProblem, one for each iteration."
+        )
+    if depth is not None and depth != len(problems):
+        raise ErgodualError(
+            f"The depth is {depth} and there are {len(problems)} problems; give one for each "
+            "iteration, and leave the depth out."
+        )
+    return problems
+
+
+def _alike(instances: list[Instance]) -> list[Instance]:
+    """With one offset for all, and operators that are the same where their parts are."""
+    first = instances[0]
+    last, alike = first, [first]
+    for k, one in enumerate(instances[1:], start=1):
+        if one.domain != first.domain or one.codomain != first.codomain:
+            raise ErgodualError(
+                f"The problem of iteration {k + 1} has an operator from {tuple(one.domain)} to "
+                f"{tuple(one.codomain)}, and the first one's is from {tuple(first.domain)} to "
+                f"{tuple(first.codomain)}; all iterations need the same two shapes."
+            )
+        if one is not last:
+            K = alike[-1].K if one.K.same_as(alike[-1].K) else one.K
+            last, one = one, one._replace(K=K, shift=first.shift, offset=first.offset)
+        else:
+            one = alike[-1]
+        alike.append(one)
+    return alike

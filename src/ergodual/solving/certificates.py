@@ -1,18 +1,24 @@
-"""The lower-level problems of a batch while they are being solved: what is known of each, and how far it is from a solution."""
+"""Samples of a batch while they are being solved: what is known of each, and its certificate."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
+from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.steps import SAFETY
-from ergodual.problem import Problem
-from ergodual.solving.newton import applies, matrix_of
+from ergodual.problem import Instance
+from ergodual.solving.newton import applies
+from ergodual.tensors import column, dots, largest, norms, total
+
+WRONG = {torch.float64: 1e-8, torch.float32: 1e-3}
+"""How far ⟨Kr, y⟩ and ⟨r, Kᵀy⟩ may be apart by rounding, relative to ‖Kr‖‖y‖ + ‖r‖‖Kᵀy‖."""
 
 
 class Point(NamedTuple):
@@ -21,11 +27,11 @@ class Point(NamedTuple):
     Attributes
     ----------
     r, y
-        ``(batch, n)`` and ``(batch, m)``.
+        ``(batch, *domain)`` and ``(batch, *codomain)``.
     gap
         The duality gap, ``(batch,)``; infinite where one of the two energies is.
     error
-        What is compared with the tolerance, ``(batch,)``: see :class:`Lower`.
+        What is compared with the tolerance, ``(batch,)``: see :class:`Pending`.
     """
 
     r: Tensor
@@ -35,147 +41,189 @@ class Point(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """Of the steps in each coordinate, σ_j ∝ dual_j and τ_i ∝ primal_i, and the norm of K between their roots."""
+    """Of the steps in each coordinate, σ_j ∝ dual_j and τ_i ∝ primal_i.
+
+    Attributes
+    ----------
+    dual, primal
+        ``(*codomain)`` and ``(*domain)``, or what broadcasts against them.
+    norm
+        Of K between their roots.
+    """
 
     dual: Tensor
     primal: Tensor
     norm: float
 
 
-class Lower:
+@dataclass(frozen=True)
+class Pending:
     """Samples of a batch that are still to be solved.
 
-    The error of a point (r, y) is its duality gap over F(Kx̃) + G(0), what doing nothing costs; where that is 0 or infinite, the
-    gap itself. Where the gap is infinite, because F or G* is ∞ just beside a solution, it is the fixed-point residual
-    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σK(x̃ + r))‖²/ω) over √(2ω) ‖Kx̃‖/‖K‖ (over 1 where that is 0), σ = ω/‖K‖,
-    τ = 1/(ω‖K‖), with an ω that depends on the problem alone. So neither a large constant in x̃, which K does not see, nor a y that
-    grows because nothing is feasible makes it small.
+    The error of a point (r, y) is its duality gap over F(c) + G(0), what doing nothing costs, with
+    c = K shift + offset; where that is 0 or infinite, the gap itself. Where the gap is infinite,
+    because F or G* is ∞ just beside a solution, it is the fixed-point residual
+    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σ(c + Kr))‖²/ω) over √(2ω) ‖c‖/‖K‖ (over 1
+    where that is 0), σ = ω/‖K‖, τ = 1/(ω‖K‖), with an ω that depends on the problem alone. So
+    neither a large constant in x̃, which K does not see, nor a y that grows because nothing is
+    feasible makes it small.
 
-    Parameters
+    Attributes
     ----------
-    problem, x_tilde
-        F, G and K, and the observations, ``(batch, n)``.
+    instance
+        The problems.
     norm
         At least ‖K‖; for K = 0, 1.
     tol
         A sample is solved when its error is not above this.
     scales
         Steps for each coordinate.
-
-    Raises
-    ------
-    ErgodualError
-        If Kx̃ is not finite.
+    matrix
+        K as a matrix of flattened samples, where Newton steps can be taken.
+    c, unit, residual_weight
+        c, ``(batch, *codomain)``; what the gap is relative to, and the ω of the residual,
+        ``(batch,)``.
+    mu, delta
+        G − ½ μ‖·‖² and F* − ½ δ‖·‖² are convex.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        x_tilde: Tensor,
-        norm: float,
-        tol: float,
-        scales: Scales | None = None,
-    ) -> None:
-        self.problem, self.x_tilde, self.norm, self.tol, self.scales = (
-            problem,
-            x_tilde,
-            norm,
-            tol,
-            scales,
-        )
-        self.matrix = matrix_of(problem.K) if applies(problem) else None
-        self.Kx = problem.K(x_tilde)
-        if not self.Kx.isfinite().all():
+    instance: Instance
+    norm: float
+    tol: float
+    scales: Scales | None
+    matrix: Tensor | None
+    c: Tensor
+    unit: Tensor
+    residual_weight: Tensor
+    mu: float
+    delta: float
+
+    @staticmethod
+    def of(instance: Instance, norm: float, tol: float, scales: Scales | None) -> Pending:
+        """All samples of an instance.
+
+        Raises
+        ------
+        ErgodualError
+            If c is not finite.
+        """
+        c = instance.constant()
+        if not c.isfinite().all():
             raise ErgodualError(
                 "K times the observations is not finite; scale them, or K, down, or give float64."
             )
-        cost = self._primal(torch.zeros_like(x_tilde), self.Kx)
-        self.unit = torch.where((cost > 0) & cost.isfinite(), cost, 1.0)
-        self.natural = self._guess()
-
-    def at(self, rows: Tensor) -> Lower:
-        """Some of the samples."""
-        chosen, count = object.__new__(Lower), len(self.x_tilde)
-        vars(chosen).update(vars(self))
-        F, G = (f.of_samples(rows, count) for f in (self.problem.F, self.problem.G))
-        chosen.problem = Problem(F, G, self.problem.K)
-        chosen.x_tilde, chosen.Kx, chosen.unit, chosen.natural = (
-            t[rows] for t in (self.x_tilde, self.Kx, self.unit, self.natural)
+        matrix = (
+            matrix_of(instance.K, instance.domain, instance.like) if applies(instance) else None
         )
-        return chosen
+        smooth = instance.F.smoothness()
+        mu, delta = instance.G.strong_convexity(), 1 / smooth if smooth > 0 else 0.0
+        ones = torch.ones_like(norms(c))
+        known = Pending(instance, norm, tol, scales, matrix, c, ones, ones, mu, delta)
+        cost = known.primal(instance.zeros_primal(), c)
+        unit = torch.where((cost > 0) & cost.isfinite(), cost, 1.0)
+        return replace(known, unit=unit, residual_weight=known._guess())
+
+    def at(self, rows: Tensor) -> Pending:
+        """Some of the samples."""
+        return replace(
+            self,
+            instance=self.instance.at(rows),
+            c=self.c[rows],
+            unit=self.unit[rows],
+            residual_weight=self.residual_weight[rows],
+        )
 
     def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖) for each sample; with scales, those of the coordinates and the norm between their roots."""
+        """σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖) for each sample, as they meet y and r.
+
+        With scales, those of the coordinates and the norm between their roots.
+        """
         norm = self.norm if self.scales is None else self.scales.norm
-        sigma, tau = weight * (SAFETY / norm), SAFETY / (norm * weight)
-        return (
-            (sigma, tau)
-            if self.scales is None
-            else (sigma * self.scales.dual, tau * self.scales.primal)
-        )
+        sigma = column(weight * (SAFETY / norm), self.c)
+        tau = (SAFETY / (norm * weight)).view(-1, *[1] * len(self.instance.domain))
+        if self.scales is None:
+            return sigma, tau
+        return sigma * self.scales.dual, tau * self.scales.primal
 
     def ratio(self, r: Tensor, y: Tensor) -> Tensor:
-        """‖y‖/‖r‖ in the norms in which the steps are alike for all coordinates, ``(batch, 1)``; nan or infinite where r = 0."""
+        """‖y‖/‖r‖ in the norms in which the steps are alike for all coordinates, ``(batch,)``.
+
+        Not a number or infinite where r = 0.
+        """
         if self.scales is not None:
             r, y = r * self.scales.primal.rsqrt(), y * self.scales.dual.rsqrt()
-        found: Tensor = y.norm(dim=-1, keepdim=True) / r.norm(dim=-1, keepdim=True)
-        return found
+        return norms(y) / norms(r)
 
     def judge(self, r: Tensor, y: Tensor) -> Point:
         """A point with its certificate; rounding may make a gap negative, which counts as 0."""
-        F, G, K = self.problem.F, self.problem.G, self.problem.K
-        Kx, v = self.Kx + K(r), -K.adjoint(y)
-        negative_dual = _or_infinite(
-            lambda: F.conjugate(y) + G.conjugate(v) - (self.Kx * y).sum(-1), Kx
-        )
-        gap = (
-            (self._primal(r, Kx) + negative_dual)
-            .clamp(min=0)
-            .nan_to_num(nan=math.inf, posinf=math.inf)
-        )
+        F, G, K = self.instance.F, self.instance.G, self.instance.K
+        Kr, v = K(r), -K.adjoint(y, self.instance.domain)
+        self._verify(r, Kr, y, v)
+        Kx = self.c + Kr
+        negative_dual = _or_infinite(lambda: F.conjugate(y) + G.conjugate(v) - dots(self.c, y), Kx)
+        gap = (self.primal(r, Kx) + negative_dual).clamp(min=0)
+        gap = gap.nan_to_num(nan=math.inf, posinf=math.inf)
         error = gap / self.unit
         if not gap.isfinite().all():
-            sigma, tau = self.natural / self.norm, 1 / (self.norm * self.natural)
-            moved_r, moved_y = (
-                G.prox(r + tau * v, tau) - r,
-                F.prox_conjugate(y + sigma * Kx, sigma) - y,
-            )
-            weight, size = self.natural[:, 0], self._seen()[:, 0]
-            # what rounding hides of a move, where y is very large, counts too
-            eps = torch.finfo(r.dtype).eps
-            moved_r, moved_y = moved_r.abs() + eps * r.abs(), moved_y.abs() + eps * y.abs()
-            moved = (weight * moved_r.square().sum(-1) + moved_y.square().sum(-1) / weight).sqrt()
-            error = torch.where(
-                gap.isfinite(),
-                error,
-                moved / torch.where(size > 0, (2 * weight).sqrt() * size, 1.0),
-            )
+            error = torch.where(gap.isfinite(), error, self._residual(r, Kx, y, v))
         return Point(r, y, gap, error)
 
     def nearest_dual(self) -> Tensor:
-        """A subgradient of F at Kx̃, the dual of r = 0; 0 where there is none, because F is infinite there."""
-        return _limit(self.problem.F.prox_conjugate, self.Kx)
+        """A subgradient of F at c, the dual of r = 0; 0 where F is infinite there."""
+        return _limit(self.instance.F.prox_conjugate, self.c)
 
     def first_weight(self) -> Tensor:
-        """ω ∼ ‖y‖/‖r‖ of a solution, guessed from a dual point and the primal point that answers it; ``(batch, 1)``."""
+        """ω ∼ ‖y‖/‖r‖ of a solution, guessed from a dual point and the primal one that answers it."""
         if self.scales is None:
-            return self.natural
-        y = self.nearest_dual()
-        ratio = self.ratio(_limit(self.problem.G.prox, -self.problem.K.adjoint(y)), y)
-        return torch.where(ratio.isfinite() & (ratio > 0), ratio, self.natural)
+            return self.residual_weight
+        one, y = self.instance, self.nearest_dual()
+        ratio = self.ratio(_limit(one.G.prox, -one.K.adjoint(y, one.domain)), y)
+        return torch.where(ratio.isfinite() & (ratio > 0), ratio, self.residual_weight)
+
+    def primal(self, r: Tensor, Kx: Tensor) -> Tensor:
+        """F(Kx) + G(r), with Kx = c + Kr."""
+        return _or_infinite(lambda: self.instance.F.value(Kx) + self.instance.G.value(r), Kx)
+
+    def _residual(self, r: Tensor, Kx: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        weight, size = self.residual_weight, self._seen()
+        sigma, tau = column(weight / self.norm, y), column(1 / (self.norm * weight), r)
+        moved_r = self.instance.G.prox(r + tau * v, tau) - r
+        moved_y = self.instance.F.prox_conjugate(y + sigma * Kx, sigma) - y
+        # what rounding hides of a move, where y is very large, counts too
+        eps = torch.finfo(r.dtype).eps
+        moved_r, moved_y = moved_r.abs() + eps * r.abs(), moved_y.abs() + eps * y.abs()
+        moved = (weight * total(moved_r.square()) + total(moved_y.square()) / weight).sqrt()
+        return moved / torch.where(size > 0, (2 * weight).sqrt() * size, 1.0)
+
+    def _verify(self, r: Tensor, Kr: Tensor, y: Tensor, v: Tensor) -> None:
+        """That ⟨Kr, y⟩ = ⟨r, Kᵀy⟩ and ‖Kr‖ ≤ ‖K‖ ‖r‖, as far as these show it."""
+        ours, theirs = dots(Kr, y), -dots(r, v)
+        size = norms(Kr) * norms(y) + norms(r) * norms(v)
+        wrong = (ours - theirs).abs() > WRONG[r.dtype] * size
+        if bool(wrong.any()):
+            raise ErgodualError(
+                f"The operator's adjoint is wrong: <Kr, y> is {float(ours[wrong][0]):.6g} and "
+                f"<r, K^T y> is {float(theirs[wrong][0]):.6g}; test it with ed.check_operator."
+            )
+        long = norms(Kr) > 1.001 * self.norm * norms(r)
+        if bool(long.any()):
+            least = float((norms(Kr) / norms(r))[long].max())
+            raise ErgodualError(
+                f"The operator's norm was given as {self.norm:.6g}, and there is an r with "
+                f"|Kr|/|r| = {least:.6g}; give an upper bound."
+            )
 
     def _guess(self) -> Tensor:
-        G, K = self.problem.G, self.problem.K
-        y = self.nearest_dual()
-        r = _limit(G.prox, -K.adjoint(y))
-        y_norm, r_norm, seen = (
-            y.norm(dim=-1, keepdim=True),
-            r.norm(dim=-1, keepdim=True),
-            self._seen(),
-        )
-        # an infinite F leaves the slope of G as the scale of Kᵀy, and a G that bounds nothing what K sees of x̃ as that of r
-        x_seen = self.x_tilde * (seen / self.x_tilde.norm(dim=-1, keepdim=True)).nan_to_num(0.0)
-        slope = _limit(G.prox_conjugate, x_seen).norm(dim=-1, keepdim=True) / self.norm
+        one, y = self.instance, self.nearest_dual()
+        r = _limit(one.G.prox, -one.K.adjoint(y, one.domain))
+        y_norm, r_norm, seen = norms(y), norms(r), self._seen()
+        # an infinite F leaves the slope of G as the scale of Kᵀy, and a G that bounds nothing what
+        # K sees of x̃ as that of r
+        if one.shift is None:
+            at = one.K.adjoint(self.c, one.domain) / self.norm**2
+        else:
+            at = one.shift * column((seen / norms(one.shift)).nan_to_num(0.0), one.shift)
+        slope = norms(_limit(one.G.prox_conjugate, at)) / self.norm
         y_norm, r_norm = (
             torch.where(y_norm > 0, y_norm, slope),
             torch.where(r_norm > 0, r_norm, seen),
@@ -183,42 +231,35 @@ class Lower:
         return torch.where((y_norm > 0) & (r_norm > 0), y_norm / r_norm, 1.0)
 
     def _seen(self) -> Tensor:
-        """The size of what K sees of x̃: ‖Kx̃‖/‖K‖, ``(batch, 1)``."""
-        size: Tensor = self.Kx.norm(dim=-1, keepdim=True) / self.norm
-        return size
+        """The size of r that K sees as c: ‖c‖/‖K‖, ``(batch,)``."""
+        return norms(self.c) / self.norm
 
-    def _primal(self, r: Tensor, Kx: Tensor) -> Tensor:
-        """F(K(x̃ + r)) + G(r)."""
-        return _or_infinite(lambda: self.problem.F.value(Kx) + self.problem.G.value(r), Kx)
+
+def best(one: Point, other: Point) -> Point:
+    """For each sample the point with the smaller error."""
+    better = other.error < one.error
+    return Point(
+        torch.where(column(better, one.r), other.r, one.r),
+        torch.where(column(better, one.y), other.y, one.y),
+        torch.where(better, other.gap, one.gap),
+        torch.where(better, other.error, one.error),
+    )
 
 
 def _or_infinite(energy: Callable[[], Tensor], like: Tensor) -> Tensor:
-    """An energy of each sample; infinite, so that a residual certifies, for a user's function that has a prox alone."""
+    """An energy of each sample; infinite, so that a residual certifies, where f has a prox alone."""
     try:
         return energy()
     except NotImplementedError:
         return like.new_full((len(like),), math.inf)
 
 
-def best(one: Point, other: Point) -> Point:
-    """For each sample the point with the smaller error."""
-    better = other.error < one.error
-    rows = better[:, None]
-    return Point(
-        torch.where(rows, other.r, one.r),
-        torch.where(rows, other.y, one.y),
-        torch.where(better, other.gap, one.gap),
-        torch.where(better, other.error, one.error),
-    )
-
-
 def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
-    """prox(t z, t) for large t, where that does not grow with t, else 0: for the prox of f*, a subgradient of f at z."""
-    far_away = (
-        torch.finfo(z.dtype).eps ** -0.5
-    )  # where Moreau's identity still leaves half of the digits
-    t = far_away / z.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(z.dtype).tiny * far_away)
+    """prox(t z, t) for large t, where that does not grow with t, else 0.
+
+    For the prox of f*, a subgradient of f at z.
+    """
+    far_away = torch.finfo(z.dtype).eps ** -0.5  # where Moreau's identity still has half the digits
+    t = column(far_away / largest(z).clamp(min=torch.finfo(z.dtype).tiny * far_away), z)
     near, far = prox(t * z, t), prox(10 * t * z, 10 * t)
-    return torch.where(
-        far.norm(dim=-1, keepdim=True) < 2 * near.norm(dim=-1, keepdim=True), far, 0.0
-    )
+    return torch.where(column(norms(far) < 2 * norms(near), z), far, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Literal
@@ -10,15 +11,19 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotDifferentiableWarning
-from ergodual.primal_dual.backward import Wanted
-from ergodual.problem import Problem
+from ergodual.operators.norms import matrix_of
+from ergodual.primal_dual.backward import Gradients, Wanted
+from ergodual.problem import Instance
 from ergodual.solving.active_set import least_norm, missed, solve_saddle
-from ergodual.solving.certificates import Lower
+from ergodual.solving.certificates import Pending
 from ergodual.solving.neumann import AtSolution, FixedPoint
-from ergodual.solving.newton import free, free_beside, matrix_of, newton
+from ergodual.solving.newton import free, free_beside, newton
+from ergodual.tensors import column, everywhere, largest
 
 LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
 """Errors that rounding may leave where the active set is the right one; a kink this near to a prox's argument counts as met."""
+MOST = 2**26
+"""Entries up to which K is set up as a matrix."""
 SAME = 1e-3
 """Derivatives of a prox that differ by no more are the same."""
 
@@ -81,76 +86,97 @@ class Implicit(AtSolution):
         self.otherwise = otherwise
         self.report: Report | None = None
 
-    def check(self, problem: Problem) -> None:
+    def check(self, one: Instance) -> None:
         """See :class:`AtSolution`."""
-        if not (problem.F.separable and problem.G.separable):
+        if not (one.F.separable and one.G.separable):
             raise ErgodualError(
-                "Implicit needs functions that are sums over coordinates; take Neumann(b) for others."
+                "Implicit needs functions that are sums over coordinates; take Neumann(b) for "
+                "others."
+            )
+        n, m = math.prod(one.domain), math.prod(one.codomain)
+        if n * m > MOST:
+            raise ErgodualError(
+                f"Implicit sets K up as a matrix, which has {m} x {n} entries here, and at most "
+                f"{MOST} are taken; take Neumann(b)."
             )
 
-    def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> tuple[Tensor | None, ...]:
+    def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> Gradients:
         """See :class:`AtSolution`."""
-        problem, x_tilde, r, y, sigma, tau, _ = point
-        self.check(problem)
-        F, G, K = problem.F, problem.G, problem.K
-        Kx, matrix, at = K(x_tilde), matrix_of(K), (sigma, tau)
-        D_P, D_D = free(problem, Kx, r, y, *at)
-        step, landed = newton(problem, matrix, Kx, r, y, *at, D_P, D_D), LANDED.get(r.dtype, 1e-6)
-        below, above = (free_beside(problem, Kx, *step, *at, shift) for shift in (-landed, landed))
-        kink, stays = ~_alike(below, above), _alike((D_P, D_D), below, above)
-        loose, inner = (below[0] > 0) | (above[0] > 0), (below[1] > 0) & (above[1] > 0)
-        zero = ((x_tilde + step[0]).abs().amax(-1) <= landed * x_tilde.abs().amax(-1)) & (
-            not (wanted.x_tilde or wanted.G)
+        one, r, y, sigma, tau, _ = point
+        self.check(one)
+        F, G, K = one.F, one.G, one.K
+        c, matrix, at = one.constant(), matrix_of(K, one.domain, one.like), (sigma, tau)
+        free_at = D_P, D_D = free(one, c, r, y, *at)
+        step = newton(one, matrix, c, r, y, *at, D_P, D_D)
+        landed = LANDED.get(r.dtype, 1e-6)
+        below, above = (free_beside(one, c, *step, *at, shift) for shift in (-landed, landed))
+        kink, stays = ~_alike(below, above), _alike(free_at, below, above)
+        P, S, residual, singular = _systems(
+            matrix, free_at, at, g, self._silent(one, step, wanted, landed, matrix, below, above)
         )
-        P, S, residual, singular = (
-            torch.zeros_like(r),
-            torch.zeros_like(y),
-            r.new_zeros(len(r)),
-            torch.zeros_like(kink),
-        )
-        for i in range(len(r)):
-            if zero[i] and _full_rank(
-                matrix[inner[i]][:, loose[i]]
-            ):  # then y can answer any small change of K, and x̂ stays 0
-                kink[i] = False
-                continue
-            free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
-            if not len(free_r):  # nothing can move, but where y is not unique it may leap
-                singular[i] = len(free_y) > 0
-                continue
-            a, e = (
-                (1 - D_P[i, free_r]) / (tau * D_P[i, free_r]),
-                (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y]),
-            )
-            system = matrix[free_y][:, free_r], a, e, g[i, free_r], torch.zeros_like(e)
-            found = solve_saddle(*system)
-            if found is None or not missed(*system, *found) <= torch.finfo(r.dtype).eps ** 0.4:
-                singular[i], found = True, least_norm(*system)
-            residual[i] = missed(*system, *found)
-            P[i, free_r], S[i, free_y] = found[0], -found[1]
+        kink &= residual >= 0  # a sample that is silent has a derivative of 0
+        residual = residual.clamp(min=0)
         settled = stays & ~singular
         if singular.any():  # no Newton step was taken, and the point itself must be the solution
-            settled |= stays & (
-                Lower(problem, x_tilde, point.norm, 0.0).judge(*step).error <= landed
-            )
+            error = Pending.of(one, point.norm, 0.0, None).judge(*step).error
+            settled |= stays & (error <= landed)
         self._account(Report(residual, settled, settled & ~singular & ~kink), singular)
-        kept_r, kept_y = (
-            z if f.derivative_from == "input" else p
-            for f, z, p in ((G, point.z_primal, r), (F, point.z_dual, y))
-        )
-        KTS = K.adjoint(S)
-        _, in_G = G.prox_vjp(kept_r, tau, P + tau * (KTS + g), wanted.G)
-        _, in_F = F.prox_conjugate_vjp(kept_y, sigma, S - sigma * K(P), wanted.F)
-        r, y = (
-            torch.where(settled[:, None], new, old) for new, old in zip(step, (r, y), strict=True)
-        )  # where that is nearer
-        in_K = K.gradients(S, x_tilde + r), K.gradients(y, P)
-        return (
-            g + KTS if wanted.x_tilde else None,
-            *(a - b if wanted.K else None for a, b in zip(*in_K, strict=True)),
-            *_over(in_F, sigma, len(F.tensors())),
-            *_over(in_G, tau, len(G.tensors())),
-        )
+        P, S = P.view_as(r), S.view_as(y)
+        # the Newton point where that is nearer
+        near_r = torch.where(column(settled, r), step[0], r)
+        near_y = torch.where(column(settled, y), step[1], y)
+        return self._collect(point, P, S, near_r, near_y, g, wanted)
+
+    def _silent(
+        self,
+        one: Instance,
+        step: tuple[Tensor, Tensor],
+        wanted: Wanted,
+        landed: float,
+        matrix: Tensor,
+        below: tuple[Tensor, Tensor],
+        above: tuple[Tensor, Tensor],
+    ) -> list[bool]:
+        """Samples whose x̂ is 0 and stays so, since y can answer any small change of K."""
+        silent = [False] * one.batch
+        if one.shift is None or "shift" in wanted.names or id(one.G) in wanted.modules:
+            return silent
+        small = largest(one.shift + step[0]) <= landed * largest(one.shift)
+        loose = ((below[0] > 0) | (above[0] > 0)).flatten(1)
+        inner = ((below[1] > 0) & (above[1] > 0)).flatten(1)
+        for i in small.nonzero()[:, 0].tolist():
+            silent[i] = _full_rank(matrix[inner[i]][:, loose[i]])
+        return silent
+
+    def _collect(
+        self,
+        point: FixedPoint,
+        P: Tensor,
+        S: Tensor,
+        r: Tensor,
+        y: Tensor,
+        g: Tensor,
+        wanted: Wanted,
+    ) -> Gradients:
+        """The gradients that the sums P and S make, (10) among them, at r and y."""
+        one, sigma, tau = point.instance, point.sigma, point.tau
+        F, G, K = one.F, one.G, one.K
+        kept_r = point.z_primal if G.keeps_input() else point.r
+        kept_y = point.z_dual if F.keeps_input() else point.y
+        KTS, found = K.adjoint(S, one.domain), Gradients(wanted)
+        for f, vjp, kept, into, scale in (
+            (G, G.prox_vjp, kept_r, P + tau * (KTS + g), tau),
+            (F, F.prox_conjugate_vjp, kept_y, S - sigma * K(P), sigma),
+        ):
+            if id(f) in wanted.modules:
+                found.add(f, vjp(kept, scale, into, True)[1], 1 / scale)
+        if id(K) in wanted.modules:
+            totals = found.totals(K)
+            K.gradients_onto(totals, S, one.estimate(r), 1.0)
+            K.gradients_onto(totals, y, P, -1.0)
+        found.add_named("offset", S)
+        found.add_named("shift", g + KTS)
+        return found
 
     def _account(self, report: Report, singular: Tensor) -> None:
         self.report = report
@@ -166,10 +192,10 @@ class Implicit(AtSolution):
             & unknown
             & ~singular,
         }
-        told = ", ".join(
+        listed = ", ".join(
             f"{int(which.sum())} {cause}" for cause, which in causes.items() if which.any()
         )
-        said = f"{int(unknown.sum())} of {len(unknown)} samples have no derivative that is known: {told}"
+        said = f"{int(unknown.sum())} of {len(unknown)} samples have no derivative that is known: {listed}"
         if self.otherwise == "refuse":
             raise ErgodualError(
                 f"{said}; leave these samples out, or give Implicit('least-squares')."
@@ -181,10 +207,42 @@ class Implicit(AtSolution):
         )
 
 
+def _systems(
+    matrix: Tensor,
+    free_at: tuple[Tensor, Tensor],
+    at: tuple[float, float],
+    g: Tensor,
+    silent: list[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """P and S, flat, of each sample's system, its residual (−1 where x̂ is silent), and where it is
+    singular."""
+    (D_P, D_D), (sigma, tau), flat = (t.flatten(1) for t in free_at), at, g.flatten(1)
+    P, S = torch.zeros_like(D_P), torch.zeros_like(D_D)
+    residual = g.new_zeros(len(g))
+    singular = torch.zeros_like(residual, dtype=torch.bool)
+    for i in range(len(g)):
+        if silent[i]:
+            residual[i] = -1
+            continue
+        free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
+        if not len(free_r):  # nothing can move, but where y is not unique it may leap
+            singular[i] = len(free_y) > 0
+            continue
+        a = (1 - D_P[i, free_r]) / (tau * D_P[i, free_r])
+        e = (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y])
+        system = matrix[free_y][:, free_r], a, e, flat[i, free_r], torch.zeros_like(e)
+        found = solve_saddle(*system)
+        if found is None or not missed(*system, *found) <= torch.finfo(g.dtype).eps ** 0.4:
+            singular[i], found = True, least_norm(*system)
+        residual[i] = missed(*system, *found)
+        P[i, free_r], S[i, free_y] = found[0], -found[1]
+    return P, S, residual, singular
+
+
 def _alike(one: tuple[Tensor, ...], *others: tuple[Tensor, ...]) -> Tensor:
     """Whether the diagonals of each sample are, coordinate by coordinate, those of one of the others."""
     near = [
-        torch.stack([(a - b).abs() <= SAME for b in of]).any(0).all(-1)
+        everywhere(torch.stack([(a - b).abs() <= SAME for b in of]).any(0))
         for a, *of in zip(one, *others, strict=True)
     ]
     return torch.stack(near).all(0)
@@ -193,8 +251,3 @@ def _alike(one: tuple[Tensor, ...], *others: tuple[Tensor, ...]) -> Tensor:
 def _full_rank(A: Tensor) -> bool:
     """Whether the columns are independent."""
     return int(torch.linalg.matrix_rank(A)) == A.shape[1]
-
-
-def _over(found: tuple[Tensor | None, ...], step: float, count: int) -> list[Tensor | None]:
-    """Parameter gradients from a sum that was scaled by the step; None for each where none were wanted."""
-    return [None if t is None else t / step for t in found] if found else [None] * count

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.functions.base import require
-from ergodual.solving.certificates import Lower, Point, best
+from ergodual.primal_dual.steps import SAFETY
+from ergodual.solving.certificates import Pending, Point, best
 from ergodual.solving.newton import free, newton, signature
+from ergodual.tensors import column, norms, require
 
 S = TypeVar("S", bound="State")
 
@@ -22,7 +23,7 @@ FARTHEST = 1000.0
 
 
 class State(Protocol):
-    """A tuple of tensors with a row for each sample; among them the primal weight ω, ``(batch, 1)``."""
+    """A tuple of tensors with a row for each sample, the primal weight ω, ``(batch,)``, among them."""
 
     @property
     def weight(self) -> Tensor:
@@ -34,13 +35,13 @@ class Method(Protocol[S]):
 
     precondition: bool
 
-    def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> S:
+    def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> S:
         """The state before the first iteration, from these iterates; ``weight`` is that of an earlier solution, if any."""
 
-    def advance(self, lower: Lower, state: S, iterations: int) -> S:
+    def advance(self, pending: Pending, state: S, iterations: int) -> S:
         """So many iterations further."""
 
-    def offer(self, lower: Lower, state: S, done: int) -> tuple[S, Point]:
+    def candidate(self, pending: Pending, state: S, done: int) -> tuple[S, Point]:
         """The state, perhaps restarted, and the best point known; ``done`` counts all iterations so far."""
 
 
@@ -53,7 +54,6 @@ class Iterates(NamedTuple):
     sigma: Tensor
     tau: Tensor
     weight: Tensor
-    swapped: Tensor
 
 
 class ChambollePock:
@@ -82,61 +82,59 @@ class ChambollePock:
         )
         self.weight, self.accelerated, self.precondition = weight, accelerated, False
 
-    def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Iterates:
+    def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> Iterates:
         """See :class:`Method`."""
         if self.weight is not None:
-            weight = torch.full_like(r[:, :1], self.weight)
+            weight = torch.full_like(pending.unit, self.weight)
         elif weight is None:
-            weight = lower.first_weight()
-        mu, delta = self._strong_convexity(lower)
-        both = (mu > 0) & (delta > 0)
-        # Algorithm 3 has σ δ = τ μ, that is ω² = μ/δ
-        weight = torch.where(both, (mu / delta.clamp(min=torch.finfo(r.dtype).tiny)).sqrt(), weight)
-        sigma, tau = lower.steps(weight)
-        swapped = bool((delta > 0).any() and not (mu > 0).any())
-        return Iterates(
-            r, y, y if swapped else r, sigma, tau, weight, torch.full_like(weight, swapped)
-        )
+            weight = pending.first_weight()
+        mu, delta = self._strong_convexity(pending)
+        if mu > 0 and delta > 0:  # Algorithm 3 has σ δ = τ μ, that is ω² = μ/δ
+            weight = torch.full_like(weight, math.sqrt(mu / delta))
+        scale = SAFETY / pending.norm
+        bar = y if self._exchanged(pending) else r
+        return Iterates(r, y, bar, scale * weight, scale / weight, weight)
 
-    def advance(self, lower: Lower, state: Iterates, iterations: int) -> Iterates:
+    def advance(self, pending: Pending, state: Iterates, iterations: int) -> Iterates:
         """See :class:`Method`."""
-        F, G, K = lower.problem.F, lower.problem.G, lower.problem.K
-        r, y, bar, sigma, tau, weight, exchanged = state
-        mu, delta = self._strong_convexity(lower)
-        swapped = bool(exchanged.any())
+        F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
+        r, y, bar, sigma, tau, weight = state
+        mu, delta = self._strong_convexity(pending)
+        exchanged, domain = self._exchanged(pending), pending.instance.domain
         for _ in range(iterations):
-            if swapped:
-                r = G.prox_(r - tau * K.adjoint(bar), tau)
-                y, before = F.prox_conjugate_(y + sigma * (lower.Kx + K(r)), sigma), y
+            dual_step, primal_step = column(sigma, y), column(tau, r)
+            if exchanged:
+                r = G.prox_(r - primal_step * K.adjoint(bar, domain), primal_step)
+                z = y + dual_step * (pending.c + K(r))
+                y, before = F.prox_conjugate_(z, dual_step), y
                 theta = (1 + 2 * delta * sigma).rsqrt()
                 sigma, tau = theta * sigma, tau / theta
-                bar = y + theta * (y - before)
+                bar = y + column(theta, y) * (y - before)
                 continue
-            y = F.prox_conjugate_(y + sigma * (lower.Kx + K(bar)), sigma)
-            r, before = G.prox_(r - tau * K.adjoint(y), tau), r
-            theta = torch.where(delta > 0, 1 / (1 + 2 * mu * tau), (1 + 2 * mu * tau).rsqrt())
-            sigma, tau = (
-                torch.where(delta > 0, sigma, sigma / theta),
-                torch.where(delta > 0, tau, tau * theta),
-            )
-            bar = r + theta * (r - before)
-        return Iterates(r, y, bar, sigma, tau, weight, exchanged)
+            y = F.prox_conjugate_(y + dual_step * (pending.c + K(bar)), dual_step)
+            r, before = G.prox_(r - primal_step * K.adjoint(y, domain), primal_step), r
+            theta = 1 / (1 + 2 * mu * tau)
+            if not delta:
+                theta = theta.sqrt()
+                sigma, tau = sigma / theta, tau * theta
+            bar = r + column(theta, r) * (r - before)
+        return Iterates(r, y, bar, sigma, tau, weight)
 
-    def offer(self, lower: Lower, state: Iterates, done: int) -> tuple[Iterates, Point]:
+    def candidate(self, pending: Pending, state: Iterates, done: int) -> tuple[Iterates, Point]:
         """See :class:`Method`."""
-        return state, lower.judge(state.r, state.y)
+        return state, pending.judge(state.r, state.y)
 
-    def _strong_convexity(self, lower: Lower) -> tuple[Tensor, Tensor]:
+    def _strong_convexity(self, pending: Pending) -> tuple[float, float]:
         """μ of G and δ of F*; 0 where it is not to be used."""
-        zero = torch.zeros_like(lower.x_tilde[:, :1])
-        if not self.accelerated:
-            return zero, zero
-        return zero + lower.problem.G.strong_convexity(), zero + 1 / torch.as_tensor(
-            lower.problem.F.smoothness()
-        )
+        return (pending.mu, pending.delta) if self.accelerated else (0.0, 0.0)
+
+    def _exchanged(self, pending: Pending) -> bool:
+        """Whether y takes the role of r, as F* is strongly convex and G is not."""
+        mu, delta = self._strong_convexity(pending)
+        return delta > 0 and not mu > 0
 
 
-class Anchored(NamedTuple):
+class Restarts(NamedTuple):
     """What :class:`Restarted` carries on.
 
     Attributes
@@ -208,69 +206,62 @@ class Restarted:
             raise ErgodualError(f"Restarted's kind is {kind!r}; it must be 'average' or 'halpern'.")
         self.kind, self.precondition, self.polish = kind, precondition, polish
 
-    def start(self, lower: Lower, r: Tensor, y: Tensor, weight: Tensor | None) -> Anchored:
+    def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> Restarts:
         """See :class:`Method`."""
-        weight = lower.first_weight() if weight is None else weight
-        unknown, none = (
-            torch.full_like(lower.unit, math.inf),
-            torch.full_like(lower.unit, -1, dtype=torch.long),
-        )
-        return Anchored(
-            r, y, r, y, r, y, weight, torch.zeros_like(weight), unknown, unknown, none, none
-        )
+        weight = pending.first_weight() if weight is None else weight
+        unknown = torch.full_like(pending.unit, math.inf)
+        none = torch.full_like(unknown, -1, dtype=torch.long)
+        zero = torch.zeros_like(unknown)
+        return Restarts(r, y, r, y, r, y, weight, zero, unknown, unknown, none, none)
 
-    def advance(self, lower: Lower, state: Anchored, iterations: int) -> Anchored:
+    def advance(self, pending: Pending, state: Restarts, iterations: int) -> Restarts:
         """See :class:`Method`."""
-        F, G, K = lower.problem.F, lower.problem.G, lower.problem.K
+        F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
         r, y, r_other, y_other = (t.clone() for t in state[:4])
-        sigma, tau = lower.steps(state.weight)
+        sigma, tau = pending.steps(state.weight)
         halpern, since = self.kind == "halpern", state.since
-        r_next, y_next, v, Ku = (
-            torch.empty_like(r),
-            torch.empty_like(y),
-            torch.empty_like(r),
-            torch.empty_like(y),
-        )
+        r_next, v = torch.empty_like(r), torch.empty_like(r)
+        y_next, Ku = torch.empty_like(y), torch.empty_like(y)
         for i in range(iterations):
-            # T(r, y): r⁺ = prox_{τG}(r − τKᵀy), y⁺ = prox_{σF*}(y + σK(x̃ + 2r⁺ − r))
+            # T(r, y): r⁺ = prox_{τG}(r − τKᵀy), y⁺ = prox_{σF*}(y + σ(c + K(2r⁺ − r)))
             K.adjoint_onto(r, y, -1.0, out=v, keep=0.0)
             G.prox_(torch.addcmul(r, v, tau, out=r_next), tau)
             r.lerp_(r_next, 2.0)
-            K.forward_onto(lower.Kx, r, 1.0, out=Ku)
+            K.forward_onto(pending.c, r, 1.0, out=Ku)
             F.prox_conjugate_(torch.addcmul(y, Ku, sigma, out=y_next), sigma)
             done = since + i
             if halpern:
                 share = (done + 1) / (done + 2)
-                torch.lerp(state.r_anchor, r, share, out=r)
-                torch.lerp(state.y_anchor, y.lerp_(y_next, 2.0), share, out=y)
+                torch.lerp(state.r_anchor, r, column(share, r), out=r)
+                torch.lerp(state.y_anchor, y.lerp_(y_next, 2.0), column(share, y), out=y)
             else:
                 (r, r_next), (y, y_next) = (r_next, r), (y_next, y)
-                r_other.lerp_(r, 1 / (done + 1))
-                y_other.lerp_(y, 1 / (done + 1))
+                r_other.lerp_(r, column(1 / (done + 1), r))
+                y_other.lerp_(y, column(1 / (done + 1), y))
         if halpern:
             r_other, y_other = r_next, y_next
-        return state._replace(r=r, y=y, r_other=r_other, y_other=y_other, since=since + iterations)
+        since = since + iterations
+        return state._replace(r=r, y=y, r_other=r_other, y_other=y_other, since=since)
 
-    def offer(self, lower: Lower, state: Anchored, done: int) -> tuple[Anchored, Point]:
+    def candidate(self, pending: Pending, state: Restarts, done: int) -> tuple[Restarts, Point]:
         """See :class:`Method`."""
-        point = lower.judge(state.r_other, state.y_other)
+        point = pending.judge(state.r_other, state.y_other)
         if self.kind == "average":
-            point = best(point, lower.judge(state.r, state.y))
-        state, point, landed = self._polished(lower, state, point)
-        error, since = point.error, state.since[:, 0]
+            point = best(point, pending.judge(state.r, state.y))
+        state, point, landed = self._polished(pending, state, point)
+        error, since = point.error, state.since
         fell = (error <= 0.2 * state.begun) | ((error <= 0.8 * state.begun) & (error > state.last))
         restart = landed | fell | (since >= 0.36 * max(1, done))
-        rows = restart[:, None]
-        r, y = torch.where(rows, point.r, state.r), torch.where(rows, point.y, state.y)
-        return Anchored(
-            r,
-            y,
-            torch.where(rows, point.r, state.r_other),
-            torch.where(rows, point.y, state.y_other),
-            torch.where(rows, point.r, state.r_anchor),
-            torch.where(rows, point.y, state.y_anchor),
-            torch.where(rows, self._moved(lower, state, point), state.weight),
-            torch.where(rows, 0.0, state.since),
+        in_r, in_y = column(restart, point.r), column(restart, point.y)
+        return Restarts(
+            torch.where(in_r, point.r, state.r),
+            torch.where(in_y, point.y, state.y),
+            torch.where(in_r, point.r, state.r_other),
+            torch.where(in_y, point.y, state.y_other),
+            torch.where(in_r, point.r, state.r_anchor),
+            torch.where(in_y, point.y, state.y_anchor),
+            torch.where(restart, self._moved(pending, state, point), state.weight),
+            torch.where(restart, 0.0, since),
             torch.where(restart, error, state.begun),
             torch.where(restart, math.inf, error),
             state.seen,
@@ -278,53 +269,46 @@ class Restarted:
         ), point
 
     def _polished(
-        self, lower: Lower, state: Anchored, point: Point
-    ) -> tuple[Anchored, Point, Tensor]:
-        """Samples whose active set is that of the last look, at their Newton step if that is nearer; and which samples that is."""
+        self, pending: Pending, state: Restarts, point: Point
+    ) -> tuple[Restarts, Point, Tensor]:
+        """At their Newton step, if that is nearer: samples whose active set is that of the last look.
+
+        And which samples that is.
+        """
         landed = torch.zeros_like(point.error, dtype=torch.bool)
-        if not self.polish or lower.matrix is None:
+        if not self.polish or pending.matrix is None:
             return state, point, landed
-        problem, (sigma, tau) = lower.problem, lower.steps(state.weight)
-        D_P, D_D = free(problem, lower.Kx, point.r, point.y, sigma, tau)
+        sigma, tau = pending.steps(state.weight)
+        D_P, D_D = free(pending.instance, pending.c, point.r, point.y, sigma, tau)
         seen = signature(D_P, D_D)
-        rows = ((seen == state.seen) & (seen != state.tried) & (point.error > lower.tol)).nonzero()[
-            :, 0
-        ]
+        settled = (seen == state.seen) & (seen != state.tried) & (point.error > pending.tol)
+        rows = settled.nonzero()[:, 0]
         state = state._replace(seen=seen)
         if not len(rows):
             return state, point, landed
-        some = lower.at(rows)
-        step = newton(
-            some.problem,
-            lower.matrix,
-            some.Kx,
-            *(t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D)),
-        )
+        some = pending.at(rows)
+        at = (t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D))
+        step = newton(some.instance, pending.matrix, some.c, *at)
         found = some.judge(*step)
         better = found.error < point.error[rows]
-        point = Point(
-            *(
-                t.index_copy(0, rows, new)
-                for t, new in zip(point, best(Point(*(t[rows] for t in point)), found), strict=True)
-            )
-        )
+        nearer = best(Point(*(t[rows] for t in point)), found)
+        point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, nearer, strict=True)))
         # no set is tried again in vain
         tried = state.tried.index_copy(0, rows, torch.where(better, state.tried[rows], seen[rows]))
         return state._replace(tried=tried), point, landed.index_copy(0, rows, better)
 
-    def _moved(self, lower: Lower, state: Anchored, point: Point) -> Tensor:
-        """ω half-way to ‖Δy‖/‖Δr‖, where both moved; where only one did, since the other has arrived, larger steps for that one."""
+    def _moved(self, pending: Pending, state: Restarts, point: Point) -> Tensor:
+        """ω half-way to ‖Δy‖/‖Δr‖, where both moved.
+
+        Where only one did, since the other has arrived, larger steps for that one.
+        """
         dual, primal = point.y - state.y_anchor, point.r - state.r_anchor
         tiny = torch.finfo(dual.dtype).eps
-        y_moved, r_moved = (
-            moved.norm(dim=-1, keepdim=True) > tiny * whole.norm(dim=-1, keepdim=True)
-            for moved, whole in ((dual, point.y), (primal, point.r))
-        )
-        alone = state.weight * ARRIVED ** (y_moved.to(dual) - r_moved.to(dual))
+        y_moved = norms(dual) > tiny * norms(point.y)
+        r_moved = norms(primal) > tiny * norms(point.r)
+        one_sided = state.weight * ARRIVED ** (y_moved.to(dual) - r_moved.to(dual))
         # no further, lest a variable that rounding holds be taken for one that has arrived
-        alone = torch.where(
-            (alone / lower.first_weight()).log().abs() <= math.log(FARTHEST), alone, state.weight
-        )
-        return torch.where(
-            y_moved & r_moved, (state.weight * lower.ratio(primal, dual)).sqrt(), alone
-        )
+        far = (one_sided / pending.first_weight()).log().abs() > math.log(FARTHEST)
+        one_sided = torch.where(far, state.weight, one_sided)
+        both = (state.weight * pending.ratio(primal, dual)).sqrt()
+        return torch.where(y_moved & r_moved, both, one_sided)

@@ -1,35 +1,40 @@
-"""Gradients at a solution, from the last iterates alone: by reverse steps that stand still there, and what all such rules share."""
+"""Gradients at a solution, from the last iterates alone: by reverse steps that stand still there.
+
+And what all such rules share.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ergodual.errors import ErgodualError
-from ergodual.primal_dual.backward import Segment, Wanted, sweep_backward, wanted_of
-from ergodual.primal_dual.forward import Numbers, Trajectory, estimate
+from ergodual.primal_dual.backward import Gradients, Segment, Wanted, sweep_backward
+from ergodual.primal_dual.forward import Plan, Trajectory, estimate
+from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.steps import Steps
-from ergodual.problem import Problem
+from ergodual.problem import Instance
 
 
 class FixedPoint(NamedTuple):
-    """Iterates that a primal-dual step leaves where they are, nearly: r = prox_{τG}(z_P) and y = prox_{σF*}(z_D).
+    """Iterates that a primal-dual step leaves where they are, nearly.
+
+    r = prox_{τG}(z_P) and y = prox_{σF*}(z_D).
 
     Attributes
     ----------
-    problem, x_tilde
+    instance
         What was solved.
     r, y
-        ``(batch, n)`` and ``(batch, m)``.
+        ``(batch, *domain)`` and ``(batch, *codomain)``.
     sigma, tau, theta
         Of the step.
     """
 
-    problem: Problem
-    x_tilde: Tensor
+    instance: Instance
     r: Tensor
     y: Tensor
     sigma: float
@@ -44,54 +49,67 @@ class FixedPoint(NamedTuple):
     @property
     def z_primal(self) -> Tensor:
         """r − τKᵀy."""
-        return self.r - self.tau * self.problem.K.adjoint(self.y)
+        return self.r - self.tau * self.instance.K.adjoint(self.y, self.instance.domain)
 
     @property
     def z_dual(self) -> Tensor:
-        """y + σK(x̃ + r)."""
-        return self.y + self.sigma * self.problem.K(self.x_tilde + self.r)
+        """y + σ(K(r + shift) + offset)."""
+        return self.y + self.sigma * (self.instance.constant() + self.instance.K(self.r))
 
 
 class AtSolution:
     """A rule for gradients that needs the solution and nothing of the way there.
 
-    In ``Unrolled`` it takes the last iterates for the solution, and an average of iterates for one of their copies; in ``Solved`` it has
-    the solution. Differentiable once.
+    In ``Unrolled`` it takes the last iterates for the solution, and an average of iterates for one
+    of their copies; in ``Solved`` it has the solution. Differentiable once.
     """
 
-    def check(self, problem: Problem) -> None:
+    def check(self, one: Instance) -> None:
         """Raise :class:`ErgodualError` if this rule cannot serve the problem."""
 
-    def __call__(self, problem: Problem, x_tilde: Tensor, steps: Steps, weights: Tensor) -> Tensor:
-        """x̂ of the iterations, with a gradient in x̃ and the problem's tensors that is right at their limit."""
-        with torch.no_grad():
-            numbers = Numbers.read(steps, weights)
-            x_hat, last = estimate(problem, x_tilde, numbers)
-            point = FixedPoint(
-                problem,
-                x_tilde.detach(),
-                last.r[1],
-                last.y[0],
-                numbers.sigma[-1],
-                numbers.tau[-1],
-                numbers.theta,
+    def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
+        """x̂ of the iterations, with gradients that are right at their limit.
+
+        Raises
+        ------
+        ErgodualError
+            If the iterations have problems of their own: they have no common solution.
+        """
+        one = instances[0]
+        if any(other is not one for other in instances):
+            raise ErgodualError(
+                f"{type(self).__name__} differentiates at the solution of one problem, and these "
+                "iterations have problems of their own; take Reverse()."
             )
-        return self.attach(point, x_tilde, x_hat)
+        self.check(one)
+        with torch.no_grad():
+            plan = Plan.read(instances, steps, weights)
+            sigma, tau, theta = plan.sigma[-1], plan.tau[-1], plan.theta[-1]
+            if isinstance(sigma, Tensor):
+                raise ErgodualError(
+                    f"{type(self).__name__} takes one dual step, and the parts of this stack have "
+                    "steps of their own; leave by_part out."
+                )
+            x_hat, last = estimate(plan)
+            point = FixedPoint(one, last.r[1], last.y[0], sigma, tau, theta)
+        return self.attach(point, x_hat)
 
-    def attach(self, point: FixedPoint, x_tilde: Tensor, x_hat: Tensor) -> Tensor:
+    def attach(self, point: FixedPoint, x_hat: Tensor) -> Tensor:
         """x̂ with the gradient of this rule at a fixed point."""
-        return _Attached.apply(self, point, x_hat, x_tilde, *point.problem.tensors())  # type: ignore[no-any-return,no-untyped-call]
+        inputs = Inputs([point.instance])
+        return _Attached.apply(self, point, x_hat, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
 
-    def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> tuple[Tensor | None, ...]:
-        """From g, that in x̂: the gradients in x̃ and the problem's tensors, each None where it is not wanted."""
+    def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> Gradients:
+        """From g, that in x̂: the gradients in the offsets and the problem's tensors."""
         raise NotImplementedError
 
 
 class Neumann(AtSolution):
-    """b steps of the reverse sweep (7)–(10), all with the last iterates and their prox derivatives; nothing is stored.
+    """b steps of the reverse sweep (7)–(10), all with the last iterates and their derivatives.
 
-    With b growing it becomes the derivative at the solution, where there is one: the partial sums of its Neumann series (Brauer,
-    Lorenz, "Asymptotic analysis and truncated backpropagation for the unrolled primal-dual algorithm", EUSIPCO 2023).
+    Nothing is stored. With b growing it becomes the derivative at the solution, where there is one:
+    the partial sums of its Neumann series (Brauer, Lorenz, "Asymptotic analysis and truncated
+    backpropagation for the unrolled primal-dual algorithm", EUSIPCO 2023).
 
     Parameters
     ----------
@@ -109,30 +127,27 @@ class Neumann(AtSolution):
             raise ErgodualError(f"The number of reverse steps is {b}; it must be at least 1.")
         self.b = b
 
-    def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> tuple[Tensor | None, ...]:
+    def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> Gradients:
         """See :class:`AtSolution`."""
-        problem, x_tilde, r, y, sigma, tau, theta = point
+        one, r, y, sigma, tau, theta = point
         b, before = self.b, 2  # so that r^(k−1) and r^(k−2) are r, not 0
-        numbers = Numbers(
-            [sigma] * (b + before), [tau] * (b + before), theta, [0.0] * (b + before - 1) + [1.0]
-        )
-        inputs = [f.derivative_from == "input" for f in (problem.F, problem.G)]
+        depth = b + before
+        alpha = [0.0] * (depth - 1) + [1.0]
+        plan = Plan.uniform(one, depth, sigma, tau, theta, alpha)
         iterates = Trajectory(
             y.expand(b + 1, *y.shape),
             r.expand(b + 2, *r.shape),
-            point.z_dual.expand(b, *y.shape) if inputs[0] else None,
-            point.z_primal.expand(b, *r.shape) if inputs[1] else None,
+            point.z_dual.expand(b, *y.shape) if one.F.keeps_input() else None,
+            point.z_primal.expand(b, *r.shape) if one.G.keeps_input() else None,
         )
-        found = sweep_backward(
-            problem, x_tilde, numbers, [Segment(before, b + before, iterates)], before, g, wanted
-        )
-        return found[0], *found[5:]
+        return sweep_backward(plan, [Segment(before, depth, iterates)], before, g, wanted)
 
 
 class OneStep(Neumann):
-    """One reverse step at the last iterates: the derivative of a single iteration, as if its start were constant.
+    """One reverse step at the last iterates, as if their start were constant.
 
-    Bolte, Pauwels, Vaiter, "One-step differentiation of iterative algorithms", NeurIPS 2023: good where the iteration converges fast.
+    The derivative of a single iteration (Bolte, Pauwels, Vaiter, "One-step differentiation of
+    iterative algorithms", NeurIPS 2023): good where the iteration converges fast.
     """
 
     def __init__(self) -> None:
@@ -146,20 +161,22 @@ class _Attached(torch.autograd.Function):
         rule: AtSolution,
         point: FixedPoint,
         x_hat: Tensor,
-        x_tilde: Tensor,
+        inputs: Inputs,
         *tensors: Tensor,
     ) -> Tensor:
-        ctx.rule, ctx.point = rule, point._replace(x_tilde=point.x_tilde[:0])
-        ctx.save_for_backward(x_tilde, *tensors)
+        ctx.rule, ctx.inputs = rule, inputs.frozen()
+        ctx.point = point._replace(instance=ctx.inputs.instances[0].detached())
+        ctx.save_for_backward(*tensors)
         return x_hat.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        point = ctx.point._replace(x_tilde=ctx.saved_tensors[0])
-        wanted = wanted_of(
-            point.problem,
-            (ctx.needs_input_grad[3], False, False, False, False),
-            ctx.needs_input_grad[4:],
-        )
-        return None, None, None, *ctx.rule.gradients(point, g, wanted)
+        _ = ctx.saved_tensors  # torch refuses where one was changed in place
+        if torch.is_grad_enabled():
+            raise ErgodualError(
+                f"{type(ctx.rule).__name__} gives first derivatives only; where create_graph is "
+                "asked, take Tape() or Reverse() in Unrolled."
+            )
+        wanted = ctx.inputs.wanted(ctx.needs_input_grad[4:])
+        found = ctx.rule.gradients(ctx.point, g, wanted)
+        return None, None, None, None, *ctx.inputs.in_order(found)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotConvergedWarning
-from ergodual.functions.base import require
-from ergodual.operators import Dense
-from ergodual.operators.norms import NormBound
-from ergodual.problem import Problem
-from ergodual.solving.certificates import Lower, Point, Scales, best
+from ergodual.operators import Dense, Stack
+from ergodual.operators.norms import matrix_of
+from ergodual.problem import Instance, LowerLevel
+from ergodual.solving.certificates import Pending, Point, Scales, best
 from ergodual.solving.methods import ChambollePock, Method, Restarted
 from ergodual.solving.newton import applies, within
+from ergodual.tensors import require
 
 EVERY = 32
 """Iterations between two looks at the error, each of which costs as much as one or two iterations."""
@@ -59,8 +59,8 @@ class Solution:
 
 
 def solve(
-    problem: Problem,
-    x_tilde: Tensor,
+    problem: LowerLevel,
+    observation: Tensor,
     tol: float | None = None,
     method: Method[Any] | None = None,
     max_iterations: int = 100_000,
@@ -75,8 +75,8 @@ def solve(
     ----------
     problem
         F, G and K.
-    x_tilde
-        Observations, ``(batch, n)``.
+    observation
+        x̃ or b, ``(batch, *sample)``.
     tol
         Of the error, see :class:`Solution`; 1e-6 in float64 and 1e-4 in float32 if None.
     method
@@ -99,9 +99,14 @@ def solve(
     NotConvergedWarning
         If a sample has not reached the tolerance.
     """
-    problem.check(x_tilde)
-    _check(problem, x_tilde)
-    tol = TOLERANCE[x_tilde.dtype] if tol is None else tol
+    if not isinstance(problem, LowerLevel):
+        raise ErgodualError(
+            f"solve got a {type(problem).__name__}; give one Problem or InverseProblem (the problems "
+            "of a network's iterations have no common solution)."
+        )
+    one = problem.instance(observation).detached()
+    _check(one)
+    tol = TOLERANCE[one.like.dtype] if tol is None else tol
     require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
     require(
         0 <= max_iterations < math.inf,
@@ -111,17 +116,17 @@ def solve(
         norm is None or 0 <= norm < math.inf,
         f"The norm is {norm}; give an upper bound of the operator's norm, or leave it out.",
     )
-    method = _default(problem) if method is None else method
+    method = _default(one) if method is None else method
     if isinstance(method, type) or not hasattr(method, "advance"):
         raise ErgodualError(
             f"The method is {method!r}; give ed.Restarted(...) or ed.ChambollePock(...)."
         )
     with torch.no_grad():
-        solution = _solve(problem, x_tilde, tol, method, int(max_iterations), start, norm)
+        solution = _solve(one, tol, method, int(max_iterations), start, norm)
     left = int((~solution.converged).sum())
     if left:
         warnings.warn(
-            f"{left} of {len(x_tilde)} problems did not reach {tol:g} within {max_iterations} iterations; the largest error is "
+            f"{left} of {one.batch} problems did not reach {tol:g} within {max_iterations} iterations; the largest error is "
             f"{float(solution.error.max()):.2g}.",
             NotConvergedWarning,
             stacklevel=2,
@@ -130,154 +135,138 @@ def solve(
 
 
 def _solve(
-    problem: Problem,
-    x_tilde: Tensor,
+    one: Instance,
     tol: float,
     method: Method[Any],
     limit: int,
     start: Solution | None,
     norm: float | None,
 ) -> Solution:
-    norm = NormBound().refresh(problem.K) if norm is None else norm
-    lower = Lower(
-        problem, x_tilde, norm or 1.0, tol, _scales(problem) if method.precondition else None
-    )
-    state = method.start(lower, *_first(lower, start))
-    thins = problem.F.per_sample is not None and problem.G.per_sample is not None
-    rows = torch.arange(len(x_tilde), device=x_tilde.device)
-    open_ = torch.ones_like(rows, dtype=torch.bool)
-    found = _Found(lower, state.weight)
+    norm = _norm(one) if norm is None else norm
+    scales = _scales(one) if method.precondition else None
+    pending = Pending.of(one, norm or 1.0, tol, scales)
+    state = method.start(pending, *_first(pending, start))
+    leave = one.F.per_sample is not None and one.G.per_sample is not None
+    rows = torch.arange(one.batch, device=one.like.device)
+    unsolved = torch.ones_like(rows, dtype=torch.bool)
+    found = _Found(pending, state.weight)
     done = 0
     while True:
-        state, point = method.offer(lower, state, done)
-        through = open_ & ((point.error <= tol) | (done >= limit))
-        open_ = open_ & ~through
-        if bool(through.any()) or not len(rows):
-            found.take(rows, point, state.weight, done, through)
-            if not open_.any():
-                return found.solution(x_tilde, tol)
-            if thins:
-                left = open_.nonzero()[:, 0]
-                rows, open_, lower, state = (
-                    rows[left],
-                    open_[left],
-                    lower.at(left),
-                    type(state)._make(t[left] for t in state),
-                )
+        state, point = method.candidate(pending, state, done)
+        ended = unsolved & ((point.error <= tol) | (done >= limit))
+        unsolved = unsolved & ~ended
+        if bool(ended.any()) or not len(rows):
+            found.take(rows, point, state.weight, done, ended)
+            if not unsolved.any():
+                return found.solution(one, tol)
+            if leave:
+                left = unsolved.nonzero()[:, 0]
+                rows, unsolved, pending = rows[left], unsolved[left], pending.at(left)
+                state = type(state)._make(t[left] for t in state)
         step = min(EVERY, limit - done)
-        state = method.advance(lower, state, step)
+        state = method.advance(pending, state, step)
         done += step
 
 
 class _Found:
     """The solutions so far."""
 
-    def __init__(self, lower: Lower, weight: Tensor) -> None:
-        self.r, self.y = torch.zeros_like(lower.x_tilde), torch.zeros_like(lower.Kx)
-        self.gap, self.error = (
-            torch.full_like(lower.unit, math.inf),
-            torch.full_like(lower.unit, math.inf),
-        )
-        self.iterations, self.weight = (
-            torch.zeros(len(self.r), dtype=torch.long, device=self.r.device),
-            weight.clone(),
-        )
+    def __init__(self, pending: Pending, weight: Tensor) -> None:
+        one = pending.instance
+        self.r, self.y = one.zeros_primal(), one.zeros_dual()
+        self.gap = torch.full_like(pending.unit, math.inf)
+        self.error = self.gap.clone()
+        self.iterations = torch.zeros_like(self.gap, dtype=torch.long)
+        self.weight = weight.clone()
 
     def take(self, rows: Tensor, point: Point, weight: Tensor, done: int, which: Tensor) -> None:
-        """The points of those samples that are through."""
+        """The points of those samples that have ended."""
         rows = rows[which]
-        for to, of in zip(
-            (self.r, self.y, self.gap, self.error, self.weight), (*point, weight), strict=True
-        ):
+        into = (self.r, self.y, self.gap, self.error, self.weight)
+        for to, of in zip(into, (*point, weight), strict=True):
             to[rows] = of[which]
         self.iterations[rows] = done
 
-    def solution(self, x_tilde: Tensor, tol: float) -> Solution:
+    def solution(self, one: Instance, tol: float) -> Solution:
         """All of them."""
-        r, y = self.r, self.y
-        return Solution(
-            x_tilde + r, r, y, self.gap, self.error, self.iterations, self.error <= tol, self.weight
-        )
+        x, r, y = one.estimate(self.r), self.r, self.y
+        converged = self.error <= tol
+        return Solution(x, r, y, self.gap, self.error, self.iterations, converged, self.weight)
 
 
-def _first(lower: Lower, start: Solution | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """r, y and ω to begin with: those of an earlier solution; else r = 0 with y = 0 or the dual that answers it, if that is nearer."""
+def _first(pending: Pending, start: Solution | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """r, y and ω to begin with.
+
+    Those of an earlier solution; else r = 0 with y = 0 or the dual that answers it, if that is
+    nearer.
+    """
+    one = pending.instance
     if start is None:
-        r = torch.zeros_like(lower.x_tilde)
-        point = best(
-            lower.judge(r, torch.zeros_like(lower.Kx)), lower.judge(r, lower.nearest_dual())
-        )
+        r = one.zeros_primal()
+        zero, answer = (pending.judge(r, y) for y in (one.zeros_dual(), pending.nearest_dual()))
+        point = best(zero, answer)
         return point.r, point.y, None
-    for name, given, like in (
-        ("r", start.r, lower.x_tilde),
-        ("y", start.y, lower.Kx),
-        ("weight", start.weight, lower.natural),
-    ):
+    likes = {"r": one.zeros_primal(), "y": pending.c, "weight": pending.unit}
+    for name, like in likes.items():
+        given = getattr(start, name)
         if not given.isfinite().all():
             raise ErgodualError(
-                f"The solution to start from has an entry of {name} that is not finite; leave start out."
+                f"The solution to start from has an entry of {name} that is not finite; leave "
+                "start out."
             )
         if given.shape != like.shape or given.dtype != like.dtype or given.device != like.device:
             raise ErgodualError(
-                f"The solution to start from has {name} of shape {tuple(given.shape)}, {given.dtype} on {given.device}; this batch needs "
-                f"{tuple(like.shape)}, {like.dtype} on {like.device}: leave start out."
+                f"The solution to start from has {name} of shape {tuple(given.shape)}, "
+                f"{given.dtype} on {given.device}; this batch needs {tuple(like.shape)}, "
+                f"{like.dtype} on {like.device}: leave start out."
             )
-    return *within(lower.problem, start.r, start.y), start.weight
+    return *within(one, start.r, start.y), start.weight
 
 
-def _scales(problem: Problem) -> Scales:
-    """1/‖row‖ and 1/‖column‖."""
-    K = problem.K
-    if not isinstance(K, Dense) or not (problem.F.separable and problem.G.separable):
+def _scales(one: Instance) -> Scales:
+    """Of a stack, 1/‖K_i‖ for each part; of a matrix, 1/‖row‖ and 1/‖column‖."""
+    K = one.K
+    if isinstance(K, Stack):
+        sizes = [math.prod(part.codomain(one.domain)) for part in K.operators()]
+        bounds = [part.norm_bound(one.domain) or 1.0 for part in K.operators()]
+        inverse = torch.tensor([1 / bound for bound in bounds], dtype=one.like.dtype)
+        dual = inverse.repeat_interleave(torch.tensor(sizes)).to(one.like)
+        return Scales(dual, one.like.new_ones(()), math.sqrt(sum(bounds)))
+    if not (K.joins_products and one.F.separable and one.G.separable):
         raise ErgodualError(
-            "Preconditioning needs a Dense operator and functions that are sums over coordinates; leave it out."
+            "Preconditioning needs a Stack, or a matrix and functions that are sums over "
+            "coordinates; leave it out."
         )
-    matrix = K.matrix.detach()
+    matrix = matrix_of(K, one.domain, one.like)
     rows, columns = (
-        torch.where(norms > 0, 1 / norms, 1.0) for norms in (matrix.norm(dim=1), matrix.norm(dim=0))
+        torch.where(lengths > 0, 1 / lengths, 1.0)
+        for lengths in (matrix.norm(dim=1), matrix.norm(dim=0))
     )
-    return Scales(
-        rows,
-        columns,
-        NormBound().refresh(Dense(rows.sqrt()[:, None] * matrix * columns.sqrt())) or 1.0,
-    )
+    between = Dense(rows.sqrt()[:, None] * matrix * columns.sqrt())
+    return Scales(rows, columns, between.norm_bound() or 1.0)
 
 
-def _check(problem: Problem, x_tilde: Tensor) -> None:
-    bad = (~x_tilde.isfinite()).any(-1).nonzero()[:, 0].tolist()
+def _norm(one: Instance) -> float:
+    """Exact where that is one decomposition of a matrix, so that no scale of K matters."""
+    if one.K.joins_products:
+        return float(one.K.norm(one.domain)) * (1 + 1e-6)
+    return one.K.norm_bound(one.domain)
+
+
+def _check(one: Instance) -> None:
+    seen = one.shift if one.shift is not None else one.offset
+    if seen is None or seen.dtype not in TOLERANCE:
+        raise ErgodualError(
+            f"The observations are {one.like.dtype}; convert them and the problem to float32 or "
+            "float64."
+        )
+    bad = (~seen.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad:
         raise ErgodualError(
             f"Sample {bad[0]} of the observations has an entry that is not finite; remove it."
         )
-    if x_tilde.dtype not in TOLERANCE:
-        raise ErgodualError(
-            f"The observations are {x_tilde.dtype}; convert them and the problem to float32 or float64."
-        )
-    for f, size in ((problem.F, problem.K.m), (problem.G, problem.K.n)):
-        for t in (t for t in f.tensors() if t.is_floating_point()):
-            if (
-                t.dtype != x_tilde.dtype
-                or t.device != x_tilde.device
-                or (t.ndim == 2 and f.per_sample and len(t) not in (1, len(x_tilde)))
-            ):
-                raise ErgodualError(
-                    f"{type(f).__name__} has a tensor of shape {tuple(t.shape)}, {t.dtype} on {t.device}, and there are {len(x_tilde)} "
-                    f"observations, {x_tilde.dtype} on {x_tilde.device}; make them alike, with a row for each."
-                )
-        try:
-            f.prox(x_tilde.new_zeros(len(x_tilde), size), 1.0)
-        except RuntimeError as error:
-            shapes = ", ".join(str(tuple(t.shape)) for t in f.tensors())
-            raise ErgodualError(
-                f"{type(f).__name__}, with tensors of shape {shapes}, does not fit {len(x_tilde)} observations of {size} numbers; "
-                f"make them (), ({size},), (batch, 1) or (batch, {size})."
-            ) from error
 
 
-def _default(problem: Problem) -> Method[Any]:
-    mu, smooth = (
-        torch.as_tensor(problem.G.strong_convexity()),
-        torch.as_tensor(problem.F.smoothness()),
-    )
-    linear = bool((mu > 0).all() and smooth.isfinite().all())
-    return ChambollePock(accelerated=True) if linear and not applies(problem) else Restarted()
+def _default(one: Instance) -> Method[Any]:
+    linear = one.G.strong_convexity() > 0 and one.F.smoothness() < math.inf
+    return ChambollePock(accelerated=True) if linear and not applies(one) else Restarted()

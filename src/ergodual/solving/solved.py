@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
-from ergodual.operators.norms import NormBound
 from ergodual.primal_dual.steps import SAFETY
-from ergodual.problem import Problem
+from ergodual.problem import LowerLevel
 from ergodual.solving.implicit import Implicit
 from ergodual.solving.methods import Method
 from ergodual.solving.neumann import AtSolution, FixedPoint
@@ -46,13 +45,18 @@ class Solved(nn.Module):
 
     def __init__(
         self,
-        problem: Problem,
+        problem: LowerLevel,
         tol: float | None = None,
         adjoint: AtSolution | None = None,
         method: Method[Any] | None = None,
         max_iterations: int = 100_000,
     ) -> None:
         super().__init__()
+        if not isinstance(problem, LowerLevel):
+            raise ErgodualError(
+                f"Solved got a {type(problem).__name__}; it solves one Problem or InverseProblem "
+                "(networks with a problem of each iteration have no solution: take Unrolled)."
+            )
         if adjoint is not None and not isinstance(adjoint, AtSolution):
             given = adjoint if isinstance(adjoint, type) else type(adjoint).__name__
             raise ErgodualError(
@@ -66,56 +70,50 @@ class Solved(nn.Module):
         )
         self.adjoint = Implicit() if adjoint is None else adjoint
         self.solution: Solution | None = None
-        self._bound = NormBound()
 
     def forward(
-        self, x_tilde: Tensor, G: Function | None = None, start: Solution | None = None
+        self,
+        observation: Tensor,
+        G: Function | None = None,
+        F: Function | None = None,
+        start: Solution | None = None,
     ) -> Tensor:
-        """The solution x̂, ``(batch, n)``.
+        """The solution x̂, ``(batch, *domain)``.
 
         Parameters
         ----------
-        x_tilde
-            The observations, ``(batch, n)``.
-        G
-            Another data term for this call.
+        observation
+            x̃ or b, ``(batch, *sample)``.
+        G, F
+            Other functions for this call; gradients flow into their tensors.
         start
             An earlier solution for these observations to start from.
 
         Raises
         ------
         ErgodualError
-            If x̃ does not fit the problem.
+            If the observations do not fit the problem.
 
         Warns
         -----
         NotConvergedWarning
             If a sample has not reached the tolerance.
         """
-        problem = self.problem if G is None else self.problem.with_data_term(G)
-        self.adjoint.check(problem)
-        norm = float(self._bound(problem.K))
-        tol = TOLERANCE.get(x_tilde.dtype, 0.0) if self.tol is None else self.tol
-        found = solve(problem, x_tilde.detach(), tol, self.method, self.max_iterations, start, norm)
+        changed = F is not None or G is not None
+        problem = self.problem.with_functions(F, G) if changed else self.problem
+        one = problem.instance(observation)
+        self.adjoint.check(one)
+        norm = one.K.norm_bound(one.domain)
+        tol = TOLERANCE.get(observation.dtype, 0.0) if self.tol is None else self.tol
+        found = solve(problem, observation, tol, self.method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
             return found.x
-        weight, norm = float(found.weight.log().mean().exp()) if len(x_tilde) else 1.0, norm or 1.0
-        point = FixedPoint(
-            problem,
-            x_tilde.detach(),
-            found.r,
-            found.y,
-            SAFETY * weight / norm,
-            SAFETY / (weight * norm),
-            1.0,
-        )
-        return self.adjoint.attach(point, x_tilde, found.x)
+        weight = float(found.weight.log().mean().exp()) if one.batch else 1.0
+        sigma, tau = SAFETY * weight / (norm or 1.0), SAFETY / (weight * (norm or 1.0))
+        point = FixedPoint(one, found.r, found.y, sigma, tau, 1.0)
+        return self.adjoint.attach(point, found.x)
 
-    def numbers(self) -> tuple[list[float], list[float], list[float]]:
+    def numbers(self, domain: Size | None = None) -> tuple[list[float], list[float], list[float]]:
         """σ_k, τ_k and α_k of :class:`Unrolled`, which there are none of."""
         return [], [], []
-
-    def refresh(self) -> None:
-        """Forget how K came to be what it is."""
-        self._bound.refresh(self.problem.K)

@@ -23,7 +23,9 @@ BLOCK = 1 << 20
 UNKNOWN_FRAMES = 2**63 - 1
 """What libsndfile says of a FLAC file without a length; it cannot read one to its end."""
 NO_LENGTH = 0x7FFF0000
-"""Programs that write a WAV file into a pipe call its length 0 or some number from here on (SoX, ffmpeg: almost 2 and 4 GiB)."""
+"""Programs that write a WAV file into a pipe call its length 0 or some number from here on (SoX,
+ffmpeg: almost 2 and 4 GiB).
+"""
 
 
 class Audio:
@@ -69,7 +71,8 @@ class Audio:
             found += len(block)
             if len(block) < length and found < declared:
                 raise ErgodualError(
-                    f"{self._path} is truncated: it has {found} of {declared} samples; replace or remove it."
+                    f"{self._path} is truncated: it has {found} of {declared} samples; replace or "
+                    "remove it."
                 )
             if not found:
                 raise ErgodualError(
@@ -111,7 +114,8 @@ def open_audio(path: Path) -> Iterator[Audio]:
         ) from error
     if missing:
         raise ErgodualError(
-            f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove it."
+            f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove "
+            "it."
         )
     try:
         audio = soundfile.SoundFile(io.BytesIO(mended) if mended else path)
@@ -120,18 +124,21 @@ def open_audio(path: Path) -> Iterator[Audio]:
     with audio:
         if audio.frames == UNKNOWN_FRAMES:
             raise ErgodualError(
-                f"{path} does not declare its length, as FLAC files from a pipe do; write it again to a file."
+                f"{path} does not declare its length, as FLAC files from a pipe do; write it "
+                "again to a file."
             )
         yield Audio(path, audio)
 
 
 def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
-    """The samples of a WAV or FLAC file in [−1, 1], averaged over its channels; its rate; the number of its channels.
+    """The samples of a WAV or FLAC file in [−1, 1], averaged over its channels; its rate; the
+    number of its channels.
 
     Raises
     ------
     ErgodualError
-        If the file cannot be read, is not audio, is truncated, empty, or has samples that are not finite.
+        If the file cannot be read, is not audio, is truncated, empty, or has samples that are not
+        finite.
     """
     with open_audio(path) as audio:
         return np.concatenate(list(audio.mono_blocks())), audio.rate, audio.channels
@@ -171,11 +178,13 @@ def write_audio(
 
 
 def _inspect(file: BinaryIO, size: int) -> tuple[int, bytes | None]:
-    """What libsndfile would pass over in silence: a WAV file that has less, or more, than its data chunk promises.
+    """What libsndfile would pass over in silence: a WAV file that has less, or more, than its data
+    chunk promises.
 
     Returns
     -------
-    How many bytes are missing; and the whole file with its lengths filled in, where it has samples but a length of 0.
+    How many bytes are missing; and the whole file with its lengths filled in, where it has samples
+    but a length of 0.
     """
     head = file.read(12)
     if head[:4] not in (b"RIFF", b"RIFX") or head[8:] != b"WAVE":
@@ -187,7 +196,8 @@ def _inspect(file: BinaryIO, size: int) -> tuple[int, bytes | None]:
         if head[:4] == b"data":
             if length >= NO_LENGTH:
                 return 0, None
-            # an empty file, too, has length 0, but if other chunks follow then the RIFF length includes them
+            # an empty file, too, has length 0, but if other chunks follow then the RIFF length
+            # includes them
             if length == 0 and size > at and not at - 8 < whole < NO_LENGTH:
                 return 0, _mend(file, at, size, order)
             return max(0, at + length - size), None

@@ -111,7 +111,8 @@ def quantize_file(
     normalize
         Whether it is divided by its peak first.
     dither
-        Width, in steps, of the triangular noise that is added first; 0 for none, 2 for the usual one.
+        Width, in steps, of the triangular noise that is added first; 0 for none, 2 for the usual
+        one.
     seed
         Of the noise.
     """
@@ -137,8 +138,8 @@ def writing(
 ) -> Iterator[Callable[[NDArray[np.float64]], None]]:
     """Writes blocks of samples, ``(length, channels)``; the file appears whole or not at all.
 
-    Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point numbers, would scale them by
-    one part in 2^23 first.
+    Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point
+    numbers, would scale them by one part in 2^23 first.
 
     Raises
     ------
@@ -192,7 +193,8 @@ def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> F
     if kind is not None or (bits is not None and found.quantizer is None):
         what = f"{quantizer_of(kind, bits or 8).name}" if kind else f"{bits} bits"
         raise ErgodualError(
-            f"{source} has values that are no levels of a quantizer ({what}) on [-1, 1]; leave --bits and --quantizer to auto, "
+            f"{source} has values that are no levels of a quantizer ({what}) on [-1, 1]; leave "
+            "--bits and --quantizer to auto, "
             "which also finds one that was rescaled."
         )
     return found
@@ -203,7 +205,8 @@ def _check_target(target: Path, subtype: Subtype) -> None:
         raise ErgodualError(f"{target} does not end in .wav or .flac; give it a name that does.")
     if subtype == "FLOAT" and target.suffix.lower() == ".flac":
         raise ErgodualError(
-            f"{target} would be a FLAC file of floating-point samples, which does not exist; give another --subtype."
+            f"{target} would be a FLAC file of floating-point samples, which does not exist; give "
+            "another --subtype."
         )
     if not target.parent.is_dir():
         raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")

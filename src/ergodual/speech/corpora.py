@@ -56,7 +56,9 @@ class Corpus:
         return InMemory(self.frames, pair=pair)
 
     def shifted(self, pair: Callable[[Tensor], Pair], bias: float = 0.0) -> Shifted:
-        """The same from frames that are cut at another place in each epoch, some of them with a bias."""
+        """The same from frames that are cut at another place in each epoch, some of them with a
+        bias.
+        """
         return Shifted(self.frames, self.ends, pair, bias)
 
 
@@ -82,13 +84,16 @@ def find_audio(folder: Path) -> list[Path]:
     )
     if not files:
         raise ErgodualError(
-            f"{folder} has no WAV or FLAC file, not in its subfolders either; give a folder that has some."
+            f"{folder} has no WAV or FLAC file, not in its subfolders either; give a folder that "
+            "has some."
         )
     return files
 
 
 def bytes_of(files: Sequence[Path]) -> int:
-    """The memory that the samples of these files take, going by their headers; bad files, which are refused later, count 0."""
+    """The memory that the samples of these files take, going by their headers; bad files, which are
+    refused later, count 0.
+    """
     total = 0
     for file in files:
         try:
@@ -102,7 +107,8 @@ def bytes_of(files: Sequence[Path]) -> int:
 def load_corpus(source: Path | Sequence[Path], frame_length: int = 320) -> Corpus:
     """Read all recordings below a folder (or those given), each over its own peak, cut into frames.
 
-    Stereo is averaged to mono; silent files and those shorter than a frame are skipped; both are noted.
+    Stereo is averaged to mono; silent files and those shorter than a frame are skipped; both are
+    noted.
 
     Raises
     ------
@@ -142,7 +148,8 @@ class Gathering:
                 self.rate = self.rate or audio.rate
                 if audio.rate != self.rate:
                     raise ErgodualError(
-                        f"{file} is sampled at {audio.rate} Hz and {self._files[0]} at {self.rate} Hz; "
+                        f"{file} is sampled at {audio.rate} Hz and {self._files[0]} at "
+                        f"{self.rate} Hz; "
                         "a corpus must have one rate: resample one of them."
                     )
                 if audio.channels > 1:
@@ -165,6 +172,7 @@ class Gathering:
         """Raise :class:`ErgodualError` unless a recording was taken."""
         if not taken:
             raise ErgodualError(
-                f"{self._files[0].parent} has no frame to learn from: all {len(self._files)} files are silent "
+                f"{self._files[0].parent} has no frame to learn from: all {len(self._files)} "
+                "files are silent "
                 f"or shorter than {self._n} samples; give longer recordings."
             )

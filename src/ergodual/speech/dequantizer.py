@@ -22,7 +22,8 @@ class Dequantizer:
     Parameters
     ----------
     models
-        By the word length that each was trained for; frames come to them divided by half a quantization step.
+        By the word length that each was trained for; frames come to them divided by half a
+        quantization step.
     rate
         The sampling rate in Hz that they were trained at.
     overlap
@@ -42,7 +43,8 @@ class Dequantizer:
 
     @staticmethod
     def load(name: str | Path = "speech-16k", overlap: float = 0.75) -> Dequantizer:
-        """A model that comes with the package, by its name, or the file of one that ``ergodual train`` made.
+        """A model that comes with the package, by its name, or the file of one that ``ergodual
+        train`` made.
 
         Raises
         ------
@@ -56,22 +58,27 @@ class Dequantizer:
             model, spec, metadata = load_model(file)
             if spec.units != "half-steps":
                 raise ErgodualError(
-                    f"{file} was trained in units of the signal; train it again with --units half-steps."
+                    f"{file} was trained in units of the signal; train it again with --units "
+                    "half-steps."
                 )
             trained_on = models if metadata["quantizer"] == "mid-rise" else g711
             trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
         return Dequantizer(models or g711, rate, overlap, g711.get(8))
 
     def stream(self, quantizer: Levels, bits: int) -> Stream:
-        """For one channel of samples that have been through this quantizer; the model is that of the nearest word length, or G.711's."""
+        """For one channel of samples that have been through this quantizer; the model is that of
+        the nearest word length, or G.711's.
+        """
         nearest = min(self.models, key=lambda trained: (abs(trained - bits), trained))
         model = self.g711 if self.g711 is not None and quantizer.companded else self.models[nearest]
-        return Stream(model, model.problem.K.n, quantizer, self.overlap)
+        frame = model.problem.K.tensors()[0].shape[-1]
+        return Stream(model, frame, quantizer, self.overlap)
 
     def restore(
         self, samples: NDArray[np.floating], bits: int, quantizer: Levels | None = None
     ) -> NDArray[np.float64]:
-        """The estimate of a whole recording, ``(length,)`` or ``(length, channels)``, inside the cell of every sample.
+        """The estimate of a whole recording, ``(length,)`` or ``(length, channels)``, inside the
+        cell of every sample.
 
         Parameters
         ----------
@@ -92,7 +99,9 @@ class Dequantizer:
     def restore_stream(
         self, blocks: Iterable[NDArray[np.floating]], bits: int, quantizer: Levels | None = None
     ) -> Iterator[NDArray[np.float64]]:
-        """The same for one channel in blocks of any lengths; what comes out lags behind by less than a frame."""
+        """The same for one channel in blocks of any lengths; what comes out lags behind by less
+        than a frame.
+        """
         stream = self.stream(mid_rise(bits) if quantizer is None else quantizer, bits)
         for block in blocks:
             yield stream.push(block.astype(np.float64))

@@ -1,8 +1,9 @@
 """Which quantizer a recording has been through, worked out from the values that occur in it.
 
-Coarsely quantized samples, also after a change of volume, lie on a lattice offset + kΔ up to the rounding of the file. The
-smallest distance between two values that occur proposes Δ, a least-squares fit of all of them refines it, and only if no
-value is further from the lattice than rounding explains is it believed.
+Coarsely quantized samples, also after a change of volume, lie on a lattice offset + kΔ up to the
+rounding of the file. The smallest distance between two values that occur proposes Δ, a
+least-squares fit of all of them refines it, and only if no value is further from the lattice than
+rounding explains is it believed.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ RESOLUTION = {
     "ULAW": 2.0**-15,
     "ALAW": 2.0**-15,
 }
-"""Distance of neighbouring values that a file can hold; any other format is taken as 32-bit floating point."""
+"""Distance of neighbouring values that a file can hold; any other format is taken as 32-bit
+floating point.
+"""
 MOST_VALUES = 2**11
 """A recording with more different values is not coarsely quantized."""
 FEWEST_STEPS = 16
-"""Δ is at least so many times the resolution: below that, everything would seem to lie on a lattice."""
+"""Δ is at least so many times the resolution: below that, everything would seem to lie on a
+lattice.
+"""
 FINEST_BITS = 10
 
 
@@ -39,11 +44,13 @@ class Found:
     Attributes
     ----------
     quantizer
-        The quantizer, on the scale of the samples; None where the recording is not coarsely quantized.
+        The quantizer, on the scale of the samples; None where the recording is not coarsely
+        quantized.
     said
         The same as a sentence.
     bits
-        The word length that suffices for the values that occur: smaller than that of the file where it is quiet.
+        The word length that suffices for the values that occur: smaller than that of the file where
+        it is quiet.
     """
 
     quantizer: Levels | None
@@ -52,7 +59,9 @@ class Found:
 
 
 def occurring(blocks: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The different values in blocks of samples, rising; after more than ``MOST_VALUES`` it stops looking."""
+    """The different values in blocks of samples, rising; after more than ``MOST_VALUES`` it stops
+    looking.
+    """
     values = np.empty(0)
     for block in blocks:
         values = np.union1d(values, block)
@@ -78,7 +87,9 @@ def distance(quantizer: Levels, values: NDArray[np.float64]) -> float:
 
 
 def needed(quantizer: Levels, values: NDArray[np.float64]) -> int:
-    """The bits that suffice for these values at the quantizer's smallest step; 8 for G.711, whose steps differ."""
+    """The bits that suffice for these values at the quantizer's smallest step; 8 for G.711, whose
+    steps differ.
+    """
     if quantizer.companded:
         return 8
     return max(1, math.ceil(math.log2(2 * np.abs(values).max() / quantizer.step) - 1e-3))
@@ -111,7 +122,8 @@ def detect(values: NDArray[np.float64], subtype: str) -> Found:
     if step < FEWEST_STEPS * finest:
         return Found(
             None,
-            "its values lie as close together as its format allows, so it is not coarsely quantized",
+            "its values lie as close together as its format allows, so it is not coarsely "
+            "quantized",
         )
     offset = float(values[0])
     for _ in range(4):
@@ -128,7 +140,9 @@ def detect(values: NDArray[np.float64], subtype: str) -> Found:
 
 
 def _described(step: float, offset: float, values: NDArray[np.float64], bits: int) -> Found:
-    """The lattice through the values, with the level nearest to 0 as level 0; open at an end where all 2^b levels are used up."""
+    """The lattice through the values, with the level nearest to 0 as level 0; open at an end where
+    all 2^b levels are used up.
+    """
     offset -= step * round(
         offset / step - 0.25
     )  # into [−Δ/4, 3Δ/4): 0 for mid-tread, Δ/2 for mid-rise
@@ -148,7 +162,9 @@ def _described(step: float, offset: float, values: NDArray[np.float64], bits: in
 
 
 def _companded(values: NDArray[np.float64], subtype: str) -> Levels | None:
-    """G.711, also where it was decoded to 16 bits: all values are its levels, and more of them than a uniform one could share."""
+    """G.711, also where it was decoded to 16 bits: all values are its levels, and more of them than
+    a uniform one could share.
+    """
     known = {"ULAW": mu_law, "ALAW": a_law}
     if subtype in known:
         return known[subtype]()

@@ -48,8 +48,8 @@ def download(
     Parameters
     ----------
     name
-        ``"ieee"``: the IEEE (Harvard) sentences of the paper, to ``to/train`` and ``to/dev``. ``"librispeech"``: the parts
-        train-clean-100 and dev-clean, 6.7 GB, unpacked in ``to``.
+        ``"ieee"``: the IEEE (Harvard) sentences of the paper, to ``to/train`` and ``to/dev``.
+        ``"librispeech"``: the parts train-clean-100 and dev-clean, 6.7 GB, unpacked in ``to``.
     to
         The folder, made where it is missing.
     progress
@@ -59,7 +59,8 @@ def download(
 
     Returns
     -------
-    The folders with the audio. LibriSpeech's archives are kept beside theirs, so that a second call knows them.
+    The folders with the audio. LibriSpeech's archives are kept beside theirs, so that a second call
+    knows them.
 
     Raises
     ------
@@ -89,7 +90,8 @@ def download(
         if error.errno is not None or isinstance(error, PermissionError):
             reason = error.strerror or "permission denied"
             raise ErgodualError(
-                f"{error.filename or to} cannot be written ({reason}); check the folder and the disk."
+                f"{error.filename or to} cannot be written ({reason}); check the folder and the "
+                "disk."
             ) from error
         response = getattr(error, "response", None)
         if response is not None:
@@ -131,7 +133,8 @@ def _fetch(url: str, digest: str, file: Path, bar: _Bar | None) -> None:
         if isinstance(error, OSError):  # some errors of requests are both
             raise
         raise ErgodualError(
-            f"{url} is not the file that we know: its hash differs, so it was not kept; try again later."
+            f"{url} is not the file that we know: its hash differs, so it was not kept; try again "
+            "later."
         ) from error
     finally:
         for response in responses:  # pooch leaves the connections of failed attempts open

@@ -28,7 +28,9 @@ def frame(samples: NDArray[np.float32], n: int) -> NDArray[np.float32]:
 
 
 def window(n: int) -> Tensor:
-    """The window of overlapping frames, w_i = sin²(π (i + 1)/(n + 1)): Hann's without its zeros, ``(n,)``, float64."""
+    """The window of overlapping frames, w_i = sin²(π (i + 1)/(n + 1)): Hann's without its zeros,
+    ``(n,)``, float64.
+    """
     return torch.hann_window(n + 2, periodic=False, dtype=torch.float64)[1:-1]
 
 

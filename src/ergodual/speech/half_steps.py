@@ -7,15 +7,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ergodual.functions import Box, Function
+from ergodual.functions import Box
 from ergodual.primal_dual import Unrolled
+from ergodual.primal_dual.unrolled import Functions
 from ergodual.speech.quantizers import Levels
 
 
 class Estimator(Protocol):
     """What restores frames, ``(count, n)``: the model itself, or anything to compare it with."""
 
-    def __call__(self, x_tilde: Tensor, G: Box) -> Tensor:
+    def __call__(self, x_tilde: Tensor, /, G: Box) -> Tensor:
         """Points x̂ of x̃ + the box."""
 
 
@@ -46,9 +47,11 @@ def in_half_steps(estimator: Estimator, x_tilde: Tensor, lower: Tensor, upper: T
 
 
 class Companded(Unrolled):
-    """A model for half steps as one for whatever a quantizer stores, to learn it under what recordings will go through.
+    """A model for half steps as one for whatever a quantizer stores, to learn it under what
+    recordings will go through.
 
-    x̂ is a function of x̃ alone, which says what its cells are. The parameters are those of the model.
+    x̂ is a function of x̃ alone, which says what its cells are. The parameters are those of the
+    model.
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ class Companded(Unrolled):
         super().__init__(model.problem, model.depth, model.steps, model.output, model.adjoint)
         self._quantizer = quantizer
 
-    def forward(self, x_tilde: Tensor, G: Function | None = None) -> Tensor:
-        """The estimates of frames, ``(batch, n)``, in the cells of the quantizer whatever G is."""
-        return in_half_steps(super().forward, x_tilde, *self._quantizer.cell(x_tilde))
+    def forward(
+        self, observation: Tensor, G: Functions | None = None, F: Functions | None = None
+    ) -> Tensor:
+        """The estimates of frames, ``(batch, n)``, in the quantizer's cells whatever G and F are."""
+        return in_half_steps(super().forward, observation, *self._quantizer.cell(observation))

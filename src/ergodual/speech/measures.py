@@ -36,14 +36,18 @@ def snr_db(clean: Signal, estimate: Signal) -> float:
 
 
 def si_sdr_db(clean: Signal, estimate: Signal) -> float:
-    """The SNR of the estimate against that multiple of s which is nearest to it (Le Roux et al., ICASSP 2019, eq. 3)."""
+    """The SNR of the estimate against that multiple of s which is nearest to it (Le Roux et al.,
+    ICASSP 2019, eq. 3).
+    """
     clean, estimate = _alike(clean, estimate)
     target = clean * (clean @ estimate) / (clean @ clean)
     return _decibels(float(np.square(target).sum()), float(np.square(target - estimate).sum()))
 
 
 def segmental_snr_db(clean: Signal, estimate: Signal, rate: int) -> float:
-    """The mean SNR of frames of 32 ms, each between −10 and 35 dB; frames in which s is silent are left out."""
+    """The mean SNR of frames of 32 ms, each between −10 and 35 dB; frames in which s is silent are
+    left out.
+    """
     clean, estimate = _alike(clean, estimate)
     signal = np.square(_frames(clean, rate)).sum(1)
     noise = np.square(_frames(clean - estimate, rate)).sum(1)
@@ -53,7 +57,9 @@ def segmental_snr_db(clean: Signal, estimate: Signal, rate: int) -> float:
 
 
 def log_spectral_distance_db(clean: Signal, estimate: Signal, rate: int) -> float:
-    """The mean over frames of 32 ms of the root mean square over the frequencies of the difference of the log power spectra."""
+    """The mean over frames of 32 ms of the root mean square over the frequencies of the difference
+    of the log power spectra.
+    """
     clean, estimate = _alike(clean, estimate)
     spectra = [
         np.square(np.abs(np.fft.rfft(_frames(x, rate) * np.hanning(round(FRAME * rate)))))
@@ -65,7 +71,9 @@ def log_spectral_distance_db(clean: Signal, estimate: Signal, rate: int) -> floa
 
 
 def estoi(clean: Signal, estimate: Signal, rate: int) -> float:
-    """The extended short-time objective intelligibility of pystoi, about 0 to 1; nan for recordings too short or silent for it."""
+    """The extended short-time objective intelligibility of pystoi, about 0 to 1; nan for recordings
+    too short or silent for it.
+    """
     from pystoi import stoi
 
     clean, estimate = _alike(clean, estimate)
@@ -78,7 +86,9 @@ def estoi(clean: Signal, estimate: Signal, rate: int) -> float:
 
 
 def pesq_wideband(clean: Signal, estimate: Signal, rate: int) -> float:
-    """The wideband PESQ (ITU-T P.862.2) of the package ``pesq``, 1 to 4.6; nan where it finds no speech or less than 1/4 s."""
+    """The wideband PESQ (ITU-T P.862.2) of the package ``pesq``, 1 to 4.6; nan where it finds no
+    speech or less than 1/4 s.
+    """
     import pesq
 
     try:
@@ -88,7 +98,9 @@ def pesq_wideband(clean: Signal, estimate: Signal, rate: int) -> float:
 
 
 def measures(rate: int) -> dict[str, Callable[[Signal, Signal], float]]:
-    """All measures that can be taken at a sampling rate, by name; PESQ where its package is installed."""
+    """All measures that can be taken at a sampling rate, by name; PESQ where its package is
+    installed.
+    """
     found: dict[str, Callable[[Signal, Signal], float]] = {
         "snr_db": snr_db,
         "si_sdr_db": si_sdr_db,
@@ -104,7 +116,8 @@ def measures(rate: int) -> dict[str, Callable[[Signal, Signal], float]]:
 def _alike(clean: Signal, estimate: Signal) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if clean.shape != estimate.shape:
         raise ErgodualError(
-            f"The signals have shapes {clean.shape} and {estimate.shape}; they must have one length."
+            f"The signals have shapes {clean.shape} and {estimate.shape}; they must have one "
+            "length."
         )
     if not np.any(clean):
         raise ErgodualError("The clean signal is silent, so it has no signal-to-noise ratio.")

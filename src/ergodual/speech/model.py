@@ -50,8 +50,8 @@ class ModelSpec:
     regulariser
         The ℓ1 norm of the coefficients, or of their pairs (ℓ2,1).
     units
-        What frames are measured in: the signal's own scale, or half a quantization step, in which the box has radius 1 whatever
-        the word length.
+        What frames are measured in: the signal's own scale, or half a quantization step, in which
+        the box has radius 1 whatever the word length.
     """
 
     n: int = 320
@@ -68,7 +68,8 @@ class ModelSpec:
 
 
 def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
-    """G the box of radius 2^−bits (1 in half steps), F = ‖·‖₁ or ‖·‖₂,₁ of pairs, K to begin with the DCT or DFT of m rows.
+    """G the box of radius 2^−bits (1 in half steps), F = ‖·‖₁ or ‖·‖₂,₁ of pairs, K to begin with
+    the DCT or DFT of m rows.
 
     Raises
     ------
@@ -82,7 +83,8 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     rows = spec.m or spec.n
     if rows * spec.n > LARGEST:
         raise ErgodualError(
-            f"An operator of {rows} rows for frames of {spec.n} samples would have more than {LARGEST} entries; give fewer rows or "
+            f"An operator of {rows} rows for frames of {spec.n} samples would have more than "
+            f"{LARGEST} entries; give fewer rows or "
             "shorter frames."
         )
     weight = spec.weight if spec.steps == "weighted" else 1.0
@@ -103,19 +105,23 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
 
 
 def save_model(path: Path, model: Unrolled, spec: ModelSpec, metadata: dict[str, Any]) -> None:
-    """Write the parameters and, as JSON in the header's metadata, all that is needed to build the model again."""
+    """Write the parameters and, as JSON in the header's metadata, all that is needed to build the
+    model again.
+    """
     header = {"format": FORMAT, "spec": asdict(spec), **metadata}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     write_atomically(path, save(tensors, metadata={"ergodual": json.dumps(header)}))
 
 
 def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
-    """The model of a file, its specification, and its metadata; the quantizer in it is mid-rise where it names none.
+    """The model of a file, its specification, and its metadata; the quantizer in it is mid-rise
+    where it names none.
 
     Raises
     ------
     ErgodualError
-        If the file is missing, is not a model of ours, is damaged, or was written by a newer version.
+        If the file is missing, is not a model of ours, is damaged, or was written by a newer
+        version.
     """
     tensors: dict[str, Tensor]
     try:
@@ -125,7 +131,8 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         version = int(header.pop("format"))
         if version > FORMAT:
             raise ErgodualError(
-                f"{path} has format {version} and this version of Ergodual reads up to {FORMAT}; update Ergodual."
+                f"{path} has format {version} and this version of Ergodual reads up to {FORMAT}; "
+                "update Ergodual."
             )
         described = header.pop("spec")
         header.setdefault("quantizer", "mid-rise")

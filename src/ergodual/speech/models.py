@@ -9,7 +9,8 @@ from ergodual.errors import ErgodualError
 
 
 def model_files(name: str | Path) -> list[Path]:
-    """The files of a model: one for each word length of a shipped one or in a folder, or the file given.
+    """The files of a model: one for each word length of a shipped one or in a folder, or the file
+    given.
 
     Raises
     ------
@@ -22,7 +23,8 @@ def model_files(name: str | Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ErgodualError(
-            f"There is no model {str(name)!r}; give {' or '.join(shipped())}, or the file or the folder of trained ones."
+            f"There is no model {str(name)!r}; give {' or '.join(shipped())}, or the file or the "
+            "folder of trained ones."
         )
     return files
 

@@ -58,10 +58,11 @@ class MidRise:
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Any scalar quantizer: cell i holds what lies between two thresholds, and its level is what is stored of it.
+    """Any scalar quantizer: cell i holds what lies between two thresholds, and its level is what is
+    stored of it.
 
-    The outermost cells have no outer bound where the quantizer saturates there. Made by :func:`uniform`, :func:`mid_rise`,
-    :func:`mid_tread`, :func:`mu_law` and :func:`a_law`.
+    The outermost cells have no outer bound where the quantizer saturates there. Made by
+    :func:`uniform`, :func:`mid_rise`, :func:`mid_tread`, :func:`mu_law` and :func:`a_law`.
 
     Attributes
     ----------
@@ -81,7 +82,8 @@ class Levels:
         inside = (self.edges[:-1] <= self.levels) & (self.levels <= self.edges[1:])
         if len(self.edges) != len(self.levels) + 1 or not inside.all():
             raise ErgodualError(
-                f"The quantizer {self.name} has levels outside of their cells; give rising levels between rising edges."
+                f"The quantizer {self.name} has levels outside of their cells; give rising levels "
+                "between rising edges."
             )
 
     @property
@@ -103,7 +105,8 @@ class Levels:
     def cell(self, x_tilde: Tensor) -> tuple[Tensor, Tensor]:
         """lower ≤ x ≤ upper for all x that are stored as x̃, in float64, possibly infinite.
 
-        A number that is no level is taken as the nearest one, as after rounding to the word length of a file.
+        A number that is no level is taken as the nearest one, as after rounding to the word length
+        of a file.
         """
         between = (self.levels[:-1] + self.levels[1:]) / 2
         index = torch.bucketize(x_tilde.double(), between.to(x_tilde.device))
@@ -133,7 +136,9 @@ def uniform(
 
 
 def mid_rise(bits: int) -> Levels:
-    """2^b levels ±Δ/2, ±3Δ/2, …, Δ = 2/2^b: that of :class:`MidRise`, but for values that lie on a threshold."""
+    """2^b levels ±Δ/2, ±3Δ/2, …, Δ = 2/2^b: that of :class:`MidRise`, but for values that lie on a
+    threshold.
+    """
     step, half = MidRise(bits).step, 2 ** (bits - 1)
     return uniform(f"mid-rise, {bits} bits", step, step / 2, -half, half - 1)
 
@@ -145,7 +150,9 @@ def mid_tread(bits: int) -> Levels:
 
 
 def mu_law() -> Levels:
-    """The μ-law of ITU-T G.711, on the scale of 16-bit samples over 2^15: 8 segments of 16 cells, each half as fine as the last."""
+    """The μ-law of ITU-T G.711, on the scale of 16-bit samples over 2^15: 8 segments of 16 cells,
+    each half as fine as the last.
+    """
     steps = [8.0 * 2**segment for segment in range(8) for _ in range(16)]
     return _companded("mu-law", steps, middle=True)
 
@@ -157,7 +164,9 @@ def a_law() -> Levels:
 
 
 def _companded(name: str, steps: list[float], middle: bool) -> Levels:
-    """Cells of these widths to both sides of 0, levels in their middles; the first lies around 0 or begins there."""
+    """Cells of these widths to both sides of 0, levels in their middles; the first lies around 0 or
+    begins there.
+    """
     upper = torch.tensor(steps, dtype=torch.float64).cumsum(0)
     if middle:
         upper -= steps[0] / 2

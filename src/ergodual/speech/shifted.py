@@ -17,10 +17,11 @@ BIASED = 0.25
 
 
 class Shifted:
-    """As :class:`~ergodual.bilevel.Data`: all frames of an epoch begin later by a shift below n, drawn for each epoch.
+    """As :class:`~ergodual.bilevel.Data`: all frames of an epoch begin later by a shift below n,
+    drawn for each epoch.
 
-    The last frame of each recording, behind which there may be nothing, lends its samples to the one before it. What is
-    measured is without a shift and without a bias.
+    The last frame of each recording, behind which there may be nothing, lends its samples to the
+    one before it. What is measured is without a shift and without a bias.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ class Shifted:
         self._starts = (~last).nonzero()[:, 0] * self._n
         if not len(self._starts):
             raise ErgodualError(
-                f"No recording has two frames of {self._n} samples, so they cannot be shifted; leave out --shift."
+                f"No recording has two frames of {self._n} samples, so they cannot be shifted; "
+                "leave out --shift."
             )
 
     def __len__(self) -> int:

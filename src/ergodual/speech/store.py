@@ -1,9 +1,11 @@
-"""A corpus that does not fit into memory: decoded once into a file, and read from there in shuffled blocks.
+"""A corpus that does not fit into memory: decoded once into a file, and read from there in shuffled
+blocks.
 
-The samples of each recording go to ``samples.f32`` as they are and its scale, by which the frames are divided when they are
-read, to ``index.json``. An epoch goes through the file in pieces of consecutive frames whose order is shuffled; so many
-pieces as fill a block are held at once, and the frames of a block are shuffled among themselves. The disk sees long reads
-only, and a second thread reads the next block meanwhile.
+The samples of each recording go to ``samples.f32`` as they are and its scale, by which the frames
+are divided when they are read, to ``index.json``. An epoch goes through the file in pieces of
+consecutive frames whose order is shuffled; so many pieces as fill a block are held at once, and the
+frames of a block are shuffled among themselves. The disk sees long reads only, and a second thread
+reads the next block meanwhile.
 """
 
 from __future__ import annotations
@@ -133,7 +135,9 @@ class OnDisk:
     def _block(
         self, starts: Sequence[int], piece: int, key: tuple[int, ...]
     ) -> Callable[[], Tensor]:
-        """Reads some pieces and shuffles their frames, which go where they belong one piece at a time."""
+        """Reads some pieces and shuffles their frames, which go where they belong one piece at a
+        time.
+        """
 
         def read() -> Tensor:
             counts = [min(piece, len(self) - start) for start in starts]
@@ -165,9 +169,11 @@ def store_corpus(
     folder: Path,
     on_file: Callable[[], None] | None = None,
 ) -> StoredCorpus:
-    """Decode recordings into a folder, as :func:`~ergodual.speech.corpora.load_corpus` does into memory.
+    """Decode recordings into a folder, as :func:`~ergodual.speech.corpora.load_corpus` does into
+    memory.
 
-    What is there already is used again if it was made from the same files (names, sizes and times) and frame length.
+    What is there already is used again if it was made from the same files (names, sizes and times)
+    and frame length.
 
     Parameters
     ----------
@@ -183,7 +189,8 @@ def store_corpus(
     Raises
     ------
     ErgodualError
-        If a file is not whole, finite audio, if the sampling rates differ, if no frame is left, or if the disk is too small.
+        If a file is not whole, finite audio, if the sampling rates differ, if no frame is left, or
+        if the disk is too small.
     """
     require_length(frame_length)
     identity = {"format": FORMAT, "n": frame_length, "files": [_identity(file) for file in files]}
@@ -195,7 +202,8 @@ def store_corpus(
     needed, free = bytes_of(files), shutil.disk_usage(folder).free
     if needed > free:
         raise ErgodualError(
-            f"{folder} has {decimal(free)} left and the decoded samples take {decimal(needed)}; free some, or give another folder for them."
+            f"{folder} has {decimal(free)} left and the decoded samples take {decimal(needed)}; "
+            "free some, or give another folder for them."
         )
     gathering = Gathering(files, frame_length)
     ends, scales = [0], []

@@ -1,4 +1,6 @@
-"""Restoring one channel of any length, block by block: overlapping frames, averaged under a window, never outside of a cell."""
+"""Restoring one channel of any length, block by block: overlapping frames, averaged under a window,
+never outside of a cell.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ FRAMES_AT_ONCE = 512
 class Stream:
     """One channel, block by block.
 
-    Frames of n samples begin every hop; each estimate is a point of its frame's cells, and so is their average under a window,
-    which has positive weights that sum to one. Before the first sample and behind the last, frames reach into copies of these
-    with cells without bounds, so that every sample lies in as many frames.
+    Frames of n samples begin every hop; each estimate is a point of its frame's cells, and so is
+    their average under a window, which has positive weights that sum to one. Before the first
+    sample and behind the last, frames reach into copies of these with cells without bounds, so that
+    every sample lies in as many frames.
 
     Parameters
     ----------
@@ -117,7 +120,9 @@ def _unbounded(value: Tensor, count: int) -> Tensor:
 
 
 def estimator_of(model: Unrolled, spec: ModelSpec, bits: int) -> Estimator:
-    """The model itself, or, where it was trained in units of the signal for this word length, its like for half steps."""
+    """The model itself, or, where it was trained in units of the signal for this word length, its
+    like for half steps.
+    """
     if spec.units == "half-steps":
         return model
     radius = MidRise(bits).radius

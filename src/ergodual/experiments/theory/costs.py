@@ -39,12 +39,18 @@ WAYS: dict[str, Adjoint] = {
 
 
 def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
-    """Cosines of each frame's gradient in K with two exact ones, and what each gradient of the batch costs in float32."""
+    """Cosines of each frame's gradient in K with two exact ones, and what each gradient of the
+    batch costs in float32.
+    """
     x_tilde, x_true = frames.sounding(setting.cost_batch, setting.bits)
     problem = problem_of(setting, dtype=torch.float64)
     solution = solved(problem, x_tilde, setting)
     at = FixedPoint(
-        problem, x_tilde, solution.r, solution.y, *weighted_steps(problem, setting.weight), 1.0
+        problem.instance(x_tilde),
+        solution.r,
+        solution.y,
+        *weighted_steps(problem, setting.weight),
+        1.0,
     )
     of_solution, regular = _at(at, Implicit(), solution.x, x_true)
     exact = _unrolled(problem, Reverse(), x_tilde, x_true, setting)
@@ -86,16 +92,19 @@ def _unrolled(
 
 
 def _at(at: FixedPoint, way: AtSolution, x: Tensor, x_true: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of each frame at the solution, and where its derivative exists as far as ``way`` says."""
+    """The gradient of each frame at the solution, and where its derivative exists as far as ``way``
+    says.
+    """
     gradients, regular = [], torch.ones(len(x), dtype=torch.bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotDifferentiableWarning)
         for i in range(len(x)):
-            one = at._replace(x_tilde=at.x_tilde[i : i + 1], r=at.r[i : i + 1], y=at.y[i : i + 1])
-            x_hat = way.attach(one, one.x_tilde, x[i : i + 1])
+            row = torch.tensor([i])
+            one = at._replace(instance=at.instance.at(row), r=at.r[row], y=at.y[row])
+            x_hat = way.attach(one, x[row])
             gradients.append(
                 torch.autograd.grad(
-                    HalfSquared()(x_hat, x_true[i : i + 1]).sum(), at.problem.K.tensors()
+                    HalfSquared()(x_hat, x_true[i : i + 1]).sum(), at.instance.K.tensors()
                 )[0]
             )
             if isinstance(way, Implicit) and way.report is not None:
@@ -106,7 +115,8 @@ def _at(at: FixedPoint, way: AtSolution, x: Tensor, x_true: Tensor) -> tuple[Ten
 def _relative_gap(problem: Problem, x_tilde: Tensor, setting: Setting) -> Tensor:
     run = iterate(problem, x_tilde, setting.cost_depth, *weighted_steps(problem, setting.weight))
     with torch.no_grad():
-        return problem.gap(run.r[-1], run.y[-1], x_tilde) / problem.F.value(problem.K(x_tilde))
+        one = problem.instance(x_tilde)
+        return one.gap(run.r[-1], run.y[-1]) / one.F.value(one.constant())
 
 
 def _cosines(ours: Tensor, exact: Tensor) -> dict[str, Any]:
@@ -123,7 +133,9 @@ def _cosines(ours: Tensor, exact: Tensor) -> dict[str, Any]:
 
 
 def _costs(x_tilde: Tensor, x_true: Tensor, setting: Setting) -> dict[str, dict[str, Any]]:
-    """Seconds of a forward and a reverse sweep, every way in turn so that all share what else the machine does; bytes kept in between."""
+    """Seconds of a forward and a reverse sweep, every way in turn so that all share what else the
+    machine does; bytes kept in between.
+    """
     problem = problem_of(setting)
     models = {name: _model(problem, way, setting) for name, way in WAYS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in models}

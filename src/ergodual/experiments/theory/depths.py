@@ -20,7 +20,9 @@ from ergodual.primal_dual import StepSizes, Unrolled
 
 
 def measure(operators: dict[str, Tensor], frames: Frames, setting: Setting) -> dict[str, Any]:
-    """The mean norm of a mini-batch's gradient in K: for the DCT with balanced and weighted steps, for the others with weighted ones."""
+    """The mean norm of a mini-batch's gradient in K: for the DCT with balanced and weighted steps,
+    for the others with weighted ones.
+    """
     cases: list[tuple[str, Tensor | None, float]] = [
         ("DCT, balanced steps", None, 1.0),
         ("DCT", None, setting.weight),

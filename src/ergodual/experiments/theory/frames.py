@@ -21,7 +21,8 @@ from ergodual.speech.quantizers import MidRise
 
 HELD_OUT_FILES = 0.1
 TOLERANCE = 1e-11
-"""Of solutions in float64 that count as exact; those that are not reached are said by their errors."""
+"""Of solutions in float64 that count as exact; those that are not reached are said by their errors.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Frames:
         rows = (x_tilde.abs() > MidRise(bits).radius).any(1).nonzero()[:count, 0]
         if not len(rows):
             raise ErgodualError(
-                "Every frame of the corpus is quantized to near silence; give recordings with louder parts or more --bits."
+                "Every frame of the corpus is quantized to near silence; give recordings with "
+                "louder parts or more --bits."
             )
         return x_tilde[rows].double(), x_true[rows].double()
 
@@ -95,7 +97,9 @@ def problem_of(
 
 
 def solved(problem: Problem, x_tilde: Tensor, setting: Setting) -> Solution:
-    """The solution to :data:`TOLERANCE`, or as near as 20 times the largest depth comes; its errors are for the reader."""
+    """The solution to :data:`TOLERANCE`, or as near as 20 times the largest depth comes; its errors
+    are for the reader.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConvergedWarning)
         return solve(problem, x_tilde, TOLERANCE, max_iterations=20 * setting.deepest)

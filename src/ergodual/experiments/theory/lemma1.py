@@ -19,7 +19,9 @@ from ergodual.primal_dual import StepSizes, Unrolled
 from ergodual.problem import Problem
 
 SPANS = (1e-6, 1e-7, 1e-8, 1e-9)
-"""Half the distance of the two points of a difference, relative to directions with entries of about 1."""
+"""Half the distance of the two points of a difference, relative to directions with entries of about
+1.
+"""
 
 
 def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
@@ -67,7 +69,9 @@ def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
 def _pair(
     setting: Setting, problem: Problem, x_tilde: Tensor, run: Run, direction: Tensor
 ) -> tuple[Run, Run, float]:
-    """Runs on both sides of K along a direction, so near that no iterate crosses a kink if that can be had, and how near."""
+    """Runs on both sides of K along a direction, so near that no iterate crosses a kink if that can
+    be had, and how near.
+    """
     kinks = masks(problem, run.r, run.y)
     depth = len(run.r) - 1
     for span in SPANS:

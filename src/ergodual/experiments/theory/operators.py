@@ -52,7 +52,9 @@ class Learned:
 
 
 def compared(setting: Setting) -> list[Learned]:
-    """The operators whose transfer is measured; of those that agree bit for bit, only the plain one."""
+    """The operators whose transfer is measured; of those that agree bit for bit, only the plain
+    one.
+    """
     return [
         Learned(gradient, depth)
         for gradient in GRADIENTS
@@ -70,7 +72,9 @@ def followed() -> list[Learned]:
 def learn(
     run: Learned, frames: Frames, setting: Setting, on_epoch: Callable[[int], None] = lambda _: None
 ) -> tuple[Tensor, dict[str, Any]]:
-    """K, and how it was learned; where the training leaves the finite numbers, that of the last good epoch."""
+    """K, and how it was learned; where the training leaves the finite numbers, that of the last
+    good epoch.
+    """
     begun = time.perf_counter()
     adjoint, problem = run.adjoint(setting), problem_of(setting)
     model = _model(run, problem, adjoint, setting)

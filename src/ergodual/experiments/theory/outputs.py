@@ -7,7 +7,9 @@ import torch
 from ergodual.primal_dual.outputs import Ergodic, Last, Output
 
 OUTPUTS = ("plain", "1/k", "uniform", "first and last")
-"""The last: 1/3 on the first iterate and 2/3 on the last one, which is about what weights become when they are learned."""
+"""The last: 1/3 on the first iterate and 2/3 on the last one, which is about what weights become
+when they are learned.
+"""
 FIRST = 1 / 3
 COLOURS = {"plain": "#222222", "1/k": "#c2410c", "uniform": "#2563eb", "first and last": "#15803d"}
 

@@ -54,7 +54,8 @@ def measure_all(
     report: Callable[[Progress], None] | None = None,
     on_corpus: Callable[[Corpus], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure what ``out`` does not hold yet, and write ``theory.json`` with all that it then holds.
+    """Measure what ``out`` does not hold yet, and write ``theory.json`` with all that it then
+    holds.
 
     Parameters
     ----------
@@ -76,7 +77,8 @@ def measure_all(
     Raises
     ------
     ErgodualError
-        If the corpus, the setting or ``jobs`` cannot be used, or ``out`` holds results of another setting.
+        If the corpus, the setting or ``jobs`` cannot be used, or ``out`` holds results of another
+        setting.
     """
     setting.check()
     if jobs is not None and jobs < 1:

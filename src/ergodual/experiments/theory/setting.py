@@ -23,7 +23,9 @@ class Setting:
     weight: float = 20.0
     """W of the step sizes sigma = W * 0.99/|K| and tau = 0.99/(W |K|)."""
     seed: int = 0
-    """Decides which files are held out, which frames are taken, their order, and the random directions."""
+    """Decides which files are held out, which frames are taken, their order, and the random
+    directions.
+    """
 
     lemma_frames: int = 4
     """lemma1: frames."""

@@ -1,4 +1,6 @@
-"""The sweeps (3)–(5) and (7)–(9) as they are written, with every quantity in view; the library's own are made for speed."""
+"""The sweeps (3)–(5) and (7)–(9) as they are written, with every quantity in view; the library's
+own are made for speed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ergodual.primal_dual.forward import Iteration, Numbers, Trajectory
+from ergodual.primal_dual.forward import Iteration, Plan, Trajectory
 from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Problem
 
@@ -32,11 +34,10 @@ class Adjoint(NamedTuple):
 
 def iterate(problem: Problem, x_tilde: Tensor, depth: int, sigma: float, tau: float) -> Run:
     """d iterations with θ = 1."""
-    found = Trajectory.empty(problem, x_tilde, depth)
+    plan = Plan.uniform(problem.instance(x_tilde), depth, sigma, tau)
+    found = Trajectory.empty(plan, depth)
     with torch.no_grad():
-        Iteration(
-            problem, x_tilde, Numbers([sigma] * depth, [tau] * depth, 1.0, [0.0] * depth)
-        ).record(0, depth, found)
+        Iteration(plan).record(0, depth, found)
     return Run(found.y, found.r[1:], sigma, tau)
 
 
@@ -47,7 +48,9 @@ def weighted_steps(problem: Problem, weight: float) -> tuple[float, float]:
 
 
 def adjoints(problem: Problem, run: Run, alpha: Tensor, g: Tensor) -> Iterator[Adjoint]:
-    """δ_P^k and δ_D^k for k = d, d − 1, …, 1, where θ = 1; ``alpha`` has α_1 … α_d, and d may be smaller than the run."""
+    """δ_P^k and δ_D^k for k = d, d − 1, …, 1, where θ = 1; ``alpha`` has α_1 … α_d, and d may be
+    smaller than the run.
+    """
     F, G, K = problem.F, problem.G, problem.K
     y, r, sigma, tau = run
     primal, dual, dual_bar = torch.zeros_like(g), torch.zeros_like(y[0]), torch.zeros_like(y[0])
@@ -75,7 +78,9 @@ def gradient(
 
 
 def masks(problem: Problem, r: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """M_P and M_D, the diagonals of the two prox derivatives where the iterates carry them, as ones and zeros."""
+    """M_P and M_D, the diagonals of the two prox derivatives where the iterates carry them, as ones
+    and zeros.
+    """
     return problem.G.prox_vjp(r, 1.0, torch.ones_like(r))[0], problem.F.prox_conjugate_vjp(
         y, 1.0, torch.ones_like(y)
     )[0]

@@ -32,8 +32,9 @@ POINTS = 120
 def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
     """Norms along a long run, and, with the masks of the solution, for every depth.
 
-    With the DCT solutions are unique, so that the adjoints of the plain output tend to 0. With first differences (total variation) every
-    monotone stretch of x̂ can be moved without changing the objective: M_D is 0 there, and the adjoints tend to something else.
+    With the DCT solutions are unique, so that the adjoints of the plain output tend to 0. With
+    first differences (total variation) every monotone stretch of x̂ can be moved without changing
+    the objective: M_D is 0 there, and the adjoints tend to something else.
     """
     x_tilde, x_true = frames.sounding(setting.limit_frames, setting.bits)
     found: dict[str, Any] = {"frames": len(x_tilde)}
@@ -59,7 +60,9 @@ def measure(frames: Frames, setting: Setting) -> dict[str, Any]:
 
 
 def counterexample(depth: int = 400) -> dict[str, Any]:
-    """K = [[1, 1], [1, −1]], x̃ = (2, 0), η = ½, x† = (1.8, 0.3): δ_P tends to no element of ker K = {0}."""
+    """K = [[1, 1], [1, −1]], x̃ = (2, 0), η = ½, x† = (1.8, 0.3): δ_P tends to no element of ker K
+    = {0}.
+    """
     K = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
     x_tilde, x_true = (
         torch.tensor([[2.0, 0.0]], dtype=torch.float64),
@@ -134,7 +137,8 @@ def _along(problem: Problem, run: Run, g: Tensor, outputs: tuple[str, ...]) -> d
 
 
 def _against_depth(problem: Problem, at: Run, g: Tensor, deepest: int) -> dict[str, Any]:
-    """Norms over ‖g‖ of the adjoints of the first iteration, for every depth at once, with the masks of a solution throughout.
+    """Norms over ‖g‖ of the adjoints of the first iteration, for every depth at once, with the
+    masks of a solution throughout.
 
     With fixed masks, δ^1 = Σ_k α_k h_(k−1), where h_j is what j + 1 reverse steps make of g.
     """
@@ -179,7 +183,9 @@ def _add(to: Adjoint, of: Adjoint, scale: float = 1.0) -> Adjoint:
 
 
 def draw(content: dict[str, Any]) -> Figure:
-    """Along the run, for the plain output and for all, for the DCT and for first differences; and against the depth."""
+    """Along the run, for the plain output and for all, for the DCT and for first differences; and
+    against the depth.
+    """
     dct, differences = content["DCT"], content["first differences"]
     with rc_context(STYLE):
         figure = Figure(figsize=(9.2, 7.0), layout="constrained")

@@ -1,4 +1,6 @@
-"""Operators beyond the depth that they were learned at: the loss at depths 1, 2, 4, …, of held-out frames."""
+"""Operators beyond the depth that they were learned at: the loss at depths 1, 2, 4, …, of held-out
+frames.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from ergodual.experiments.theory.frames import problem_of
 from ergodual.experiments.theory.operators import GRADIENTS
 from ergodual.experiments.theory.setting import Setting, powers_up_to
 from ergodual.experiments.theory.sweep import weighted_steps
-from ergodual.primal_dual.forward import Iteration, Numbers, Trajectory
+from ergodual.primal_dual.forward import Iteration, Plan, Trajectory
 
 TITLES = {
     "plain": "Reverse, plain",
@@ -29,23 +31,25 @@ TITLES = {
 
 
 def follow(K: Tensor | None, held_out: Pair, setting: Setting) -> dict[str, Any]:
-    """The mean loss of the last iterate and of the 1/k average at every depth of one run, and the relative gap at its end."""
+    """The mean loss of the last iterate and of the 1/k average at every depth of one run, and the
+    relative gap at its end.
+    """
     problem, (x_tilde, x_true) = problem_of(setting, K), held_out
     depths = powers_up_to(setting.deepest)
     sigma, tau = weighted_steps(problem, setting.weight)
     alpha = [1 / k for k in range(1, depths[-1] + 1)]
     found: dict[str, Any] = {"depths": depths, "plain": [], "1/k": []}
     with torch.no_grad():
-        iteration = Iteration(
-            problem, x_tilde, Numbers([sigma] * len(alpha), [tau] * len(alpha), 1.0, alpha)
-        )
-        state, weighted, done = Trajectory.empty(problem, x_tilde, 0), torch.zeros_like(x_tilde), 0
+        one = problem.instance(x_tilde)
+        plan = Plan.uniform(one, len(alpha), sigma, tau, alpha=alpha)
+        iteration, state = Iteration(plan), Trajectory.empty(plan, 0)
+        weighted, done = torch.zeros_like(x_tilde), 0
         for depth in depths:
             state = iteration.skip(done, depth, state, weighted)
             done = depth
             for output, r in (("plain", state.r[1]), ("1/k", weighted / sum(alpha[:depth]))):
                 found[output].append(float(HalfSquared()(x_tilde + r, x_true).mean()))
-        gap = problem.gap(state.r[1], state.y[0], x_tilde) / problem.F.value(problem.K(x_tilde))
+        gap = one.gap(state.r[1], state.y[0]) / one.F.value(one.constant())
     return {**found, "gap_at_end": float(gap.median())}
 
 
