@@ -3,7 +3,7 @@
 # make test                the tests
 # make check               format, lint and types
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes)
-# make bench ONLY=NAME     one of gradient, memory, precision, step, inference, data, scale, solve
+# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
 # make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
@@ -45,7 +45,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

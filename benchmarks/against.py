@@ -53,7 +53,11 @@ for line in sys.stdin:
     name, batch, depth, least = line.split()
     key = name, int(batch), int(depth)
     if key not in runs:
-        made = step(*key[1:]) if name == "step" else sweeps.ours(*key[1:], ed.Reverse(), ed.Last() if name == "plain" else None)
+        output = ed.Last() if name == "plain" else None
+        if name == "step":
+            made = step(*key[1:])
+        else:
+            made = sweeps.ours(*key[1:], ed.Reverse(), output)
         made()
         begun = time.perf_counter(); made(); once = time.perf_counter() - begun
         runs[key] = made, max(1, round(float(least) / once))
@@ -79,7 +83,8 @@ class Server:
 
     def seconds(self, name: str, batch: int, depth: int, least: float = 0.05) -> float:
         """Of one run, the mean over as many as fill ``least`` seconds."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(f"{name} {batch} {depth} {least}\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())

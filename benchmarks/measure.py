@@ -1,4 +1,4 @@
-"""What all benchmarks share: paired timing, the machine's description, a table, and the JSON file."""
+"""What all benchmarks share: paired timing, the machine's description, a table, the JSON file."""
 
 from __future__ import annotations
 

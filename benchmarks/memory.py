@@ -1,4 +1,4 @@
-"""Peak memory of one gradient, each in a process of its own; and the time that keeping less costs."""
+"""Peak memory of one gradient, each in its own process, and the time that keeping less costs."""
 
 from __future__ import annotations
 

@@ -58,7 +58,10 @@ def main(corpora: Path, out: Path) -> None:
 
 def measure(corpora: Path, setting: str) -> None:
     """One table of the card."""
-    words = f"evaluate --corpus librispeech/dev --train librispeech/train {EVALUATIONS[setting]} --models ergodic={NAME} --out".split()
+    words = (
+        "evaluate --corpus librispeech/dev --train librispeech/train "
+        f"{EVALUATIONS[setting]} --models ergodic={NAME} --out"
+    ).split()
     environment = {**os.environ, "COLUMNS": "120"}
     subprocess.run(
         [sys.executable, "-m", "ergodual", *words, RESULTS / setting],
@@ -101,6 +104,9 @@ def card(commands: dict[Name, str]) -> str:
         )
         speed = of["ergodic", "audio_seconds_per_second"]["mean"]
         lines.append(f"| {name} | {snr} | {least:+.2f} | {' | '.join(others)} | {speed:.0f} |")
-    heading = f"| bits | {' | '.join(METHODS.values())} | least gain | ESTOI | LSD in dB | audio s/s |\n|{'---|' * (len(METHODS) + 5)}"
+    heading = (
+        f"| bits | {' | '.join(METHODS.values())} | least gain | ESTOI | LSD in dB | audio s/s |\n"
+        f"|{'---|' * (len(METHODS) + 5)}"
+    )
     shown = "\n".join(f"{command}" for command in commands.values())
     return template.format(table="\n".join([heading, *lines]), commands=shown)

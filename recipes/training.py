@@ -69,7 +69,10 @@ class Recipe:
     def _command(self, name: Name, epochs: int, init: Name | None, out: Path) -> str:
         quantizer = "--bits 8 --quantizer mu-law" if name == G711 else f"--bits {name}"
         start = "" if init is None else f" --init {out}/{init}/model.safetensors --lr {self.rate:g}"
-        return f"ergodual train --corpus {self.corpus} --out {out}/{name} {quantizer} --epochs {epochs} {OPTIONS} {self.options}{start}"
+        return (
+            f"ergodual train --corpus {self.corpus} --out {out}/{name} {quantizer} "
+            f"--epochs {epochs} {OPTIONS} {self.options}{start}"
+        )
 
     def _follow(
         self, chain: tuple[Name, ...], commands: dict[Name, str], corpora: Path, out: Path

@@ -151,7 +151,7 @@ def weights(*shape: int, seed: int = 71) -> nn.Parameter:
 
 
 class Operators(NamedTuple):
-    """How an operator is made (of a seed, where it has parameters), and the shape of its samples."""
+    """How an operator is made (of a seed, if it has parameters), and its samples' shape."""
 
     make: Callable[..., ed.Operator]
     domain: Sample

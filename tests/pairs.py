@@ -22,12 +22,12 @@ def all_pairs(factors: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
         row = dict(min(missing))
         for name in names:
             if name not in row:
-
-                def gain(value: str, name: str = name) -> tuple[int, int]:
-                    new = sum(_key(names, (name, value), item) in missing for item in row.items())
-                    return -new, used[name, value]
-
-                row[name] = min(factors[name], key=gain)
+                gains = [
+                    (sum(_key(names, (name, v), item) in missing for item in row.items()), v)
+                    for v in factors[name]
+                ]
+                most = max(gains)[0]
+                _, row[name] = min((used[name, v], v) for gain, v in gains if gain == most)
         rows.append({name: row[name] for name in names})
         for item in row.items():
             used[item] += 1

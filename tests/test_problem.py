@@ -1,4 +1,4 @@
-"""Energies: weak duality always, and a gap that closes at a solution; and what a problem refuses."""
+"""Energies: weak duality always, a gap that closes at a solution, and what a problem refuses."""
 
 from collections.abc import Callable
 

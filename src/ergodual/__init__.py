@@ -115,7 +115,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # the one name that needs audio libraries, loaded when it is first used
     if name == "Dequantizer":
-        from ergodual.speech.dequantizer import Dequantizer
+        try:
+            from ergodual.speech.dequantizer import Dequantizer
+        except ModuleNotFoundError as error:
+            raise ErgodualError(
+                f"Dequantizer needs {error.name}; run pip install 'ergodual[speech]'."
+            ) from error
 
         return Dequantizer
     raise AttributeError(f"module 'ergodual' has no attribute {name!r}")

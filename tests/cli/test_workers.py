@@ -1,4 +1,4 @@
-"""Many processes, as torchrun starts them: the same losses as one, also when one of them is killed."""
+"""Many processes, as torchrun starts them: the same losses as one, also when one is killed."""
 
 import json
 import math
@@ -18,6 +18,21 @@ pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="the processes are looked up in /proc"
 )
 
+LEAVE = """
+import os
+import torch
+from ergodual.bilevel.workers import joined
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+before = threads()
+with joined(torch.device("cpu")) as workers:
+    torch.optim.SGD([torch.zeros(1)], lr=1.0)  # imports much of torch.distributed
+    workers.wait()
+    assert threads() > before
+assert threads() == before
+"""
 SETTING = [
     "--frame",
     "32",
@@ -130,6 +145,14 @@ def test_two_processes_learn_what_one_does(
     assert {file.name for file in (tmp_path / "two").iterdir()} == {
         file.name for file in (tmp_path / "one").iterdir()
     }
+
+
+def test_no_thread_of_the_group_outlives_it(tmp_path: Path) -> None:
+    """One that still works as Python ends can abort the process, and all would start again."""
+    script = tmp_path / "leave.py"
+    script.write_text(LEAVE)
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", *MASTER]
+    subprocess.run([sys.executable, "-m", *launcher, str(script)], check=True, timeout=120)
 
 
 def test_a_worker_that_is_killed(recordings: Callable[..., Path], tmp_path: Path) -> None:

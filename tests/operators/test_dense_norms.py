@@ -30,7 +30,7 @@ def test_a_walk(speed: float, shape: tuple[int, int], dtype: torch.dtype) -> Non
 
 
 def test_where_the_power_iteration_misleads() -> None:
-    """The vector known so far is orthogonal to the new top one: the estimate must not be believed."""
+    """The vector known so far is orthogonal to the new top one: no estimate to believe."""
     finder, K = LineFinder(), torch.diag(torch.tensor([1.0, 0.9, 0.5, 0.1]))
     finder(K)
     finder._vector = torch.tensor([1.0, 0.0, 0.0, 0.0])

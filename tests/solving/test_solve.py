@@ -216,7 +216,10 @@ def test_an_earlier_solution_is_made_feasible() -> None:
 @pytest.mark.filterwarnings("ignore::ergodual.NotConvergedWarning")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_has_no_feasible_point_has_no_certificate(dtype: torch.dtype) -> None:
-    """|x̃ + r| ≤ 0.1 and |r| ≤ 0.1 exclude each other at x̃ = 5: the duals grow for ever, and with them what a residual is relative to."""
+    """|x̃ + r| ≤ 0.1 and |r| ≤ 0.1 exclude each other at x̃ = 5.
+
+    The duals grow for ever, and with them what a residual is relative to.
+    """
     problem = ed.Problem(
         ed.Box(radius=0.1), ed.Box(radius=0.1), ed.Dense(torch.eye(3, dtype=dtype))
     )

@@ -118,7 +118,7 @@ class Checkpoint(NamedTuple):
 
 
 def first_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
-    """The first key that is missing from one of two dictionaries or has different values in them."""
+    """The first key that one of two dictionaries lacks or that has different values in them."""
     missing = object()
     for key in [*new, *(key for key in old if key not in new)]:
         if old.get(key, missing) != new.get(key, missing):

@@ -73,6 +73,11 @@ def joined(device: torch.device) -> Iterator[Workers]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()
         return
+    # The default of its functions is the group of the moment when it is imported, which making an
+    # optimizer does. Imported after the group was made, it would keep the group and its threads
+    # until Python ends, and a thread that still works then aborts the process.
+    from torch.distributed.nn import functional  # noqa: F401
+
     store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
     store = PrefixStore(_attempt(store, rank, size), store)
     dist.init_process_group(

@@ -74,7 +74,10 @@ def open_corpora(
 def describe(console: Console, folder: Path, corpus: Corpus | StoredCorpus, n: int) -> None:
     """Print what was found, and what was skipped."""
     minutes = len(corpus) * n / corpus.rate / 60
-    found = f"{folder}: {corpus.files} files at {corpus.rate} Hz, {len(corpus)} frames of {n} samples ({minutes:.1f} min)"
+    found = (
+        f"{folder}: {corpus.files} files at {corpus.rate} Hz, {len(corpus)} frames of {n} samples "
+        f"({minutes:.1f} min)"
+    )
     for sentence in (*corpus.notes, found):
         console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 

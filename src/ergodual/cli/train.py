@@ -57,13 +57,15 @@ class Train:
     """What is learned: the operator K, the step sizes, the averaging weights; any of them together.
     """
     steps: Literal["balanced", "weighted"] = "balanced"
-    """Step sizes: sigma = tau = 0.99/|K|, or sigma = W * 0.99/|K| and tau = 0.99/(W |K|); where learned ones start."""
+    """Step sizes: sigma = tau = 0.99/|K|, or sigma = W * 0.99/|K| and tau = 0.99/(W |K|); where
+    learned ones start."""
     weight: float = 1.0
     """W, for weighted steps."""
     per_iteration: bool = False
     """Learn a pair of step sizes for each iteration instead of one for all."""
     relative: bool = False
-    """Learn step sizes in units of 1/|K|, so that they follow K as it grows; steadier for many rows, iterations or large rates."""
+    """Learn step sizes in units of 1/|K|, so that they follow K as it grows; steadier for many
+    rows, iterations or large rates."""
     lr: float | None = None
     """Learning rate of the first epoch; None means 0.05 for sgd and 0.001 for adam."""
     schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"

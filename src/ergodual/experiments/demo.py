@@ -173,7 +173,7 @@ def run_demo(
 
 
 class _Work:
-    """Counts iterations over the corpus, which is what the time goes into, and reports their share."""
+    """Counts iterations over the corpus, which take the time, and reports their share."""
 
     def __init__(self, report: Callable[[str, float], None] | None) -> None:
         curves = sum(depth * (2 if depth > 1 else 1) for depth in DEPTHS) * CURVE_EPOCHS

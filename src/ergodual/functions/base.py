@@ -85,7 +85,7 @@ class Function(nn.Module):
         return self.derivative_from == "input"
 
     def encloses_zero(self) -> bool:
-        """Whether f is finite at 0, as far as that is known; :class:`~ergodual.Problem` needs it."""
+        """Whether f is finite at 0, as far as is known; :class:`~ergodual.Problem` needs it."""
         return True
 
     def parameter_shape(self, sample: Size) -> Size:
@@ -93,7 +93,7 @@ class Function(nn.Module):
         return sample
 
     def check(self, batch: int, sample: Size) -> None:
-        """Raise :class:`ErgodualError` unless f's parameters fit a batch of samples of this shape."""
+        """Raise :class:`ErgodualError` unless f's parameters fit so many samples of this shape."""
         shape = (batch, *self.parameter_shape(sample))
         for name in self.per_sample or ():
             held = getattr(self, name, None)

@@ -149,5 +149,5 @@ class L21(Function):
         return self._dot(groups, groups).clamp(min=tiny).sqrt()
 
     def _share(self, norms: Tensor, bound: Number) -> Tensor:
-        """min(1, bound/‖z_g‖), which broadcasts against groups; at 1 with the derivative below it."""
+        """min(1, bound/‖z_g‖), which broadcasts against groups; at 1 as just below it."""
         return (bound / norms).clamp(max=1).unsqueeze(self._axis_of(norms.ndim))

@@ -175,7 +175,7 @@ class _Backward:
             self.found.named["sigma"] = g.new_zeros((plan.depth, *parts))
 
     def step(self, k: int, at: int, segment: Segment) -> None:
-        """(7)–(9) for iteration k, whose place in the ring is ``at``, and what hangs on them alone."""
+        """(7)–(9) for iteration k, at place ``at`` of the ring, and what hangs on them alone."""
         plan, named, i = self.plan, self.wanted.names, k - segment.start
         y, r = segment.iterates.y, segment.iterates.r  # y[i] is y[k], r[i + 1] is r[k]
         P = self._primal(k, at, segment)

@@ -227,7 +227,7 @@ class Iteration:
         self.advance(start, stop, y.unbind(), r.unbind(), z_dual, z_primal, x_hat)
 
     def skip(self, start: int, stop: int, state: Trajectory, x_hat: Tensor) -> Trajectory:
-        """Iterations start + 1 .. stop, of which the last iterates take the place of ``state``'s."""
+        """Iterations start + 1 .. stop; the last iterates take the place of ``state``'s."""
         y, (older, newer) = state.y[0], state.r.unbind()
         length = stop - start
         buffers = [(older, newer)[i % 2] for i in range(length + 2)]

@@ -12,9 +12,11 @@ DAMPING = 1e-8
 def solve_saddle(
     A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor
 ) -> tuple[Tensor, Tensor] | None:
-    """p and s with a ⊙ p + Aᵀs = b and e ⊙ s − A p = c, a, e ≥ 0; None where there is no one solution.
+    """p and s with a ⊙ p + Aᵀs = b and e ⊙ s − A p = c, a, e ≥ 0; None where there is no one
+    solution.
 
-    Where e > 0, or a > 0, throughout, its unknowns are eliminated; where a = e = 0, A must be square.
+    Where e > 0, or a > 0, throughout, its unknowns are eliminated; where a = e = 0, A must be
+    square.
     """
     if bool((e > 0).all()):
         p = _solve(torch.diag(a) + A.T @ (A / e[:, None]), b - A.T @ (c / e))
@@ -60,7 +62,9 @@ def _solve(M: Tensor, right: Tensor) -> Tensor | None:
 
 
 def _least_squares(M: Tensor, right: Tensor) -> Tensor:
-    """In float64 by normal equations with :data:`DAMPING`: 20 times as fast as by singular values, and never without an answer."""
+    """In float64 by normal equations with :data:`DAMPING`: 20 times as fast as by singular values,
+    and never without an answer.
+    """
     M, right, like = M.double(), right.double()[:, None], right
     tall = M.shape[0] >= M.shape[1]
     gram = M.T @ M if tall else M @ M.T

@@ -173,7 +173,7 @@ class Pending:
         return _limit(self.instance.F.prox_conjugate, self.c)
 
     def first_weight(self) -> Tensor:
-        """ω ∼ ‖y‖/‖r‖ of a solution, guessed from a dual point and the primal one that answers it."""
+        """ω ∼ ‖y‖/‖r‖ of a solution, guessed from a dual point and the primal answer to it."""
         if self.scales is None:
             return self.residual_weight
         one, y = self.instance, self.nearest_dual()
@@ -247,7 +247,7 @@ def best(one: Point, other: Point) -> Point:
 
 
 def _or_infinite(energy: Callable[[], Tensor], like: Tensor) -> Tensor:
-    """An energy of each sample; infinite, so that a residual certifies, where f has a prox alone."""
+    """An energy of each sample; infinite, so that a residual certifies, of a prox alone."""
     try:
         return energy()
     except NotImplementedError:

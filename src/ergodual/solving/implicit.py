@@ -21,7 +21,9 @@ from ergodual.solving.newton import free, free_beside, newton
 from ergodual.tensors import column, everywhere, largest
 
 LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
-"""Errors that rounding may leave where the active set is the right one; a kink this near to a prox's argument counts as met."""
+"""Errors that rounding may leave where the active set is the right one; a kink this near to a
+prox's argument counts as met.
+"""
 MOST = 2**26
 """Entries up to which K is set up as a matrix."""
 SAME = 1e-3
@@ -37,10 +39,12 @@ class Report:
     residual
         ‖M δ − g‖/‖g‖ of each sample's linear system, ``(batch,)``.
     settled
-        Where a Newton step on the active set lands on a point with that same active set, ``(batch,)``.
+        Where a Newton step on the active set lands on a point with that same active set,
+        ``(batch,)``.
     regular
-        Where moreover the solution is unique and strictly complementary, so that its derivative exists, ``(batch,)``. Where x̂ = 0,
-        as near silence, there may be a derivative in K and F, which is 0, and none in x̃ and G: only what is asked for counts.
+        Where moreover the solution is unique and strictly complementary, so that its derivative
+        exists, ``(batch,)``. Where x̂ = 0, as near silence, there may be a derivative in K and F,
+        which is 0, and none in x̃ and G: only what is asked for counts.
     """
 
     residual: Tensor
@@ -51,21 +55,23 @@ class Report:
 class Implicit(AtSolution):
     """The derivative of the solution map, by the implicit function theorem on the active set.
 
-    At a fixed point, let D_P and D_D be the diagonals of the derivatives of prox_{τG} and prox_{σF*}, I and J the coordinates where
-    they are not 0, a = (1 − D_P)/(τ D_P) and e = (1 − D_D)/(σ D_D). The sums over the reverse sweep (7)–(9) for infinitely many
-    iterations, P = τ Σ_k δ_P^k on I and S = σ Σ_k δ_D^k on J, solve
+    At a fixed point, let D_P and D_D be the diagonals of the derivatives of prox_{τG} and
+    prox_{σF*}, I and J the coordinates where they are not 0, a = (1 − D_P)/(τ D_P) and e = (1 −
+    D_D)/(σ D_D). The sums over the reverse sweep (7)–(9) for infinitely many iterations, P = τ Σ_k
+    δ_P^k on I and S = σ Σ_k δ_D^k on J, solve
 
         a ⊙ P − K_JIᵀ S = g_I,      K_JI P + e ⊙ S = 0,
 
-    and (10) becomes ∂L/∂K = S x̂ᵀ − y Pᵀ. For the paper's problem a = e = 0 and K_JI is square, so P = 0 and one system of the size of
-    the active set is left. The steps σ and τ cancel.
+    and (10) becomes ∂L/∂K = S x̂ᵀ − y Pᵀ. For the paper's problem a = e = 0 and K_JI is square, so
+    P = 0 and one system of the size of the active set is left. The steps σ and τ cancel.
 
     Parameters
     ----------
     otherwise
-        What is done for samples whose active set has not settled (the solution is not accurate enough), or whose derivative does not
-        exist, because the system is singular (the solution is not unique) or a bound is met with a zero multiplier (it is not
-        strictly complementary): ``"least-squares"`` takes the solution of least norm and warns; ``"refuse"`` raises.
+        What is done for samples whose active set has not settled (the solution is not accurate
+        enough), or whose derivative does not exist, because the system is singular (the solution is
+        not unique) or a bound is met with a zero multiplier (it is not strictly complementary):
+        ``"least-squares"`` takes the solution of least norm and warns; ``"refuse"`` raises.
 
     Attributes
     ----------
@@ -75,7 +81,8 @@ class Implicit(AtSolution):
     Raises
     ------
     ErgodualError
-        If ``otherwise`` is neither; in the backward pass, if F or G is not separable, or a derivative does not exist and is to be refused.
+        If ``otherwise`` is neither; in the backward pass, if F or G is not separable, or a
+        derivative does not exist and is to be refused.
     """
 
     def __init__(self, otherwise: Literal["least-squares", "refuse"] = "least-squares") -> None:
@@ -104,8 +111,7 @@ class Implicit(AtSolution):
         """See :class:`AtSolution`."""
         one, r, y, sigma, tau, _ = point
         self.check(one)
-        F, G, K = one.F, one.G, one.K
-        c, matrix, at = one.constant(), matrix_of(K, one.domain, one.like), (sigma, tau)
+        c, matrix, at = one.constant(), matrix_of(one.K, one.domain, one.like), (sigma, tau)
         free_at = D_P, D_D = free(one, c, r, y, *at)
         step = newton(one, matrix, c, r, y, *at, D_P, D_D)
         landed = LANDED.get(r.dtype, 1e-6)
@@ -183,19 +189,25 @@ class Implicit(AtSolution):
         unknown = ~report.regular
         if not unknown.any():
             return
-        causes = {
-            "have an active set that has not settled (solve to a smaller tolerance)": ~report.settled
-            & ~singular,
-            "a singular system (the solution is not unique, or not accurate enough to tell)": singular
-            & unknown,
-            "a solution at a kink (it is not strictly complementary)": report.settled
-            & unknown
-            & ~singular,
-        }
-        listed = ", ".join(
-            f"{int(which.sum())} {cause}" for cause, which in causes.items() if which.any()
+        cases = (
+            (
+                ~report.settled & ~singular,
+                "have an active set that has not settled (solve to a smaller tolerance)",
+            ),
+            (
+                singular & unknown,
+                "a singular system (the solution is not unique, or not accurate enough to tell)",
+            ),
+            (
+                report.settled & unknown & ~singular,
+                "a solution at a kink (it is not strictly complementary)",
+            ),
         )
-        said = f"{int(unknown.sum())} of {len(unknown)} samples have no derivative that is known: {listed}"
+        listed = ", ".join(f"{int(which.sum())} {cause}" for which, cause in cases if which.any())
+        said = (
+            f"{int(unknown.sum())} of {len(unknown)} samples have no derivative that is known: "
+            f"{listed}"
+        )
         if self.otherwise == "refuse":
             raise ErgodualError(
                 f"{said}; leave these samples out, or give Implicit('least-squares')."
@@ -240,7 +252,9 @@ def _systems(
 
 
 def _alike(one: tuple[Tensor, ...], *others: tuple[Tensor, ...]) -> Tensor:
-    """Whether the diagonals of each sample are, coordinate by coordinate, those of one of the others."""
+    """Whether the diagonals of each sample are, coordinate by coordinate, those of one of the
+    others.
+    """
     near = [
         everywhere(torch.stack([(a - b).abs() <= SAME for b in of]).any(0))
         for a, *of in zip(one, *others, strict=True)

@@ -1,4 +1,6 @@
-"""The algorithms of ``solve``: how a batch of iterates advances, and which of its points is offered as the solution."""
+"""The algorithms of ``solve``: how a batch of iterates advances, and which of its points is offered
+as the solution.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ FARTHEST = 1000.0
 
 
 class State(Protocol):
-    """A tuple of tensors with a row for each sample, the primal weight ω, ``(batch,)``, among them."""
+    """A tuple of tensors with a row for each sample, among them the primal weight ω."""
 
     @property
     def weight(self) -> Tensor:
@@ -36,17 +38,23 @@ class Method(Protocol[S]):
     precondition: bool
 
     def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> S:
-        """The state before the first iteration, from these iterates; ``weight`` is that of an earlier solution, if any."""
+        """The state before the first iteration, from these iterates; ``weight`` is that of an
+        earlier solution, if any.
+        """
 
     def advance(self, pending: Pending, state: S, iterations: int) -> S:
         """So many iterations further."""
 
     def candidate(self, pending: Pending, state: S, done: int) -> tuple[S, Point]:
-        """The state, perhaps restarted, and the best point known; ``done`` counts all iterations so far."""
+        """The state, perhaps restarted, and the best point known; ``done`` counts all iterations so
+        far.
+        """
 
 
 class Iterates(NamedTuple):
-    """What :class:`ChambollePock` carries on: r^k, y^k, r̄^k (or, with the roles exchanged, ȳ^k), σ_k, τ_k and ω."""
+    """What :class:`ChambollePock` carries on: r^k, y^k, r̄^k (or, with the roles exchanged, ȳ^k),
+    σ_k, τ_k and ω.
+    """
 
     r: Tensor
     y: Tensor
@@ -57,17 +65,19 @@ class Iterates(NamedTuple):
 
 
 class ChambollePock:
-    """Chambolle–Pock as in (3)–(5) of Brauer, Lorenz 2019, and its accelerated variants; the point is the last iterate.
+    """Chambolle–Pock as in (3)–(5) of Brauer, Lorenz 2019, and its accelerated variants; the point
+    is the last iterate.
 
     Parameters
     ----------
     weight
-        ω in σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖); guessed for each sample from the sizes of x̃, F and G if None. Not used where both
-        kinds of strong convexity are, which set it.
+        ω in σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖); guessed for each sample from the sizes of x̃, F and
+        G if None. Not used where both kinds of strong convexity are, which set it.
     accelerated
-        Whether strong convexity is used (Chambolle, Pock, JMIV 2011): with G − ½μ‖·‖² convex, θ_k = (1 + 2μτ_k)^(−½),
-        τ_{k+1} = θ_k τ_k, σ_{k+1} = σ_k/θ_k (their Algorithm 2, rate 1/k²); with F* − ½δ‖·‖² convex the same with the roles of r
-        and y exchanged; with both, constant steps in the ratio of δ to μ and one θ < 1 (Algorithm 3, linear rate).
+        Whether strong convexity is used (Chambolle, Pock, JMIV 2011): with G − ½μ‖·‖² convex, θ_k =
+        (1 + 2μτ_k)^(−½), τ_{k+1} = θ_k τ_k, σ_{k+1} = σ_k/θ_k (their Algorithm 2, rate 1/k²); with
+        F* − ½δ‖·‖² convex the same with the roles of r and y exchanged; with both, constant steps
+        in the ratio of δ to μ and one θ < 1 (Algorithm 3, linear rate).
 
     Raises
     ------
@@ -142,7 +152,8 @@ class Restarts(NamedTuple):
     r, y
         The iterates.
     r_other, y_other
-        Their averages since the last restart, or, for Halpern's iteration, what the last primal-dual step gave.
+        Their averages since the last restart, or, for Halpern's iteration, what the last
+        primal-dual step gave.
     r_anchor, y_anchor
         The iterates of the last restart.
     weight
@@ -152,7 +163,8 @@ class Restarts(NamedTuple):
     begun, last
         The error at the last restart, and when it was looked at last.
     seen, tried
-        Signatures of the active set when it was looked at last, and of the one on which a Newton step was no help.
+        Signatures of the active set when it was looked at last, and of the one on which a Newton
+        step was no help.
     """
 
     r: Tensor
@@ -170,25 +182,30 @@ class Restarts(NamedTuple):
 
 
 class Restarted:
-    """The restarted primal-dual method, which converges linearly where F and G are piecewise linear or quadratic.
+    """The restarted primal-dual method, which converges linearly where F and G are piecewise linear
+    or quadratic.
 
-    Every sample restarts for itself, with a primal weight ω of its own (Applegate et al., "Practical large-scale linear
-    programming using primal-dual hybrid gradient", NeurIPS 2021): as soon as the error is a fifth of what it was at the last
-    restart; when it is below four fifths and no longer falls; or when the iterations since then are 36 % of all. ω then moves
-    half-way, on a logarithmic scale, to ‖Δy‖/‖Δr‖ of the last stretch.
+    Every sample restarts for itself, with a primal weight ω of its own (Applegate et al.,
+    "Practical large-scale linear programming using primal-dual hybrid gradient", NeurIPS 2021): as
+    soon as the error is a fifth of what it was at the last restart; when it is below four fifths
+    and no longer falls; or when the iterations since then are 36 % of all. ω then moves half-way,
+    on a logarithmic scale, to ‖Δy‖/‖Δr‖ of the last stretch.
 
     Parameters
     ----------
     kind
-        ``"average"``: the iterates and their ergodic averages are compared, and the better point is what it restarts from.
-        ``"halpern"``: z^{k+1} = (k+1)/(k+2) (2T(z^k) − z^k) + 1/(k+2) z^0 with T the primal-dual step and z^0 the last restart (Lu,
-        Yang, "Restarted Halpern PDHG for linear programming", 2024), which takes about half as many iterations.
+        ``"average"``: the iterates and their ergodic averages are compared, and the better point is
+        what it restarts from. ``"halpern"``: z^{k+1} = (k+1)/(k+2) (2T(z^k) − z^k) + 1/(k+2) z^0
+        with T the primal-dual step and z^0 the last restart (Lu, Yang, "Restarted Halpern PDHG for
+        linear programming", 2024), which takes about half as many iterations.
     precondition
-        Whether each coordinate has steps of its own, in the inverse proportion of the norm of K's row or column (in the manner of
-        Pock, Chambolle, ICCV 2011, and still scaled by the norm of what that makes of K). For K whose rows differ much.
+        Whether each coordinate has steps of its own, in the inverse proportion of the norm of K's
+        row or column (in the manner of Pock, Chambolle, ICCV 2011, and still scaled by the norm of
+        what that makes of K). For K whose rows differ much.
     polish
-        Whether a sample whose active set has settled tries a Newton step on it, which is the solution, to rounding, if the set is the
-        right one and F and G are piecewise linear or quadratic. For functions that are sums over coordinates; others go without.
+        Whether a sample whose active set has settled tries a Newton step on it, which is the
+        solution, to rounding, if the set is the right one and F and G are piecewise linear or
+        quadratic. For functions that are sums over coordinates; others go without.
 
     Raises
     ------
@@ -271,7 +288,8 @@ class Restarted:
     def _polished(
         self, pending: Pending, state: Restarts, point: Point
     ) -> tuple[Restarts, Point, Tensor]:
-        """At their Newton step, if that is nearer: samples whose active set is that of the last look.
+        """At their Newton step, if that is nearer: samples whose active set is that of the last
+        look.
 
         And which samples that is.
         """

@@ -20,7 +20,8 @@ from ergodual.solving.newton import applies, within
 from ergodual.tensors import require
 
 EVERY = 32
-"""Iterations between two looks at the error, each of which costs as much as one or two iterations."""
+"""Iterations between two looks at the error, each of which costs as much as one or two iterations.
+"""
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 
 
@@ -31,21 +32,24 @@ class Solution:
     Attributes
     ----------
     x
-        x̂ = x̃ + r, ``(batch, n)``.
+        The estimate, ``(batch, *domain)``: x̃ + r of :class:`~ergodual.Problem`, r of
+        :class:`~ergodual.InverseProblem`.
     r, y
-        The primal and the dual solution, ``(batch, n)`` and ``(batch, m)``; r is exact where x̂ − x̃ would be rounded.
+        The primal and the dual solution, ``(batch, *domain)`` and ``(batch, *codomain)``; r is
+        exact where x̂ − x̃ would be rounded.
     gap
-        F(Kx̂) + G(r) − (⟨Kx̃, y⟩ − F*(y) − G*(−Kᵀy)) ≥ 0, ``(batch,)``: no r has an objective lower by more than this. Infinite where
-        F or G* is ∞ beside the solution.
+        F(c + Kr) + G(r) − (⟨c, y⟩ − F*(y) − G*(−Kᵀy)) ≥ 0, c = K shift + offset, ``(batch,)``: no r
+        has an objective lower by more than this. Infinite where F or G* is ∞ beside the solution.
     error
-        What was compared with the tolerance: the gap over F(Kx̃) + G(0) (the gap itself where that is 0 or infinite), or, where the gap
-        is infinite, the relative fixed-point residual of a primal-dual step.
+        What was compared with the tolerance: the gap over F(c) + G(0) (the gap itself where that is
+        0 or infinite), or, where the gap is infinite, the relative fixed-point residual of a
+        primal-dual step.
     iterations
         How many it took, in steps of 32.
     converged
         Whether error ≤ tolerance.
     weight
-        The primal weight ω ∼ ‖y‖/‖r‖ that the method ended with, ``(batch, 1)``.
+        The primal weight ω ∼ ‖y‖/‖r‖ that the method ended with, ``(batch,)``.
     """
 
     x: Tensor
@@ -67,32 +71,34 @@ def solve(
     start: Solution | None = None,
     norm: float | None = None,
 ) -> Solution:
-    """min_r F(K(x̃ + r)) + G(r) for every sample of a batch, to a relative duality gap: (1) of Brauer, Lorenz 2019.
+    """The lower level (1) of Brauer, Lorenz 2019, for every sample of a batch, to a relative gap.
 
-    Samples have step weights, restarts and a stopping of their own, and leave the batch when they are solved.
+    Samples have step weights, restarts and a stopping of their own, and leave the batch when they
+    are solved.
 
     Parameters
     ----------
     problem
-        F, G and K.
+        A :class:`~ergodual.Problem` or an :class:`~ergodual.InverseProblem`.
     observation
         x̃ or b, ``(batch, *sample)``.
     tol
         Of the error, see :class:`Solution`; 1e-6 in float64 and 1e-4 in float32 if None.
     method
-        :class:`Restarted` or :class:`ChambollePock`; if None, the former, or, where both G and F* are strongly convex and no Newton
-        step can be taken, the latter accelerated.
+        :class:`Restarted` or :class:`ChambollePock`; if None, the former, or, where both G and F*
+        are strongly convex and no Newton step can be taken, the latter accelerated.
     max_iterations
         Where it ends in any case.
     start
         An earlier solution to start from, for instance with a slightly different K.
     norm
-        An upper bound of ‖K‖ where one is known; by singular values if None.
+        An upper bound of the operator's norm where one is known; the operator's own if None.
 
     Raises
     ------
     ErgodualError
-        If x̃ does not fit the problem or is not finite, or an argument is out of its range.
+        If the observations do not fit the problem or are not finite, an argument is out of its
+        range, or the iterates show that the adjoint or the norm of the operator is wrong.
 
     Warns
     -----
@@ -101,7 +107,8 @@ def solve(
     """
     if not isinstance(problem, LowerLevel):
         raise ErgodualError(
-            f"solve got a {type(problem).__name__}; give one Problem or InverseProblem (the problems "
+            f"solve got a {type(problem).__name__}; give one Problem or InverseProblem (the "
+            "problems "
             "of a network's iterations have no common solution)."
         )
     one = problem.instance(observation).detached()
@@ -126,7 +133,8 @@ def solve(
     left = int((~solution.converged).sum())
     if left:
         warnings.warn(
-            f"{left} of {one.batch} problems did not reach {tol:g} within {max_iterations} iterations; the largest error is "
+            f"{left} of {one.batch} problems did not reach {tol:g} within {max_iterations} "
+            "iterations; the largest error is "
             f"{float(solution.error.max()):.2g}.",
             NotConvergedWarning,
             stacklevel=2,

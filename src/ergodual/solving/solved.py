@@ -20,17 +20,19 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-6}
 
 
 class Solved(nn.Module):
-    """x̂ ∈ argmin F(Kx) + G(x − x̃), (1) of Brauer, Lorenz 2019, solved to a tolerance and differentiated at the solution.
+    """x̂ ∈ argmin F(Kx) + G(x − x̃), (1) of Brauer, Lorenz 2019, solved to a tolerance and
+    differentiated at the solution.
 
     Parameters
     ----------
     problem
         The lower-level problem.
     tol, method, max_iterations
-        See :func:`solve`; the tolerance is 1e-9 in float64 and 3e-6 in float32 if None, since a derivative needs the right active set.
+        See :func:`solve`; the tolerance is 1e-9 in float64 and 3e-6 in float32 if None, since a
+        derivative needs the right active set.
     adjoint
-        How gradients flow: ``Implicit()`` (if None), ``Neumann(b)`` or ``OneStep()``; for the latter two, the steps σ and τ are
-        those of the batch's mean primal weight.
+        How gradients flow: ``Implicit()`` (if None), ``Neumann(b)`` or ``OneStep()``; for the
+        latter two, the steps σ and τ are those of the batch's mean primal weight.
 
     Attributes
     ----------
@@ -60,7 +62,8 @@ class Solved(nn.Module):
         if adjoint is not None and not isinstance(adjoint, AtSolution):
             given = adjoint if isinstance(adjoint, type) else type(adjoint).__name__
             raise ErgodualError(
-                f"The adjoint is {given}; Solved takes Implicit(), Neumann(b) or OneStep(), which need no iterations."
+                f"The adjoint is {given}; Solved takes Implicit(), Neumann(b) or OneStep(), which "
+                "need no iterations."
             )
         self.problem, self.tol, self.method, self.max_iterations = (
             problem,

@@ -1,4 +1,4 @@
-"""From file to file, in bounded memory: restoring quantized recordings, and quantizing good ones."""
+"""From file to file, in bounded memory: restoring quantized recordings, quantizing good ones."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def _encoded(
 
 
 def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> Found:
-    """The quantizer that was named, if it gives the values that occur; else the one that they show."""
+    """The quantizer that was named, if it gives the values that occur; else the one they show."""
     values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
     audio.rewind()
     named: list[Kind] = (

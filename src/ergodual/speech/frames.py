@@ -11,7 +11,10 @@ from ergodual.errors import ErgodualError
 
 
 def scale(peak: np.float32) -> np.float32:
-    """What a recording of this peak is divided by, max |s| + 1e-10 in float32 (where the peak becomes exactly 1)."""
+    """What a recording of this peak is divided by, max |s| + 1e-10 in float32.
+
+    There the peak becomes exactly 1.
+    """
     return np.float32(peak + np.float32(1e-10))
 
 

@@ -68,5 +68,5 @@ class Companded(Unrolled):
     def forward(
         self, observation: Tensor, G: Functions | None = None, F: Functions | None = None
     ) -> Tensor:
-        """The estimates of frames, ``(batch, n)``, in the quantizer's cells whatever G and F are."""
+        """The estimates of frames, ``(batch, n)``, in the quantizer's cells, whatever G and F."""
         return in_half_steps(super().forward, observation, *self._quantizer.cell(observation))

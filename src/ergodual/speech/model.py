@@ -98,7 +98,7 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     radius = MidRise(bits).radius if spec.units == "signal" else 1.0
     pairs = spec.regulariser == "l21"
     K = Dense.dft(spec.n, rows) if pairs else Dense.dct(spec.n, m=rows)
-    problem = Problem(L21() if pairs else L1(), Box(radius=radius), K)
+    problem = Problem(L21(size=2) if pairs else L1(), Box(radius=radius), K)
     model = Unrolled(problem, spec.depth, steps, output)
     problem.K.requires_grad_("K" in spec.learn)
     return model

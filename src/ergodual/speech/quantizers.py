@@ -13,15 +13,15 @@ from ergodual.errors import ErgodualError
 
 @dataclass(frozen=True)
 class MidRise:
-    """The mid-rise quantizer on [−1, 1]: x̃ = sign(x) (⌊|x|/Δ⌋ + ½) Δ with Δ = 2/2^b and sign(0) = +1.
+    """The mid-rise quantizer on [−1, 1]: x̃ = sign(x) (⌊|x|/Δ⌋ + ½) Δ, Δ = 2/2^b, sign(0) = +1.
 
     Parameters
     ----------
     bits
         The word length b, 1 to 16.
     clip
-        Whether |x| = 1 falls into the outermost of the 2^b cells. The paper's convention, False, gives it a level of its
-        own, 1 + Δ/2.
+        Whether |x| = 1 falls into the outermost of the 2^b cells. The paper's convention, False,
+        gives it a level of its own, 1 + Δ/2.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def mu_law() -> Levels:
 
 
 def a_law() -> Levels:
-    """The A-law of ITU-T G.711, on the same scale: the first two segments have cells of one width."""
+    """The A-law of ITU-T G.711, on the same scale: the first two segments have equal cells."""
     steps = [16.0 * 2 ** max(segment - 1, 0) for segment in range(8) for _ in range(16)]
     return _companded("A-law", steps, middle=False)
 

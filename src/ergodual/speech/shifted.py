@@ -32,7 +32,8 @@ class Shifted:
     pair
         Makes (x̃, x†) from x†.
     bias
-        A quarter of the frames become (1 − |β|) x + β, with β between ±bias: converters add such constants.
+        A quarter of the frames become (1 − |β|) x + β, with β between ±bias: converters add such
+        constants.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Accuracy against cost of every gradient, after a fixed number of iterations and at the solution."""
+"""Accuracy against cost of every gradient, after so many iterations and at the solution."""
 
 from __future__ import annotations
 

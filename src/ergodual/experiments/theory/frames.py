@@ -42,7 +42,10 @@ class Frames:
     described: dict[str, Any]
 
     def sounding(self, count: int, bits: int) -> Pair:
-        """The first frames to learn from that have some |x̃| > Δ/2, in float64: in the others x = 0 is feasible and optimal."""
+        """The first frames to learn from that have some |x̃| > Δ/2, in float64.
+
+        In the others x = 0 is feasible and optimal.
+        """
         x_tilde, x_true = self.learned
         rows = (x_tilde.abs() > MidRise(bits).radius).any(1).nonzero()[:count, 0]
         if not len(rows):

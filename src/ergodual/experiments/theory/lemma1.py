@@ -1,4 +1,4 @@
-"""Lemma 1 against central differences: (10) as corrected, in the library's Reverse, and as printed."""
+"""Lemma 1 against central differences: (10) as corrected, in Reverse, and as printed."""
 
 from __future__ import annotations
 

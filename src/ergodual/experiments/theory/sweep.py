@@ -43,7 +43,7 @@ def iterate(problem: Problem, x_tilde: Tensor, depth: int, sigma: float, tau: fl
 
 def weighted_steps(problem: Problem, weight: float) -> tuple[float, float]:
     """σ = w · 0.99/‖K‖ and τ = 0.99/(w‖K‖)."""
-    norm = float(problem.K.norm().detach())
+    norm = problem.K.norm_bound()
     return weight * SAFETY / norm, SAFETY / (weight * norm)
 
 

@@ -1,4 +1,4 @@
-"""Theorem 2: where the adjoints go along the reverse sweep, for the plain output and for averages."""
+"""Theorem 2: where the adjoints go along the reverse sweep, for the last iterate and averages."""
 
 from __future__ import annotations
 

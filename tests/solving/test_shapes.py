@@ -1,0 +1,238 @@
+"""Problems of images, stacks and inverse problems: certificates, other solvers, derivatives."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from cases import BATCH, Mixing, N, Slow, kernel, matrix, observation, parameter
+from torch import Tensor
+
+import ergodual as ed
+
+SHAPE = (6, 7)
+IMAGE = observation(5, sample=SHAPE) + 1
+
+
+def blur() -> ed.Operator:
+    taps = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=torch.float64) / 16
+    return ed.Conv(taps[None, None], padding="circular")
+
+
+def total_variation() -> tuple[ed.Problem, Tensor]:
+    return ed.Problem(F=ed.L21(0.1, dim=1), G=ed.SquaredL2(), K=ed.Gradient()), IMAGE
+
+
+def deblurring() -> tuple[ed.InverseProblem, Tensor]:
+    b = blur()(IMAGE[:, None]).detach() + 0.05 * observation(6, sample=(1, *SHAPE))
+    problem = ed.InverseProblem(
+        A=blur(),
+        data=ed.SquaredL2(),
+        F=ed.L21(0.02, dim=1),
+        K=ed.Gradient(axes=(-2, -1)),
+        G=ed.NonNegative(),
+    )
+    return problem, b
+
+
+def inpainting() -> tuple[ed.InverseProblem, Tensor]:
+    mask = (observation(7, 1, sample=SHAPE)[0] > -0.2).double()
+    problem = ed.InverseProblem(
+        A=ed.Diagonal(mask), data=ed.SquaredL2(10.0), F=ed.L21(0.1, dim=1), K=ed.Gradient()
+    )
+    return problem, mask * IMAGE
+
+
+def filters() -> tuple[ed.Problem, Tensor]:
+    K = ed.Conv(kernel(4, 1, 3, 3))
+    return ed.Problem(F=ed.L1(0.1), G=ed.SquaredL2(), K=K), IMAGE[:, None]
+
+
+def two_operators() -> tuple[ed.Problem, Tensor]:
+    K = ed.Stack(ed.Gradient(), ed.Identity())
+    F = ed.SeparableSum(ed.L21(0.1, dim=1), ed.L1(0.05))
+    return ed.Problem(F=F, G=ed.SquaredL2(), K=K), IMAGE
+
+
+def paper() -> tuple[ed.Problem, Tensor]:
+    K = ed.Dense.dct(20, torch.float64)
+    return ed.Problem(ed.L1(), ed.Box(radius=0.2), K), observation(8, n=20)
+
+
+PROBLEMS: dict[str, Callable[[], tuple[ed.Problem | ed.InverseProblem, Tensor]]] = {
+    "total variation": total_variation,
+    "deblurring": deblurring,
+    "inpainting": inpainting,
+    "learned filters": filters,
+    "a stack of two": two_operators,
+    "the paper's": paper,
+}
+
+
+def by_cvxpy(name: str, x: Tensor) -> float:
+    """The objective of one sample, from K as a matrix, by CVXPY's interior point method."""
+    cvxpy = pytest.importorskip("cvxpy")
+    from ergodual.operators.norms import matrix_of
+
+    def dense(K: ed.Operator, domain: torch.Size):  # type: ignore[no-untyped-def]
+        return matrix_of(K, domain, torch.zeros((), dtype=torch.float64)).detach().numpy()
+
+    domain = x.shape
+    b, u = x.flatten().numpy(), cvxpy.Variable(x.numel())
+
+    def lengths(gradient):  # type: ignore[no-untyped-def]
+        both = cvxpy.reshape(gradient, (2, x.numel()), order="C")
+        return cvxpy.sum(cvxpy.norm(both, 2, axis=0))
+
+    def half_squares(r):  # type: ignore[no-untyped-def]
+        return 0.5 * cvxpy.sum_squares(r)
+
+    constraints = []
+    gradient = dense(ed.Gradient(axes=(-2, -1)), domain) if len(domain) > 1 else None
+    if name == "total variation":
+        cost = 0.1 * lengths(gradient @ u) + half_squares(u - b)
+    elif name == "deblurring":
+        cost = half_squares(dense(blur(), domain) @ u - b) + 0.02 * lengths(gradient @ u)
+        constraints = [u >= 0]
+    elif name == "inpainting":
+        A = dense(inpainting()[0].A, domain)
+        cost = 10 * half_squares(A @ u - b) + 0.1 * lengths(gradient @ u)
+    elif name == "learned filters":
+        cost = 0.1 * cvxpy.norm1(dense(filters()[0].K, domain) @ u) + half_squares(u - b)
+    elif name == "a stack of two":
+        cost = 0.1 * lengths(gradient @ u) + 0.05 * cvxpy.norm1(u) + half_squares(u - b)
+    else:
+        cost = cvxpy.norm1(dense(paper()[0].K, domain) @ u)
+        constraints = [cvxpy.norm_inf(u - b) <= 0.2]
+    return float(cvxpy.Problem(cvxpy.Minimize(cost), constraints).solve(solver="CLARABEL"))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_solved_to_a_certificate_and_as_another_solver(name: str) -> None:
+    problem, x = PROBLEMS[name]()
+    found = ed.solve(problem, x, tol=1e-6)
+    assert found.converged.all()
+    one = problem.instance(x)
+    with torch.no_grad():
+        objective = one.primal(found.r)
+    for i in range(BATCH):
+        assert float(objective[i]) == pytest.approx(by_cvxpy(name, x[i]), rel=1e-5)
+
+
+def test_a_sample_may_have_any_shape() -> None:
+    """The flat problem, seen as images by an operator that flattens them first."""
+
+    class Flattened(ed.Operator):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = ed.Dense(matrix(5, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x.flatten(1))
+
+    x = observation(9, n=6)
+    flat = ed.solve(ed.Problem(ed.L1(), ed.Box(radius=0.2), ed.Dense(matrix(5, 6))), x)
+    shaped = ed.solve(ed.Problem(ed.L1(), ed.Box(radius=0.2), Flattened()), x.view(-1, 2, 3))
+    torch.testing.assert_close(shaped.x.flatten(1), flat.x, rtol=0, atol=1e-5)
+
+
+def test_denoising_is_one_problem_in_two_words() -> None:
+    problem, x = total_variation()
+    same = ed.InverseProblem(data=ed.SquaredL2(), F=ed.L21(0.1, dim=1), K=ed.Gradient())
+    ours, theirs = (ed.solve(each, x, tol=1e-8).x for each in (problem, same))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3000)])
+def test_derivatives_of_an_inverse_problem(adjoint: Callable[[], ed.Implicit]) -> None:
+    b = observation(3, n=N)
+
+    def value(A: Tensor, K: Tensor, b: Tensor, weight: Tensor, tol: float = 1e-12) -> Tensor:
+        problem = ed.InverseProblem(
+            A=ed.Dense(A),
+            data=ed.SquaredL2(weight),
+            F=ed.L1(0.3),
+            K=ed.Dense(K),
+            G=ed.Box(radius=2),
+        )
+        return ed.Solved(problem, tol=tol, adjoint=adjoint())(b).pow(3).sum()
+
+    inputs = [matrix(N, N, 1), matrix(2, N, 2), b.clone().requires_grad_(), parameter(0.8)]
+    found = torch.autograd.grad(value(*inputs), inputs)
+    for i, t in enumerate(inputs):
+        v = torch.randn(t.shape, generator=torch.Generator().manual_seed(i), dtype=t.dtype)
+        sides = []
+        for h in (1e-5, -1e-5):
+            moved = [s.detach() + h * v if j == i else s.detach() for j, s in enumerate(inputs)]
+            with torch.no_grad():
+                sides.append(float(value(*moved)))
+        slope = (sides[0] - sides[1]) / 2e-5
+        assert float((found[i] * v).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(50)])
+def test_the_backward_pass_uses_what_the_forward_pass_saw(
+    adjoint: Callable[[], ed.Implicit],
+) -> None:
+    def layer() -> ed.Solved:
+        problem = ed.Problem(ed.SquaredL2(0.3), ed.SquaredL2(), ed.Dense(matrix()))
+        return ed.Solved(problem, tol=1e-11, adjoint=adjoint())
+
+    x, Q = observation(), matrix(seed=8)
+    called = torch.func.functional_call(layer(), {"problem.K.matrix": Q}, (x,))
+    direct = layer()
+    direct.problem.K = ed.Dense(Q)
+    value = direct(x)
+    direct.problem.K, direct.problem.F = ed.Dense(matrix()), ed.SquaredL2(7.0)
+    found, expected = (torch.autograd.grad(v.pow(3).sum(), Q)[0] for v in (called, value))
+    torch.testing.assert_close(found, expected)
+    assert found.norm() > 1e-3
+
+
+def test_there_is_no_second_derivative_at_a_solution() -> None:
+    x = observation().requires_grad_()
+    layer = ed.Solved(ed.Problem(ed.L1(0.3), ed.SquaredL2(), ed.Dense(matrix())))
+    with pytest.raises(ed.ErgodualError, match="first derivatives only"):
+        torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+
+
+class Halved(Slow):
+    """An operator whose adjoint lacks a factor."""
+
+    def adjoint(self, y: Tensor, domain: torch.Size | None = None) -> Tensor:
+        return 0.5 * super().adjoint(y)
+
+
+class Understated(Slow):
+    """An operator whose norm bound is none."""
+
+    def norm_bound(self, domain: torch.Size | None = None) -> float:
+        return 0.5 * super().norm_bound()
+
+
+@pytest.mark.parametrize(
+    ("K", "said"), [(Halved, "adjoint is wrong"), (Understated, "give an upper bound")]
+)
+def test_a_wrong_operator_is_noticed(K: Callable[[], ed.Operator], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        ed.solve(ed.Problem(ed.L1(), ed.SquaredL2(), K()), observation())
+
+
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3), ed.OneStep])
+def test_networks_have_no_solution(adjoint: Callable[[], ed.Implicit]) -> None:
+    problems = [ed.Problem(ed.L1(), ed.SquaredL2(), ed.Dense(matrix())) for _ in range(2)]
+    with pytest.raises(ed.ErgodualError, match="problems of their own"):
+        ed.Unrolled(problems, adjoint=adjoint())(observation())
+    for refuses in (ed.solve, lambda problem, x: ed.Solved(problem)):
+        with pytest.raises(ed.ErgodualError, match="one Problem or InverseProblem"):
+            refuses(problems, observation())  # type: ignore[arg-type]
+
+
+def test_implicit_refuses_what_would_be_too_large() -> None:
+    layer = ed.Solved(ed.Problem(ed.L1(0.1), ed.SquaredL2(), ed.Gradient()))
+    with pytest.raises(ed.ErgodualError, match=r"matrix, which has 20000 x 10000 entries"):
+        layer(torch.zeros(1, 100, 100, dtype=torch.float64))
+
+
+def test_a_users_operator_is_solved_by_forward_alone() -> None:
+    problem = ed.Problem(ed.L1(0.2), ed.SquaredL2(), Mixing())
+    assert ed.solve(problem, observation(sample=(2, 3))).converged.all()

@@ -1,0 +1,94 @@
+"""The order of the rooms: imports run one way, and the core needs nothing but torch and numpy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import ergodual
+
+SOURCE = Path(ergodual.__file__).parent
+FLOORS = [
+    {"errors", "tensors", "files"},
+    {"operators", "functions"},
+    {"problem", "checks"},
+    {"primal_dual", "solving"},
+    {"bilevel"},
+    {"speech", "images"},
+    {"experiments"},
+    {"cli"},
+]
+"""From the ground up; design and docs/extending.md say the same."""
+ENTRIES = {"__init__", "__main__"}
+"""Doors, which may open on any floor."""
+EXTRAS = ("soundfile", "scipy", "pystoi", "pooch", "safetensors", "tyro", "rich", "matplotlib")
+
+
+def floor_of(room: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def imports() -> dict[str, set[str]]:
+    """Of every module of the package, the modules of the package that it imports anywhere."""
+    modules = {
+        ".".join(["ergodual", *path.relative_to(SOURCE).with_suffix("").parts]): path
+        for path in SOURCE.rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        found[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                named = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names]
+            found[name] |= {one for one in named if one in modules or f"{one}.__init__" in modules}
+    return found
+
+
+def test_imports_run_downwards() -> None:
+    for module, used in imports().items():
+        room = module.split(".")[1]
+        if room in ENTRIES:
+            continue
+        for other in used - {"ergodual"}:
+            assert floor_of(other.split(".")[1]) <= floor_of(room), f"{module} imports {other}"
+
+
+def test_there_is_no_circle() -> None:
+    known = {name.removesuffix(".__init__"): used for name, used in imports().items()}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path, module))
+        if module in done or module == "ergodual":
+            return
+        for other in known.get(module, set()):
+            # a package is loaded before its modules; they do not use it
+            if not module.startswith(f"{other}."):
+                visit(other, (*path, module))
+        done.add(module)
+
+    for module in known:
+        visit(module, ())
+
+
+def test_the_core_needs_torch_and_numpy_alone() -> None:
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in EXTRAS)
+    code = (
+        f"import sys; {blocked}; import torch, ergodual as ed; "
+        "m = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense.dct(8)), 2); "
+        "m(torch.zeros(1, 8)).sum().backward(); "
+        "assert not any(name.startswith('ergodual.speech') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_an_extra_is_missing_for_is_said() -> None:
+    code = "import sys; sys.modules['tyro'] = None; from ergodual.__main__ import run; run()"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr == (
+        "ergodual: the command line needs tyro; run pip install 'ergodual[all]'.\n"
+    )
