@@ -217,6 +217,46 @@ def test_a_wrong_operator_is_noticed(K: Callable[[], ed.Operator], said: str) ->
         ed.solve(ed.Problem(ed.L1(), ed.SquaredL2(), K()), observation())
 
 
+def test_a_wrong_adjoint_is_noticed_where_nothing_moves() -> None:
+    problem = ed.Problem(ed.L1(), ed.Box(radius=10.0), Halved())
+    with pytest.raises(ed.ErgodualError, match=r"adjoint is wrong.*ed\.check_operator"):
+        ed.solve(problem, torch.zeros(BATCH, N, dtype=torch.float64))
+
+
+def test_an_operator_with_a_kernel_is_no_wrong_one() -> None:
+    """Kr and Kᵀy are both next to nothing: r is nearly constant, and nothing holds y."""
+    x = 1e4 + 1e-3 * observation(n=60).float()
+    problem = ed.Problem(ed.SquaredL2(), ed.Zero(), ed.Gradient())
+    assert ed.solve(problem, x, tol=1e-3).converged.all()
+
+
+@pytest.mark.filterwarnings("ignore::ergodual.NotConvergedWarning")
+@pytest.mark.parametrize("c", [1e-2, 1e2])
+def test_the_units_of_a_part_hardly_matter(c: float) -> None:
+    """A and b in other units pose the same problem."""
+    problem, b = deblurring()
+    problem.A, problem.data = c * problem.A, ed.SquaredL2(c**-2)
+    found = ed.solve(problem, c * b, tol=1e-5)
+    assert found.converged.all()
+    alike, limit = ed.Restarted(precondition=False), 3 * int(found.iterations.max())
+    assert not ed.solve(problem, c * b, 1e-5, alike, limit).converged.all()
+
+
+@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(2000)])
+def test_steps_by_part_lead_to_the_same_derivative(adjoint: Callable[[], ed.Implicit]) -> None:
+    K = ed.Stack(ed.Dense(matrix()), 5 * ed.Dense(matrix(2, N, 9)))
+    F = ed.SeparableSum(ed.L1(parameter(0.2)), ed.SquaredL2(parameter(0.1)))
+    problem, found = ed.Problem(F, ed.SquaredL2(), K), []
+    for by_part in (False, True):
+        steps = ed.StepSizes.balanced(by_part=by_part)
+        model = ed.Unrolled(problem, 4000, steps, ed.Last(), adjoint())
+        x = observation().requires_grad_()
+        wanted = [x, *problem.parameters()]
+        found.append(torch.autograd.grad(model(x).pow(3).sum(), wanted))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3), ed.OneStep])
 def test_networks_have_no_solution(adjoint: Callable[[], ed.Implicit]) -> None:
     problems = [ed.Problem(ed.L1(), ed.SquaredL2(), ed.Dense(matrix())) for _ in range(2)]
@@ -229,8 +269,11 @@ def test_networks_have_no_solution(adjoint: Callable[[], ed.Implicit]) -> None:
 
 def test_implicit_refuses_what_would_be_too_large() -> None:
     layer = ed.Solved(ed.Problem(ed.L1(0.1), ed.SquaredL2(), ed.Gradient()))
+    x = torch.zeros(1, 100, 100, dtype=torch.float64)
     with pytest.raises(ed.ErgodualError, match=r"matrix, which has 20000 x 10000 entries"):
-        layer(torch.zeros(1, 100, 100, dtype=torch.float64))
+        layer(x)
+    with torch.no_grad():  # and no derivative is asked
+        assert not layer(x).any()
 
 
 def test_a_users_operator_is_solved_by_forward_alone() -> None:

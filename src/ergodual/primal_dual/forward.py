@@ -75,7 +75,7 @@ class Plan:
     def uniform(
         instance: Instance,
         depth: int,
-        sigma: float,
+        sigma: Number,
         tau: float,
         theta: float = 1.0,
         alpha: Sequence[float] | None = None,
@@ -90,6 +90,16 @@ class Plan:
         K = [instance.K for instance in self.instances]
         borders = [0, *(k for k in range(1, self.depth) if K[k] is not K[k - 1]), self.depth]
         return list(pairwise(borders))
+
+    @cached_property
+    def start_of(self) -> list[int]:
+        """Of each iteration, where its stretch starts."""
+        return [start for start, stop in self.stretches for _ in range(start, stop)]
+
+    @cached_property
+    def begins(self) -> list[bool]:
+        """Of each iteration, whether it begins a stretch."""
+        return [start == k for k, start in enumerate(self.start_of)]
 
     @cached_property
     def joins(self) -> list[bool]:

@@ -1,8 +1,9 @@
 """The lower level solved: certificates, methods, and gradients at the solution."""
 
+from ergodual.solving.chambolle_pock import ChambollePock
 from ergodual.solving.implicit import Implicit
-from ergodual.solving.methods import ChambollePock, Restarted
 from ergodual.solving.neumann import AtSolution, Neumann, OneStep
+from ergodual.solving.restarted import Restarted
 from ergodual.solving.solve import Solution, solve
 from ergodual.solving.solved import Solved
 

@@ -14,11 +14,10 @@ from ergodual.errors import ErgodualError
 from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Instance
+from ergodual.solving.consistency import require_consistent
 from ergodual.solving.newton import applies
+from ergodual.solving.scales import Scales
 from ergodual.tensors import column, dots, largest, norms, total
-
-WRONG = {torch.float64: 1e-8, torch.float32: 1e-3}
-"""How far ⟨Kr, y⟩ and ⟨r, Kᵀy⟩ may be apart by rounding, relative to ‖Kr‖‖y‖ + ‖r‖‖Kᵀy‖."""
 
 
 class Point(NamedTuple):
@@ -38,22 +37,6 @@ class Point(NamedTuple):
     y: Tensor
     gap: Tensor
     error: Tensor
-
-
-class Scales(NamedTuple):
-    """Of the steps in each coordinate, σ_j ∝ dual_j and τ_i ∝ primal_i.
-
-    Attributes
-    ----------
-    dual, primal
-        ``(*codomain)`` and ``(*domain)``, or what broadcasts against them.
-    norm
-        Of K between their roots.
-    """
-
-    dual: Tensor
-    primal: Tensor
-    norm: float
 
 
 @dataclass(frozen=True)
@@ -158,7 +141,7 @@ class Pending:
         """A point with its certificate; rounding may make a gap negative, which counts as 0."""
         F, G, K = self.instance.F, self.instance.G, self.instance.K
         Kr, v = K(r), -K.adjoint(y, self.instance.domain)
-        self._verify(r, Kr, y, v)
+        require_consistent(r, Kr, y, -v, self.norm)
         Kx = self.c + Kr
         negative_dual = _or_infinite(lambda: F.conjugate(y) + G.conjugate(v) - dots(self.c, y), Kx)
         gap = (self.primal(r, Kx) + negative_dual).clamp(min=0)
@@ -194,24 +177,6 @@ class Pending:
         moved_r, moved_y = moved_r.abs() + eps * r.abs(), moved_y.abs() + eps * y.abs()
         moved = (weight * total(moved_r.square()) + total(moved_y.square()) / weight).sqrt()
         return moved / torch.where(size > 0, (2 * weight).sqrt() * size, 1.0)
-
-    def _verify(self, r: Tensor, Kr: Tensor, y: Tensor, v: Tensor) -> None:
-        """That ⟨Kr, y⟩ = ⟨r, Kᵀy⟩ and ‖Kr‖ ≤ ‖K‖ ‖r‖, as far as these show it."""
-        ours, theirs = dots(Kr, y), -dots(r, v)
-        size = norms(Kr) * norms(y) + norms(r) * norms(v)
-        wrong = (ours - theirs).abs() > WRONG[r.dtype] * size
-        if bool(wrong.any()):
-            raise ErgodualError(
-                f"The operator's adjoint is wrong: <Kr, y> is {float(ours[wrong][0]):.6g} and "
-                f"<r, K^T y> is {float(theirs[wrong][0]):.6g}; test it with ed.check_operator."
-            )
-        long = norms(Kr) > 1.001 * self.norm * norms(r)
-        if bool(long.any()):
-            least = float((norms(Kr) / norms(r))[long].max())
-            raise ErgodualError(
-                f"The operator's norm was given as {self.norm:.6g}, and there is an r with "
-                f"|Kr|/|r| = {least:.6g}; give an upper bound."
-            )
 
     def _guess(self) -> Tensor:
         one, y = self.instance, self.nearest_dual()

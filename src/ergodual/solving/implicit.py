@@ -18,7 +18,7 @@ from ergodual.solving.active_set import least_norm, missed, solve_saddle
 from ergodual.solving.certificates import Pending
 from ergodual.solving.neumann import AtSolution, FixedPoint
 from ergodual.solving.newton import free, free_beside, newton
-from ergodual.tensors import column, everywhere, largest
+from ergodual.tensors import Number, column, everywhere, largest
 
 LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
 """Errors that rounding may leave where the active set is the right one; a kink this near to a
@@ -175,7 +175,7 @@ class Implicit(AtSolution):
             (F, F.prox_conjugate_vjp, kept_y, S - sigma * K(P), sigma),
         ):
             if id(f) in wanted.modules:
-                found.add(f, vjp(kept, scale, into, True)[1], 1 / scale)
+                found.add(f, vjp(kept, scale, into / scale, True)[1], 1.0)
         if id(K) in wanted.modules:
             totals = found.totals(K)
             K.gradients_onto(totals, S, one.estimate(r), 1.0)
@@ -222,13 +222,14 @@ class Implicit(AtSolution):
 def _systems(
     matrix: Tensor,
     free_at: tuple[Tensor, Tensor],
-    at: tuple[float, float],
+    at: tuple[Number, float],
     g: Tensor,
     silent: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """P and S, flat, of each sample's system, its residual (−1 where x̂ is silent), and where it is
     singular."""
     (D_P, D_D), (sigma, tau), flat = (t.flatten(1) for t in free_at), at, g.flatten(1)
+    sigmas = torch.as_tensor(sigma, dtype=g.dtype, device=g.device).expand(D_D.shape[1])
     P, S = torch.zeros_like(D_P), torch.zeros_like(D_D)
     residual = g.new_zeros(len(g))
     singular = torch.zeros_like(residual, dtype=torch.bool)
@@ -241,7 +242,7 @@ def _systems(
             singular[i] = len(free_y) > 0
             continue
         a = (1 - D_P[i, free_r]) / (tau * D_P[i, free_r])
-        e = (1 - D_D[i, free_y]) / (sigma * D_D[i, free_y])
+        e = (1 - D_D[i, free_y]) / (sigmas[free_y] * D_D[i, free_y])
         system = matrix[free_y][:, free_r], a, e, flat[i, free_r], torch.zeros_like(e)
         found = solve_saddle(*system)
         if found is None or not missed(*system, *found) <= torch.finfo(g.dtype).eps ** 0.4:

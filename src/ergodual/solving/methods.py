@@ -1,27 +1,21 @@
-"""The algorithms of ``solve``: how a batch of iterates advances, and which of its points is offered
-as the solution.
+"""What an algorithm of ``solve`` is: how a batch of iterates advances, and which of its points is
+taken for the solution.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
-from ergodual.errors import ErgodualError
-from ergodual.primal_dual.steps import SAFETY
-from ergodual.solving.certificates import Pending, Point, best
-from ergodual.solving.newton import free, newton, signature
-from ergodual.tensors import column, norms, require
+from ergodual.problem import Instance
+from ergodual.solving.certificates import Pending, Point
+from ergodual.solving.chambolle_pock import ChambollePock
+from ergodual.solving.newton import applies
+from ergodual.solving.restarted import Restarted
 
 S = TypeVar("S", bound="State")
-
-ARRIVED = 4.0
-"""By what the step of one variable grows at a restart where the other no longer moves, ..."""
-FARTHEST = 1000.0
-"""... while ω is within this factor of the first guess."""
 
 
 class State(Protocol):
@@ -35,7 +29,8 @@ class State(Protocol):
 class Method(Protocol[S]):
     """An algorithm for the lower level, with its settings."""
 
-    precondition: bool
+    precondition: bool | None
+    """Whether coordinates have steps of their own, see :class:`Restarted`."""
 
     def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> S:
         """The state before the first iteration, from these iterates; ``weight`` is that of an
@@ -51,282 +46,7 @@ class Method(Protocol[S]):
         """
 
 
-class Iterates(NamedTuple):
-    """What :class:`ChambollePock` carries on: r^k, y^k, r̄^k (or, with the roles exchanged, ȳ^k),
-    σ_k, τ_k and ω.
-    """
-
-    r: Tensor
-    y: Tensor
-    bar: Tensor
-    sigma: Tensor
-    tau: Tensor
-    weight: Tensor
-
-
-class ChambollePock:
-    """Chambolle–Pock as in (3)–(5) of Brauer, Lorenz 2019, and its accelerated variants; the point
-    is the last iterate.
-
-    Parameters
-    ----------
-    weight
-        ω in σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖); guessed for each sample from the sizes of x̃, F and
-        G if None. Not used where both kinds of strong convexity are, which set it.
-    accelerated
-        Whether strong convexity is used (Chambolle, Pock, JMIV 2011): with G − ½μ‖·‖² convex, θ_k =
-        (1 + 2μτ_k)^(−½), τ_{k+1} = θ_k τ_k, σ_{k+1} = σ_k/θ_k (their Algorithm 2, rate 1/k²); with
-        F* − ½δ‖·‖² convex the same with the roles of r and y exchanged; with both, constant steps
-        in the ratio of δ to μ and one θ < 1 (Algorithm 3, linear rate).
-
-    Raises
-    ------
-    ErgodualError
-        If the weight is not positive.
-    """
-
-    def __init__(self, weight: float | None = None, accelerated: bool = False) -> None:
-        require(
-            weight is None or 0 < weight < math.inf,
-            f"The step weight is {weight}; it must be positive and finite.",
-        )
-        self.weight, self.accelerated, self.precondition = weight, accelerated, False
-
-    def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> Iterates:
-        """See :class:`Method`."""
-        if self.weight is not None:
-            weight = torch.full_like(pending.unit, self.weight)
-        elif weight is None:
-            weight = pending.first_weight()
-        mu, delta = self._strong_convexity(pending)
-        if mu > 0 and delta > 0:  # Algorithm 3 has σ δ = τ μ, that is ω² = μ/δ
-            weight = torch.full_like(weight, math.sqrt(mu / delta))
-        scale = SAFETY / pending.norm
-        bar = y if self._exchanged(pending) else r
-        return Iterates(r, y, bar, scale * weight, scale / weight, weight)
-
-    def advance(self, pending: Pending, state: Iterates, iterations: int) -> Iterates:
-        """See :class:`Method`."""
-        F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
-        r, y, bar, sigma, tau, weight = state
-        mu, delta = self._strong_convexity(pending)
-        exchanged, domain = self._exchanged(pending), pending.instance.domain
-        for _ in range(iterations):
-            dual_step, primal_step = column(sigma, y), column(tau, r)
-            if exchanged:
-                r = G.prox_(r - primal_step * K.adjoint(bar, domain), primal_step)
-                z = y + dual_step * (pending.c + K(r))
-                y, before = F.prox_conjugate_(z, dual_step), y
-                theta = (1 + 2 * delta * sigma).rsqrt()
-                sigma, tau = theta * sigma, tau / theta
-                bar = y + column(theta, y) * (y - before)
-                continue
-            y = F.prox_conjugate_(y + dual_step * (pending.c + K(bar)), dual_step)
-            r, before = G.prox_(r - primal_step * K.adjoint(y, domain), primal_step), r
-            theta = 1 / (1 + 2 * mu * tau)
-            if not delta:
-                theta = theta.sqrt()
-                sigma, tau = sigma / theta, tau * theta
-            bar = r + column(theta, r) * (r - before)
-        return Iterates(r, y, bar, sigma, tau, weight)
-
-    def candidate(self, pending: Pending, state: Iterates, done: int) -> tuple[Iterates, Point]:
-        """See :class:`Method`."""
-        return state, pending.judge(state.r, state.y)
-
-    def _strong_convexity(self, pending: Pending) -> tuple[float, float]:
-        """μ of G and δ of F*; 0 where it is not to be used."""
-        return (pending.mu, pending.delta) if self.accelerated else (0.0, 0.0)
-
-    def _exchanged(self, pending: Pending) -> bool:
-        """Whether y takes the role of r, as F* is strongly convex and G is not."""
-        mu, delta = self._strong_convexity(pending)
-        return delta > 0 and not mu > 0
-
-
-class Restarts(NamedTuple):
-    """What :class:`Restarted` carries on.
-
-    Attributes
-    ----------
-    r, y
-        The iterates.
-    r_other, y_other
-        Their averages since the last restart, or, for Halpern's iteration, what the last
-        primal-dual step gave.
-    r_anchor, y_anchor
-        The iterates of the last restart.
-    weight
-        ω.
-    since
-        Iterations since then.
-    begun, last
-        The error at the last restart, and when it was looked at last.
-    seen, tried
-        Signatures of the active set when it was looked at last, and of the one on which a Newton
-        step was no help.
-    """
-
-    r: Tensor
-    y: Tensor
-    r_other: Tensor
-    y_other: Tensor
-    r_anchor: Tensor
-    y_anchor: Tensor
-    weight: Tensor
-    since: Tensor
-    begun: Tensor
-    last: Tensor
-    seen: Tensor
-    tried: Tensor
-
-
-class Restarted:
-    """The restarted primal-dual method, which converges linearly where F and G are piecewise linear
-    or quadratic.
-
-    Every sample restarts for itself, with a primal weight ω of its own (Applegate et al.,
-    "Practical large-scale linear programming using primal-dual hybrid gradient", NeurIPS 2021): as
-    soon as the error is a fifth of what it was at the last restart; when it is below four fifths
-    and no longer falls; or when the iterations since then are 36 % of all. ω then moves half-way,
-    on a logarithmic scale, to ‖Δy‖/‖Δr‖ of the last stretch.
-
-    Parameters
-    ----------
-    kind
-        ``"average"``: the iterates and their ergodic averages are compared, and the better point is
-        what it restarts from. ``"halpern"``: z^{k+1} = (k+1)/(k+2) (2T(z^k) − z^k) + 1/(k+2) z^0
-        with T the primal-dual step and z^0 the last restart (Lu, Yang, "Restarted Halpern PDHG for
-        linear programming", 2024), which takes about half as many iterations.
-    precondition
-        Whether each coordinate has steps of its own, in the inverse proportion of the norm of K's
-        row or column (in the manner of Pock, Chambolle, ICCV 2011, and still scaled by the norm of
-        what that makes of K). For K whose rows differ much.
-    polish
-        Whether a sample whose active set has settled tries a Newton step on it, which is the
-        solution, to rounding, if the set is the right one and F and G are piecewise linear or
-        quadratic. For functions that are sums over coordinates; others go without.
-
-    Raises
-    ------
-    ErgodualError
-        If there is no such kind.
-    """
-
-    def __init__(
-        self,
-        kind: Literal["average", "halpern"] = "halpern",
-        precondition: bool = False,
-        polish: bool = True,
-    ) -> None:
-        if kind not in ("average", "halpern"):
-            raise ErgodualError(f"Restarted's kind is {kind!r}; it must be 'average' or 'halpern'.")
-        self.kind, self.precondition, self.polish = kind, precondition, polish
-
-    def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> Restarts:
-        """See :class:`Method`."""
-        weight = pending.first_weight() if weight is None else weight
-        unknown = torch.full_like(pending.unit, math.inf)
-        none = torch.full_like(unknown, -1, dtype=torch.long)
-        zero = torch.zeros_like(unknown)
-        return Restarts(r, y, r, y, r, y, weight, zero, unknown, unknown, none, none)
-
-    def advance(self, pending: Pending, state: Restarts, iterations: int) -> Restarts:
-        """See :class:`Method`."""
-        F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
-        r, y, r_other, y_other = (t.clone() for t in state[:4])
-        sigma, tau = pending.steps(state.weight)
-        halpern, since = self.kind == "halpern", state.since
-        r_next, v = torch.empty_like(r), torch.empty_like(r)
-        y_next, Ku = torch.empty_like(y), torch.empty_like(y)
-        for i in range(iterations):
-            # T(r, y): r⁺ = prox_{τG}(r − τKᵀy), y⁺ = prox_{σF*}(y + σ(c + K(2r⁺ − r)))
-            K.adjoint_onto(r, y, -1.0, out=v, keep=0.0)
-            G.prox_(torch.addcmul(r, v, tau, out=r_next), tau)
-            r.lerp_(r_next, 2.0)
-            K.forward_onto(pending.c, r, 1.0, out=Ku)
-            F.prox_conjugate_(torch.addcmul(y, Ku, sigma, out=y_next), sigma)
-            done = since + i
-            if halpern:
-                share = (done + 1) / (done + 2)
-                torch.lerp(state.r_anchor, r, column(share, r), out=r)
-                torch.lerp(state.y_anchor, y.lerp_(y_next, 2.0), column(share, y), out=y)
-            else:
-                (r, r_next), (y, y_next) = (r_next, r), (y_next, y)
-                r_other.lerp_(r, column(1 / (done + 1), r))
-                y_other.lerp_(y, column(1 / (done + 1), y))
-        if halpern:
-            r_other, y_other = r_next, y_next
-        since = since + iterations
-        return state._replace(r=r, y=y, r_other=r_other, y_other=y_other, since=since)
-
-    def candidate(self, pending: Pending, state: Restarts, done: int) -> tuple[Restarts, Point]:
-        """See :class:`Method`."""
-        point = pending.judge(state.r_other, state.y_other)
-        if self.kind == "average":
-            point = best(point, pending.judge(state.r, state.y))
-        state, point, landed = self._polished(pending, state, point)
-        error, since = point.error, state.since
-        fell = (error <= 0.2 * state.begun) | ((error <= 0.8 * state.begun) & (error > state.last))
-        restart = landed | fell | (since >= 0.36 * max(1, done))
-        in_r, in_y = column(restart, point.r), column(restart, point.y)
-        return Restarts(
-            torch.where(in_r, point.r, state.r),
-            torch.where(in_y, point.y, state.y),
-            torch.where(in_r, point.r, state.r_other),
-            torch.where(in_y, point.y, state.y_other),
-            torch.where(in_r, point.r, state.r_anchor),
-            torch.where(in_y, point.y, state.y_anchor),
-            torch.where(restart, self._moved(pending, state, point), state.weight),
-            torch.where(restart, 0.0, since),
-            torch.where(restart, error, state.begun),
-            torch.where(restart, math.inf, error),
-            state.seen,
-            state.tried,
-        ), point
-
-    def _polished(
-        self, pending: Pending, state: Restarts, point: Point
-    ) -> tuple[Restarts, Point, Tensor]:
-        """At their Newton step, if that is nearer: samples whose active set is that of the last
-        look.
-
-        And which samples that is.
-        """
-        landed = torch.zeros_like(point.error, dtype=torch.bool)
-        if not self.polish or pending.matrix is None:
-            return state, point, landed
-        sigma, tau = pending.steps(state.weight)
-        D_P, D_D = free(pending.instance, pending.c, point.r, point.y, sigma, tau)
-        seen = signature(D_P, D_D)
-        settled = (seen == state.seen) & (seen != state.tried) & (point.error > pending.tol)
-        rows = settled.nonzero()[:, 0]
-        state = state._replace(seen=seen)
-        if not len(rows):
-            return state, point, landed
-        some = pending.at(rows)
-        at = (t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D))
-        step = newton(some.instance, pending.matrix, some.c, *at)
-        found = some.judge(*step)
-        better = found.error < point.error[rows]
-        nearer = best(Point(*(t[rows] for t in point)), found)
-        point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, nearer, strict=True)))
-        # no set is tried again in vain
-        tried = state.tried.index_copy(0, rows, torch.where(better, state.tried[rows], seen[rows]))
-        return state._replace(tried=tried), point, landed.index_copy(0, rows, better)
-
-    def _moved(self, pending: Pending, state: Restarts, point: Point) -> Tensor:
-        """ω half-way to ‖Δy‖/‖Δr‖, where both moved.
-
-        Where only one did, since the other has arrived, larger steps for that one.
-        """
-        dual, primal = point.y - state.y_anchor, point.r - state.r_anchor
-        tiny = torch.finfo(dual.dtype).eps
-        y_moved = norms(dual) > tiny * norms(point.y)
-        r_moved = norms(primal) > tiny * norms(point.r)
-        one_sided = state.weight * ARRIVED ** (y_moved.to(dual) - r_moved.to(dual))
-        # no further, lest a variable that rounding holds be taken for one that has arrived
-        far = (one_sided / pending.first_weight()).log().abs() > math.log(FARTHEST)
-        one_sided = torch.where(far, state.weight, one_sided)
-        both = (state.weight * pending.ratio(primal, dual)).sqrt()
-        return torch.where(y_moved & r_moved, both, one_sided)
+def default_method(one: Instance) -> Method[Any]:
+    """The restarted method, or the accelerated one where that is linear and no Newton step is."""
+    linear = one.G.strong_convexity() > 0 and one.F.smoothness() < math.inf
+    return ChambollePock(accelerated=True) if linear and not applies(one) else Restarted()

@@ -17,6 +17,7 @@ from ergodual.primal_dual.forward import Plan, Trajectory, estimate
 from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.steps import Steps
 from ergodual.problem import Instance
+from ergodual.tensors import Number
 
 
 class FixedPoint(NamedTuple):
@@ -31,20 +32,20 @@ class FixedPoint(NamedTuple):
     r, y
         ``(batch, *domain)`` and ``(batch, *codomain)``.
     sigma, tau, theta
-        Of the step.
+        Of the step; σ may be a row of the steps of the dual's coordinates.
     """
 
     instance: Instance
     r: Tensor
     y: Tensor
-    sigma: float
+    sigma: Number
     tau: float
     theta: float
 
     @property
     def norm(self) -> float:
         """The bound of ‖K‖ that the steps are made for."""
-        return float((self.sigma * self.tau) ** -0.5)
+        return float((torch.as_tensor(self.sigma).min() * self.tau) ** -0.5)
 
     @property
     def z_primal(self) -> Tensor:
@@ -85,11 +86,6 @@ class AtSolution:
         with torch.no_grad():
             plan = Plan.read(instances, steps, weights)
             sigma, tau, theta = plan.sigma[-1], plan.tau[-1], plan.theta[-1]
-            if isinstance(sigma, Tensor):
-                raise ErgodualError(
-                    f"{type(self).__name__} takes one dual step, and the parts of this stack have "
-                    "steps of their own; leave by_part out."
-                )
             x_hat, last = estimate(plan)
             point = FixedPoint(one, last.r[1], last.y[0], sigma, tau, theta)
         return self.attach(point, x_hat)

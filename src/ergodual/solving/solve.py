@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotConvergedWarning
-from ergodual.operators import Dense, Stack
-from ergodual.operators.norms import matrix_of
 from ergodual.problem import Instance, LowerLevel
-from ergodual.solving.certificates import Pending, Point, Scales, best
-from ergodual.solving.methods import ChambollePock, Method, Restarted
-from ergodual.solving.newton import applies, within
+from ergodual.solving.certificates import Pending, Point, best
+from ergodual.solving.consistency import probe
+from ergodual.solving.methods import Method, default_method
+from ergodual.solving.newton import within
+from ergodual.solving.scales import scales_of
 from ergodual.tensors import require
 
 EVERY = 32
@@ -108,8 +108,7 @@ def solve(
     if not isinstance(problem, LowerLevel):
         raise ErgodualError(
             f"solve got a {type(problem).__name__}; give one Problem or InverseProblem (the "
-            "problems "
-            "of a network's iterations have no common solution)."
+            "problems of a network's iterations have no common solution)."
         )
     one = problem.instance(observation).detached()
     _check(one)
@@ -123,7 +122,7 @@ def solve(
         norm is None or 0 <= norm < math.inf,
         f"The norm is {norm}; give an upper bound of the operator's norm, or leave it out.",
     )
-    method = _default(one) if method is None else method
+    method = default_method(one) if method is None else method
     if isinstance(method, type) or not hasattr(method, "advance"):
         raise ErgodualError(
             f"The method is {method!r}; give ed.Restarted(...) or ed.ChambollePock(...)."
@@ -134,8 +133,7 @@ def solve(
     if left:
         warnings.warn(
             f"{left} of {one.batch} problems did not reach {tol:g} within {max_iterations} "
-            "iterations; the largest error is "
-            f"{float(solution.error.max()):.2g}.",
+            f"iterations; the largest error is {float(solution.error.max()):.2g}.",
             NotConvergedWarning,
             stacklevel=2,
         )
@@ -151,8 +149,8 @@ def _solve(
     norm: float | None,
 ) -> Solution:
     norm = _norm(one) if norm is None else norm
-    scales = _scales(one) if method.precondition else None
-    pending = Pending.of(one, norm or 1.0, tol, scales)
+    probe(one, norm)
+    pending = Pending.of(one, norm or 1.0, tol, scales_of(one, method.precondition))
     state = method.start(pending, *_first(pending, start))
     leave = one.F.per_sample is not None and one.G.per_sample is not None
     rows = torch.arange(one.batch, device=one.like.device)
@@ -231,29 +229,6 @@ def _first(pending: Pending, start: Solution | None) -> tuple[Tensor, Tensor, Te
     return *within(one, start.r, start.y), start.weight
 
 
-def _scales(one: Instance) -> Scales:
-    """Of a stack, 1/‖K_i‖ for each part; of a matrix, 1/‖row‖ and 1/‖column‖."""
-    K = one.K
-    if isinstance(K, Stack):
-        sizes = [math.prod(part.codomain(one.domain)) for part in K.operators()]
-        bounds = [part.norm_bound(one.domain) or 1.0 for part in K.operators()]
-        inverse = torch.tensor([1 / bound for bound in bounds], dtype=one.like.dtype)
-        dual = inverse.repeat_interleave(torch.tensor(sizes)).to(one.like)
-        return Scales(dual, one.like.new_ones(()), math.sqrt(sum(bounds)))
-    if not (K.joins_products and one.F.separable and one.G.separable):
-        raise ErgodualError(
-            "Preconditioning needs a Stack, or a matrix and functions that are sums over "
-            "coordinates; leave it out."
-        )
-    matrix = matrix_of(K, one.domain, one.like)
-    rows, columns = (
-        torch.where(lengths > 0, 1 / lengths, 1.0)
-        for lengths in (matrix.norm(dim=1), matrix.norm(dim=0))
-    )
-    between = Dense(rows.sqrt()[:, None] * matrix * columns.sqrt())
-    return Scales(rows, columns, between.norm_bound() or 1.0)
-
-
 def _norm(one: Instance) -> float:
     """Exact where that is one decomposition of a matrix, so that no scale of K matters."""
     if one.K.joins_products:
@@ -273,8 +248,3 @@ def _check(one: Instance) -> None:
         raise ErgodualError(
             f"Sample {bad[0]} of the observations has an entry that is not finite; remove it."
         )
-
-
-def _default(one: Instance) -> Method[Any]:
-    linear = one.G.strong_convexity() > 0 and one.F.smoothness() < math.inf
-    return ChambollePock(accelerated=True) if linear and not applies(one) else Restarted()

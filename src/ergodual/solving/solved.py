@@ -9,11 +9,11 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
-from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import LowerLevel
 from ergodual.solving.implicit import Implicit
-from ergodual.solving.methods import Method
+from ergodual.solving.methods import Method, default_method
 from ergodual.solving.neumann import AtSolution, FixedPoint
+from ergodual.solving.scales import scales_of, shared_steps
 from ergodual.solving.solve import Solution, solve
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-6}
@@ -65,12 +65,8 @@ class Solved(nn.Module):
                 f"The adjoint is {given}; Solved takes Implicit(), Neumann(b) or OneStep(), which "
                 "need no iterations."
             )
-        self.problem, self.tol, self.method, self.max_iterations = (
-            problem,
-            tol,
-            method,
-            max_iterations,
-        )
+        self.problem, self.tol = problem, tol
+        self.method, self.max_iterations = method, max_iterations
         self.adjoint = Implicit() if adjoint is None else adjoint
         self.solution: Solution | None = None
 
@@ -105,15 +101,18 @@ class Solved(nn.Module):
         changed = F is not None or G is not None
         problem = self.problem.with_functions(F, G) if changed else self.problem
         one = problem.instance(observation)
-        self.adjoint.check(one)
+        if torch.is_grad_enabled():
+            self.adjoint.check(one)
+        method = default_method(one) if self.method is None else self.method
         norm = one.K.norm_bound(one.domain)
         tol = TOLERANCE.get(observation.dtype, 0.0) if self.tol is None else self.tol
-        found = solve(problem, observation, tol, self.method, self.max_iterations, start, norm)
+        found = solve(problem, observation, tol, method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
             return found.x
         weight = float(found.weight.log().mean().exp()) if one.batch else 1.0
-        sigma, tau = SAFETY * weight / (norm or 1.0), SAFETY / (weight * (norm or 1.0))
+        scales = scales_of(one, method.precondition)
+        sigma, tau = shared_steps(norm or 1.0, scales, weight)
         point = FixedPoint(one, found.r, found.y, sigma, tau, 1.0)
         return self.adjoint.attach(point, found.x)
 

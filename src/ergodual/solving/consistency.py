@@ -1,0 +1,54 @@
+"""Whether the products with K and Kᵀ are those of one operator whose norm is what it is said to be.
+
+A certificate is worth no more than the adjoint in it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ergodual.errors import ErgodualError
+from ergodual.problem import Instance
+from ergodual.tensors import dots, norms
+
+APART = {torch.float64: 1e-8, torch.float32: 1e-3}
+"""How far ⟨Kr, y⟩ and ⟨r, Kᵀy⟩ may be apart by rounding, relative to ‖Kr‖‖y‖ + ‖r‖‖Kᵀy‖, ..."""
+ROUNDINGS = 100
+"""... and, in roundings of ‖K‖‖r‖‖y‖, where both products are next to nothing."""
+
+
+def require_consistent(r: Tensor, Kr: Tensor, y: Tensor, KTy: Tensor, norm: float) -> None:
+    """That ⟨Kr, y⟩ = ⟨r, Kᵀy⟩ and ‖Kr‖ ≤ ``norm`` ‖r‖ for each sample of a batch.
+
+    Raises
+    ------
+    ErgodualError
+        If either is violated by more than rounding.
+    """
+    ours, theirs = dots(Kr, y), dots(r, KTy)
+    size_r, size_y, size_Kr = norms(r), norms(y), norms(Kr)
+    size = APART[r.dtype] * (size_Kr * size_y + size_r * norms(KTy))
+    rounding = ROUNDINGS * torch.finfo(r.dtype).eps * norm * size_r * size_y
+    wrong = (ours - theirs).abs() > size + rounding
+    if bool(wrong.any()):
+        raise ErgodualError(
+            f"The operator's adjoint is wrong: <Kr, y> is {float(ours[wrong][0]):.6g} and "
+            f"<r, K^T y> is {float(theirs[wrong][0]):.6g}; test it with ed.check_operator."
+        )
+    long = (size_Kr > 1.001 * norm * size_r) & size_Kr.isfinite()
+    if bool(long.any()):
+        least = float((size_Kr / size_r)[long].max())
+        raise ErgodualError(
+            f"The operator's norm is taken to be at most {norm:.6g}, and there is an r with "
+            f"|Kr|/|r| = {least:.6g}; give an upper bound as norm=, or let the operator's "
+            "norm_bound return one."
+        )
+
+
+def probe(one: Instance, norm: float) -> None:
+    """The same at a random r and y = Kr, since a solution that is found at 0 shows nothing."""
+    generator = torch.Generator().manual_seed(0)
+    r = torch.randn((1, *one.domain), generator=generator, dtype=torch.float64).to(one.like)
+    Kr = one.K(r)
+    require_consistent(r, Kr, Kr, one.K.adjoint(Kr, one.domain), norm)
