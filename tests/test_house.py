@@ -11,7 +11,7 @@ SOURCE = Path(ergodual.__file__).parent
 FLOORS = [
     {"errors", "tensors", "files"},
     {"operators", "functions"},
-    {"problem", "checks"},
+    {"problem", "checks", "consistency"},
     {"primal_dual", "solving"},
     {"bilevel"},
     {"speech", "images"},

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Size, Tensor, nn
 
+from ergodual.consistency import APART, probe
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function, SeparableSum, Translated, Zero
 from ergodual.functions.sums import bind
@@ -103,13 +104,19 @@ class LowerLevel(nn.Module):
     G: Function
     K: Operator
 
+    def __init__(self) -> None:
+        super().__init__()
+        # domains for which the adjoint has been compared with the operator
+        self._probed: set[Size] = set()
+
     def instance(self, observation: Tensor) -> Instance:
         """The problem that a batch of observations poses.
 
         Raises
         ------
         ErgodualError
-            If the observations do not fit the problem in shape, type or device.
+            If the observations do not fit the problem in shape, type or device, or, where that
+            has not been seen yet, the operator's adjoint is none.
         """
         raise NotImplementedError
 
@@ -147,6 +154,9 @@ class LowerLevel(nn.Module):
                         f"the observations are {like.dtype} on {like.device}; convert one of them "
                         "with .to()."
                     )
+        if domain not in self._probed and like.dtype in APART and not torch.compiler.is_compiling():
+            probe(K, domain, like)
+            self._probed.add(domain)
         return Instance(F, G, K, shift, offset, len(like), domain, codomain, like)
 
 
@@ -185,7 +195,9 @@ class Problem(LowerLevel):
         return self.K
 
     def with_functions(self, F: Function | None = None, G: Function | None = None) -> Problem:
-        return Problem(self.F if F is None else F, self.G if G is None else G, self.K)
+        changed = Problem(self.F if F is None else F, self.G if G is None else G, self.K)
+        changed._probed = self._probed
+        return changed
 
     def instance(self, observation: Tensor) -> Instance:
         _require_batch(observation)
@@ -246,7 +258,7 @@ class InverseProblem(LowerLevel):
     def with_functions(
         self, F: Function | None = None, G: Function | None = None
     ) -> InverseProblem:
-        return InverseProblem(
+        changed = InverseProblem(
             A=self.A,
             data=self.data,
             F=self.F if F is None else F,
@@ -254,6 +266,8 @@ class InverseProblem(LowerLevel):
             G=self.G if G is None else G,
             domain=self.given_domain,
         )
+        changed._probed = self._probed
+        return changed
 
     def instance(self, observation: Tensor) -> Instance:
         _require_batch(observation)

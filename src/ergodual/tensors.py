@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -52,11 +52,13 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
 
 def frozen(module: Module) -> Module:
     """A copy that keeps the tensors and numbers of now, whatever becomes of the module's."""
-    kept = copy.copy(module)
-    kept._parameters, kept._buffers = dict(module._parameters), dict(module._buffers)
-    kept._modules = {
-        name: None if child is None else frozen(child) for name, child in module._modules.items()
-    }
+    kept = module.__class__.__new__(module.__class__)
+    # not by setattr, through which torch goes slowly
+    state = dict(module.__dict__)
+    state["_parameters"], state["_buffers"] = dict(module._parameters), dict(module._buffers)
+    children = module._modules.items()
+    state["_modules"] = {n: None if child is None else frozen(child) for n, child in children}
+    kept.__dict__.update(state)
     return kept
 
 
@@ -73,12 +75,13 @@ def hold(module: nn.Module, name: str, value: Number) -> None:
         setattr(module, name, float(value))
 
 
-def require(condition: bool | Tensor, message: str) -> None:
+def require(condition: bool | Tensor, message: str | Callable[[], str]) -> None:
     """Raise :class:`ErgodualError` unless the condition holds everywhere.
 
-    Of a tensor in a graph for export, that is not known.
+    Of a tensor in a graph for export, that is not known. A message that shows tensors, which takes
+    long, is better made only when it is needed.
     """
     if isinstance(condition, Tensor) and torch.compiler.is_exporting():
         return
     if not bool(condition.all() if isinstance(condition, Tensor) else condition):
-        raise ErgodualError(message)
+        raise ErgodualError(message if isinstance(message, str) else message())

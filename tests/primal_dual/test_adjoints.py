@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import BATCH, OUTPUTS, PROBLEMS, N, matrix, observation, parameter, spread
+from cases import BATCH, OUTPUTS, PROBLEMS, N, Slow, matrix, observation, parameter, spread
 
 import ergodual as ed
 
@@ -299,3 +299,16 @@ def test_equal_states_give_equal_outputs_whatever_came_before() -> None:
         fresh.load_state_dict(trained.state_dict())
         with torch.no_grad():
             assert torch.equal(fresh(x), trained(x))
+
+
+class Halved(Slow):
+    """An operator whose adjoint lacks a factor."""
+
+    def adjoint(self, y: torch.Tensor, domain: torch.Size | None = None) -> torch.Tensor:
+        return 0.5 * super().adjoint(y)
+
+
+def test_a_wrong_adjoint_is_noticed() -> None:
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), Halved()), 3)
+    with pytest.raises(ed.ErgodualError, match="adjoint is wrong"):
+        model(observation())

@@ -87,7 +87,8 @@ def problems_of(row: dict[str, str]) -> LowerLevel | list[LowerLevel]:
 
 
 def model_of(row: dict[str, str], adjoint: object) -> ed.Unrolled:
-    regularised = row["F"] != "zero"  # else A is alone in its stack
+    # without F, A is alone in its stack
+    regularised = row["F"] != "zero" or row["operator"] == "stack"
     parts = (1 + regularised,) if row["kind"].endswith("by part") else ()
     sigma = spread(DEPTH, *parts, low=0.1, high=0.4, seed=31)
     steps = ed.StepSizes.fixed(
@@ -187,7 +188,7 @@ def test_the_table_moves_something() -> None:
 
 
 def test_blocks_of_outer_products_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = [row for row in ROWS if row["operator"] in ("tall", "wide", "dct")][::4]
+    chosen = [row for row in ROWS if row["operator"] in ("tall", "wide", "dct")][::12]
     for rows in (1, 2 * BATCH, 3 * BATCH, 10_000):
         monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
         for row in chosen:

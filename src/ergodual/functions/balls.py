@@ -35,7 +35,7 @@ class L2Ball(Function):
 
     def __init__(self, radius: Number) -> None:
         super().__init__()
-        require(radius >= 0, f"L2Ball's radius is {radius}; it must not be negative.")
+        require(radius >= 0, lambda: f"L2Ball's radius is {radius}; it must not be negative.")
         hold(self, "radius", radius)
 
     def value(self, x: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Box(Function):
         super().__init__()
         self.symmetric = radius is not None
         if radius is not None and lower is None and upper is None:
-            require(radius >= 0, f"Box's radius is {radius}; it must not be negative.")
+            require(radius >= 0, lambda: f"Box's radius is {radius}; it must not be negative.")
             hold(self, "radius", radius)
         elif radius is None and lower is not None and upper is not None:
             ordered = torch.as_tensor(lower) <= torch.as_tensor(upper)

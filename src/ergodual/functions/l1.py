@@ -37,7 +37,7 @@ class L1(Function):
 
     def __init__(self, weight: Number = 1.0) -> None:
         super().__init__()
-        require(weight >= 0, f"L1's weight is {weight}; it must not be negative.")
+        require(weight >= 0, lambda: f"L1's weight is {weight}; it must not be negative.")
         hold(self, "weight", weight)
 
     def value(self, x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class L21(Function):
         require(
             size is None or size >= 1, f"L21's groups have {size} coefficients; give 1 or more."
         )
-        require(weight >= 0, f"L21's weight is {weight}; it must not be negative.")
+        require(weight >= 0, lambda: f"L21's weight is {weight}; it must not be negative.")
         self.dim, self.size = 1 if dim is None else dim, size
         hold(self, "weight", weight)
 

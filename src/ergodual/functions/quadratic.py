@@ -68,7 +68,7 @@ class SquaredL2(Function):
 
     def __init__(self, weight: Number = 1.0) -> None:
         super().__init__()
-        require(weight >= 0, f"SquaredL2's weight is {weight}; it must not be negative.")
+        require(weight >= 0, lambda: f"SquaredL2's weight is {weight}; it must not be negative.")
         hold(self, "weight", weight)
 
     def value(self, x: Tensor) -> Tensor:

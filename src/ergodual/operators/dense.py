@@ -150,6 +150,6 @@ class Dense(Operator):
     ) -> None:
         old = totals[0]
         if old is None:
-            totals[0] = torch.mm(dual.T, primal).mul_(scale)
+            totals[0] = torch.empty_like(self.matrix).addmm_(dual.T, primal, beta=0.0, alpha=scale)
         else:
             old.addmm_(dual.T, primal, alpha=scale)

@@ -99,7 +99,9 @@ class LineFinder:
         if not 0 < estimate < math.inf:
             return 0.0, math.inf
         rounding = max(16, len(gram)) * torch.finfo(gram.dtype).eps
-        bound = estimate * (1 + ABOVE)
+        # below the line above, if that is so near
+        above = line(line_above(estimate)) * (1 - 3 * rounding)
+        bound = min(estimate * (1 + ABOVE), max(above, estimate))
         shifted = gram.neg_()
         shifted.diagonal().add_(bound**2)
         if int(torch.linalg.cholesky_ex(shifted).info):

@@ -129,14 +129,16 @@ def sweep_backward(
     wanted
         What is asked for.
     """
-    sweep = _Backward(plan, first, g.contiguous(), wanted)
-    cuts = iter(blocks(plan, first))
+    cuts = blocks(plan, first)
+    ring = max((end - begin for begin, end in cuts), default=1)
+    sweep, cuts_left = _Backward(plan, first, ring, g.contiguous(), wanted), iter(cuts)
     for segment in segments:
+        sweep.enter(segment)
         done = segment.stop
         while done > segment.start:
-            begin, end = next(cuts)
+            begin, end = next(cuts_left)
             for k in range(end - 1, begin - 1, -1):
-                sweep.step(k, k - end, segment)
+                sweep.step(k, k - end)
             sweep.outer(begin, end, segment)
             done = begin
     found = sweep.found
@@ -148,11 +150,10 @@ def sweep_backward(
 class _Backward:
     """The state of the sweep between two iterations."""
 
-    def __init__(self, plan: Plan, first: int, g: Tensor, wanted: Wanted) -> None:
+    def __init__(self, plan: Plan, first: int, ring: int, g: Tensor, wanted: Wanted) -> None:
         self.plan, self.first, self.g, self.wanted = plan, first, g, wanted
         self.found = Gradients(wanted)
         one = plan.instances[0]
-        ring = max((end - begin for begin, end in blocks(plan, first)), default=1)
         self.P_block = g.new_empty((ring, *g.shape))
         self.S_bar_block = g.new_empty((ring, len(g), *one.codomain))
         self.P, self.S_bar = list(self.P_block.unbind()), list(self.S_bar_block.unbind())
@@ -166,6 +167,13 @@ class _Backward:
         self.handed: dict[int, Tensor] = {}
         different = {id(f): f for one in plan.instances for f in (one.F, one.G)}
         self.inputs = {key: f.keeps_input() for key, f in different.items()}
+        # V is wanted where a stretch hands gradients on, and where θ or the shift has one
+        self.tracks = [
+            plan.start_of[k] > first
+            or "theta" in wanted.names
+            or ("shift" in wanted.names and not plan.joins[k])
+            for k in range(plan.depth)
+        ]
         for name in ("tau", "theta", "weights"):
             if name in wanted.names:
                 self.found.named[name] = g.new_zeros(plan.depth)
@@ -174,20 +182,26 @@ class _Backward:
             parts = () if plan.parts is None else (len(plan.parts),)
             self.found.named["sigma"] = g.new_zeros((plan.depth, *parts))
 
-    def step(self, k: int, at: int, segment: Segment) -> None:
+    def enter(self, segment: Segment) -> None:
+        """This segment's iterates from here on: y[i] is y[k], r[i + 1] is r[k], i = k − start."""
+        self.start, iterates = segment.start, segment.iterates
+        self.y, self.r = iterates.y.unbind(), iterates.r.unbind()
+        self.dual = self.y[1:] if iterates.z_dual is None else iterates.z_dual.unbind()
+        self.primal = self.r[2:] if iterates.z_primal is None else iterates.z_primal.unbind()
+
+    def step(self, k: int, at: int) -> None:
         """(7)–(9) for iteration k, at place ``at`` of the ring, and what hangs on them alone."""
-        plan, named, i = self.plan, self.wanted.names, k - segment.start
-        y, r = segment.iterates.y, segment.iterates.r  # y[i] is y[k], r[i + 1] is r[k]
-        P = self._primal(k, at, segment)
-        S = self._dual(k, P, segment)
+        plan, named, i = self.plan, self.wanted.names, k - self.start
+        P = self._primal(k, at)
+        S = self._dual(k, P)
         if "sigma" in named:
-            self._in_sigma(k, S, y[i + 1] - y[i])
+            self._in_sigma(k, S, self.y[i + 1] - self.y[i])
         if "tau" in named:
-            moved = r[i + 2] - r[i + 1]
+            moved = self.r[i + 2] - self.r[i + 1]
             self.found.named["tau"][k] = dot(P, moved) / plan.tau[k] ** 2
         if "weights" in named:
-            self.found.named["weights"][k] = dot(r[i + 2], self.g)
-        if not plan.joins[k]:
+            self.found.named["weights"][k] = dot(self.r[i + 2], self.g)
+        if "offset" in named and not plan.joins[k]:
             self.found.add_named("offset", S)
         S_bar = self._extrapolated(k, at, S)
         # in a ring of one, S̄ was written over S_later, and the next S goes over it
@@ -217,12 +231,12 @@ class _Backward:
             u = self._extrapolation(begin, iterates.r[i], iterates.r[i + 1])
             if u is not None:
                 K.gradients_onto(in_K, self.S_later, u, 1.0)
-        if begin == self.first or any(begin == start for start, _ in plan.stretches):
+        if begin == self.first or plan.begins[begin]:
             self._leave(begin, iterates.r[i], iterates.r[i + 1], in_K)
 
-    def _primal(self, k: int, at: int, segment: Segment) -> Tensor:
+    def _primal(self, k: int, at: int) -> Tensor:
         """P, by (7)."""
-        plan, one, tau, i = self.plan, self.plan.instances[k], self.plan.tau[k], k - segment.start
+        plan, one, tau, i = self.plan, self.plan.instances[k], self.plan.tau[k], k - self.start
         out, base = self.P[at], self.P_later
         if k + 1 == plan.depth:
             torch.mul(self.g, tau * plan.alpha[k], out=out)
@@ -230,53 +244,45 @@ class _Backward:
             after = plan.tau[k + 1]
             if plan.alpha[k]:
                 base = torch.add(base, self.g, alpha=after * plan.alpha[k], out=out)
-            handed = self.handed.pop(k, None)
-            if handed is not None:
-                base = torch.add(base, handed, alpha=after, out=out)
-            if not self._continues(k):
+            if k in self.handed:
+                base = torch.add(base, self.handed.pop(k), alpha=after, out=out)
+            if plan.begins[k + 1]:
                 torch.mul(base, tau / after, out=out)
-            elif self._tracks(k):
+            elif self.tracks[k]:
                 W = one.K.adjoint(self.S_bar_later, one.domain)
                 torch.mul(base, tau / after, out=out).add_(W, alpha=tau)
-                moved = segment.iterates.r[i + 2] - segment.iterates.r[i + 1]
-                self._note(self._V(k + 1, W), k, moved)
+                self._note(self._V(k + 1, W), k, self.r[i + 2] - self.r[i + 1])
             else:
                 one.K.adjoint_onto(base, self.S_bar_later, tau, out=out, keep=tau / after)
-        kept = segment.iterates.r[i + 2]
-        if self.inputs[id(one.G)] and segment.iterates.z_primal is not None:
-            kept = segment.iterates.z_primal[i]
-        found = _through(one.G.prox_vjp, kept, tau, out, id(one.G) in self.wanted.modules)
-        self.found.add(one.G, found, 1 / tau)
+        kept = self.primal[i] if self.inputs[id(one.G)] else self.r[i + 2]
+        wanted = id(one.G) in self.wanted.modules
+        found = _through(one.G.prox_vjp, kept, tau, out, wanted)
+        if wanted:
+            self.found.add(one.G, found, 1 / tau)
         return out
 
-    def _dual(self, k: int, P: Tensor, segment: Segment) -> Tensor:
+    def _dual(self, k: int, P: Tensor) -> Tensor:
         """S, by (8)."""
-        plan, one, sigma, i = (
-            self.plan,
-            self.plan.instances[k],
-            self.plan.sigma[k],
-            k - segment.start,
-        )
+        plan, one, sigma, i = self.plan, self.plan.instances[k], self.plan.sigma[k], k - self.start
         keep = 0.0 if k + 1 == plan.depth else sigma / plan.sigma[k + 1]
-        S, wanted = self.S, id(one.F) in self.wanted.modules
+        S = self.S
         one.K.forward_onto(self.S_later, P, -sigma, out=S, keep=keep)
-        kept = segment.iterates.y[i + 1]
-        if self.inputs[id(one.F)] and segment.iterates.z_dual is not None:
-            kept = segment.iterates.z_dual[i]
+        kept = self.dual[i] if self.inputs[id(one.F)] else self.y[i + 1]
+        wanted, scale = id(one.F) in self.wanted.modules, 1.0
         if isinstance(sigma, Tensor):  # δ itself, as its parts have other factors
             S.div_(sigma)
-            self.found.add(one.F, _through(one.F.prox_conjugate_vjp, kept, sigma, S, wanted), 1.0)
-            S.mul_(sigma)
         else:
-            found = _through(one.F.prox_conjugate_vjp, kept, sigma, S, wanted)
-            self.found.add(one.F, found, 1 / sigma)
-        return S
+            scale = 1 / sigma
+        found = _through(one.F.prox_conjugate_vjp, kept, sigma, S, wanted)
+        if wanted:
+            self.found.add(one.F, found, scale)
+        return S.mul_(sigma) if isinstance(sigma, Tensor) else S
 
     def _extrapolated(self, k: int, at: int, S: Tensor) -> Tensor:
         """S̄, by (9)."""
         before, after = self._lead(k), self.plan.theta[k]
         out = self.S_later if len(self.S_bar) == 1 else self.S_bar[at]
-        if not self._continues(k):
+        if k + 1 == self.plan.depth or self.plan.begins[k + 1]:
             return torch.mul(S, 1 + before, out=out)
         if before == after:
             return torch.lerp(self.S_later, S, 1 + before, out=out)
@@ -337,18 +343,6 @@ class _Backward:
         else:
             slopes = torch.split((S * moved / sigma**2).sum(0), parts)
             self.found.named["sigma"][k] = torch.stack([part.sum() for part in slopes])
-
-    def _continues(self, k: int) -> bool:
-        """Whether the iteration after k has the same operator."""
-        plan = self.plan
-        return k + 1 < plan.depth and plan.instances[k + 1].K is plan.instances[k].K
-
-    def _tracks(self, k: int) -> bool:
-        """Whether V is wanted in the stretch of iteration k."""
-        names, plan = self.wanted.names, self.plan
-        start = next(start for start, stop in plan.stretches if start <= k < stop)
-        handed_on = start > self.first
-        return handed_on or "theta" in names or ("shift" in names and not plan.joins[k])
 
     def _lead(self, k: int) -> float:
         """θ before iteration k; before the first, where r̄ = r = 0, any number will do."""

@@ -4,6 +4,7 @@ operator.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,8 +63,10 @@ class Inputs:
             if id(one) not in different:
                 F, G, K = (copies[id(term)] for term in (one.F, one.G, one.K))
                 different[id(one)] = one._replace(F=F, G=G, K=K)
-        chosen = [different[id(one)] for one in self.instances]
-        return Inputs(chosen, self.steps, self.weights)
+        kept = copy.copy(self)
+        kept.instances = [different[id(one)] for one in self.instances]
+        kept.modules = list(copies.values())
+        return kept
 
     def plan(self) -> Plan:
         """With the steps and weights as numbers."""

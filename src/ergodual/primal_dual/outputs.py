@@ -26,9 +26,7 @@ class Last(Output):
     """The plain output: the last iterate, α_d = 1 and the rest 0."""
 
     def forward(self, depth: int) -> Tensor:
-        weights = torch.zeros(depth, dtype=torch.float64)
-        weights[-1] = 1
-        return weights
+        return _fixed("last", depth)
 
 
 class Ergodic(Output):
@@ -81,7 +79,19 @@ class Ergodic(Output):
                     "their parameters."
                 )
             return self.logits.softmax(0)
+        return _fixed(self.kind, depth)
+
+
+_KNOWN: dict[tuple[str, int], Tensor] = {}
+
+
+def _fixed(kind: str, depth: int) -> Tensor:
+    """``"last"``, ``"1/k"`` or ``"uniform"``, made once for each depth."""
+    if (kind, depth) not in _KNOWN:
         weights = torch.ones(depth, dtype=torch.float64)
-        if self.kind == "1/k":
+        if kind == "last":
+            weights[:-1] = 0
+        elif kind == "1/k":
             weights /= torch.arange(1, depth + 1)
-        return weights / weights.sum()
+        _KNOWN[kind, depth] = weights / weights.sum()
+    return _KNOWN[kind, depth]

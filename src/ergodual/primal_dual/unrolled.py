@@ -136,6 +136,10 @@ class Unrolled(nn.Module):
     def _instances(
         self, observation: Tensor, G: Functions | None, F: Functions | None
     ) -> list[Instance]:
+        if not self._listed and not isinstance(F, Sequence) and not isinstance(G, Sequence):
+            changed = F is not None or G is not None
+            problem = self.problem.with_functions(F, G) if changed else self.problem
+            return [problem.instance(observation)] * self.depth
         problems = self.problems
         if G is not None or F is not None:
             terms = list(zip(problems, self._each(F, "F"), self._each(G, "G"), strict=True))

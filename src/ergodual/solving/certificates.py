@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ergodual.consistency import require_consistent
 from ergodual.errors import ErgodualError
 from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Instance
-from ergodual.solving.consistency import require_consistent
 from ergodual.solving.newton import applies
 from ergodual.solving.scales import Scales
 from ergodual.tensors import column, dots, largest, norms, total

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ergodual.consistency import probe
 from ergodual.errors import ErgodualError, NotConvergedWarning
 from ergodual.problem import Instance, LowerLevel
 from ergodual.solving.certificates import Pending, Point, best
-from ergodual.solving.consistency import probe
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.newton import within
 from ergodual.solving.scales import scales_of
@@ -149,7 +149,7 @@ def _solve(
     norm: float | None,
 ) -> Solution:
     norm = _norm(one) if norm is None else norm
-    probe(one, norm)
+    probe(one.K, one.domain, one.like, norm)
     pending = Pending.of(one, norm or 1.0, tol, scales_of(one, method.precondition))
     state = method.start(pending, *_first(pending, start))
     leave = one.F.per_sample is not None and one.G.per_sample is not None

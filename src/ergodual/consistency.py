@@ -5,11 +5,13 @@ A certificate is worth no more than the adjoint in it.
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.problem import Instance
+from ergodual.operators import Operator
 from ergodual.tensors import dots, norms
 
 APART = {torch.float64: 1e-8, torch.float32: 1e-3}
@@ -29,7 +31,9 @@ def require_consistent(r: Tensor, Kr: Tensor, y: Tensor, KTy: Tensor, norm: floa
     ours, theirs = dots(Kr, y), dots(r, KTy)
     size_r, size_y, size_Kr = norms(r), norms(y), norms(Kr)
     size = APART[r.dtype] * (size_Kr * size_y + size_r * norms(KTy))
-    rounding = ROUNDINGS * torch.finfo(r.dtype).eps * norm * size_r * size_y
+    rounding = ROUNDINGS * torch.finfo(r.dtype).eps * size_r * size_y
+    if math.isfinite(norm):
+        rounding = rounding * norm
     wrong = (ours - theirs).abs() > size + rounding
     if bool(wrong.any()):
         raise ErgodualError(
@@ -46,9 +50,10 @@ def require_consistent(r: Tensor, Kr: Tensor, y: Tensor, KTy: Tensor, norm: floa
         )
 
 
-def probe(one: Instance, norm: float) -> None:
+def probe(K: Operator, domain: Size, like: Tensor, norm: float = math.inf) -> None:
     """The same at a random r and y = Kr, since a solution that is found at 0 shows nothing."""
     generator = torch.Generator().manual_seed(0)
-    r = torch.randn((1, *one.domain), generator=generator, dtype=torch.float64).to(one.like)
-    Kr = one.K(r)
-    require_consistent(r, Kr, Kr, one.K.adjoint(Kr, one.domain), norm)
+    r = torch.randn((1, *domain), generator=generator, dtype=torch.float64).to(like)
+    with torch.no_grad():
+        Kr = K(r)
+        require_consistent(r, Kr, Kr, K.adjoint(Kr, domain), norm)
