@@ -94,7 +94,7 @@ def main(out: Path) -> None:
                 missed = float((ours - theirs).norm() / theirs.norm())
                 if missed > 2e-2:
                     raise AssertionError(f"Reverse computes another gradient: {missed:.2g}")
-            seconds = paired(runs, rounds=31, least=0.0)
+            seconds = paired(runs, rounds=11, least=0.0)
             peak = {way: in_a_process(setting, shared, way) for way in ("reverse", "tape")}
             rows.append(
                 {

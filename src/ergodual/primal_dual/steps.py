@@ -153,7 +153,7 @@ class _Fixed(StepSizes):
     def __init__(self, sigma: Number, tau: Number, theta: Number) -> None:
         super().__init__(theta)
         for name, step in (("sigma", sigma), ("tau", tau)):
-            require(step > 0, lambda: f"The step size {name} is {step}; it must be positive.")
+            require(step > 0, f"The step size {name} is {step}; it must be positive.")
             hold(self, name, step)
 
     def forward(
@@ -257,12 +257,8 @@ def _like(K: Operators) -> Tensor:
 
 
 def _check_weight(weight: float) -> None:
-    require(
-        weight > 0, lambda: f"The step weight is {weight}; it must be positive (1 is balanced)."
-    )
+    require(weight > 0, f"The step weight is {weight}; it must be positive (1 is balanced).")
 
 
 def _require_theta(theta: Number) -> None:
-    require(
-        theta > -1, lambda: f"The extrapolation theta is {theta}; it must be above -1 (1 is usual)."
-    )
+    require(theta > -1, f"The extrapolation theta is {theta}; it must be above -1 (1 is usual).")
