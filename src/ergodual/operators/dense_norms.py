@@ -99,14 +99,14 @@ class LineFinder:
         if not 0 < estimate < math.inf:
             return 0.0, math.inf
         rounding = max(16, len(gram)) * torch.finfo(gram.dtype).eps
-        # below the line above, if that is so near
-        above = line(line_above(estimate)) * (1 - 3 * rounding)
-        bound = min(estimate * (1 + ABOVE), max(above, estimate))
-        shifted = gram.neg_()
-        shifted.diagonal().add_(bound**2)
-        if int(torch.linalg.cholesky_ex(shifted).info):
-            return estimate * (1 - rounding), math.inf
-        return estimate * (1 - rounding), bound * (1 + rounding)
+        # just above the estimate, and, where that is too low, just below the line above it
+        top = max(estimate, line(line_above(estimate)) * (1 - 3 * rounding))
+        for bound in (min(estimate * (1 + ABOVE), top), top):
+            shifted = gram.neg()
+            shifted.diagonal().add_(bound**2)
+            if not int(torch.linalg.cholesky_ex(shifted).info):
+                return estimate * (1 - rounding), bound * (1 + rounding)
+        return estimate * (1 - rounding), math.inf
 
 
 def _between(low: float, high: float) -> float | None:
