@@ -20,7 +20,7 @@ NOTES = [
     "weights. 2-D: batch 16, "
     "1 × 64 × 64, 48 filters 7 × 7, padding same, L1 and a quadratic data term. 1-D: batch 4, "
     "5360 samples, 640 filters "
-    "of 320, stride 80, L21 of pairs and a box. products: the 6d − 1 products (forward, adjoint, "
+    "of 320, stride 80, L21 of pairs and a box. products: the 6d products (forward, adjoint, "
     "kernel gradient) alone, "
     "by the same functions. Memory: the highest resident memory during a gradient above that "
     "before it, in a process of "

@@ -50,8 +50,8 @@ def outer(vectors: list[torch.Tensor]) -> torch.Tensor:
 
 def convolutions(padding: str, strided: bool, axes: int) -> Iterator[Case]:
     """On axes of at least 8 kernels, as far as a decomposition of their matrix allows."""
-    sizes = {1: [(3,), (7,), (16,)], 2: [(3, 3), (2, 4)], 3: [(2, 1, 2)]}[axes]
-    strides = {1: (2, 3, 5, 16, 80), 2: (2, 3), 3: (2,)}[axes] if strided else (1,)
+    sizes = {1: [(3,), (7,), (16,)], 2: [(3, 3), (2, 4)], 3: [(2, 1, 1)]}[axes]
+    strides = {1: (2, 3, 5, 16, 80), 2: (2, 3)}[axes] if strided else (1,)
     for size, stride, channels in itertools.product(sizes, strides, ((1, 1), (3, 2), (2, 3))):
         length = [8 * max(s, stride) // stride * stride for s in size]
         if channels[1] * torch.Size(length).numel() > 1500:
@@ -104,7 +104,7 @@ KINDS: dict[str, tuple[Callable[[], Iterator[Case]], float | None]] = {
             lambda padding=padding, axes=axes: convolutions(padding, True, axes),
             1.05,
         )
-        for axes in (1, 2, 3)
+        for axes in (1, 2)
         for padding in ("circular", "full", "none")
     },
     "Gradient": (gradients, 1.05),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import ergodual as ed
-from ergodual.bilevel import History, fit, learning_rate
+from ergodual.bilevel import HalfSquared, History, fit, learning_rate
 from ergodual.bilevel.checkpoint import Checkpoint
 from ergodual.bilevel.data import shuffled
 from ergodual.speech.quantizers import MidRise
@@ -280,3 +280,24 @@ def test_a_checkpoint_of_another_training(tmp_path: Path) -> None:
     with pytest.raises(ed.ErgodualError, match="seed was 3 and is now 4"):
         fit(model(), *pairs(), epochs=1, checkpoint=file, resume=True, seed=4)
     assert Checkpoint.load(file).identity["seed"] == 3
+
+
+def test_a_network_on_images_behind_a_strided_operator_learns() -> None:
+    torch.manual_seed(0)
+    x_true = torch.rand(8, 1, 8, 8)
+    A = ed.Conv(torch.full((1, 1, 2, 2), 0.25), stride=2, padding="none")
+    A.requires_grad_(False)
+
+    def problem() -> ed.InverseProblem:
+        K = ed.Conv(torch.randn(3, 1, 3, 3) / 9)
+        data, F, G = ed.SquaredL2(), ed.L1(0.01), ed.NonNegative()
+        return ed.InverseProblem(A=A, data=data, F=F, K=K, G=G, domain=(1, 8, 8))
+
+    model = ed.Unrolled([problem() for _ in range(3)], steps=ed.StepSizes.balanced(by_part=True))
+    history = fit(model, A(x_true), x_true, epochs=3, batch_size=4, optimizer="adam", lr=0.01)
+    assert history.epochs[-1].train_loss < history.epochs[0].train_loss
+
+
+def test_an_estimate_of_another_shape_is_refused() -> None:
+    with pytest.raises(ed.ErgodualError, match=r"shape \(2, 1, 3\) .* make them alike"):
+        HalfSquared()(torch.zeros(2, 1, 3), torch.zeros(2, 3))

@@ -26,20 +26,20 @@ class Share(NamedTuple):
 
 
 class Data(Protocol):
-    """Pairs (x̃, x†), each ``(frames, n)``, wherever they are kept.
+    """Pairs (x̃, x†), each ``(samples, *sample)``, wherever they are kept.
 
     The order is a function of the seed and the epoch alone: it depends neither on where a run
     begins nor on how many processes share it.
     """
 
     def __len__(self) -> int:
-        """The number of frames."""
+        """The number of samples."""
 
     def batches(self, size: int, seed: int, epoch: int, first: int, share: Share) -> Iterator[Pair]:
-        """This share of each mini-batch of ``size`` frames, from mini-batch ``first`` on."""
+        """This share of each mini-batch of ``size`` samples, from mini-batch ``first`` on."""
 
     def chunks(self, share: Share) -> Iterator[Pair]:
-        """This share of all frames, once, in any order."""
+        """This share of all samples, once, in any order."""
 
 
 class InMemory:
@@ -48,7 +48,7 @@ class InMemory:
     Parameters
     ----------
     tensors
-        As many rows in each as there are frames.
+        As many rows in each as there are samples.
     pair
         Makes (x̃, x†) from some rows of each; by default the tensors are these two.
     """

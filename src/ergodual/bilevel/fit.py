@@ -37,7 +37,7 @@ def fit(
     model
         What is learned: all its parameters that require a gradient.
     x_tilde, x_true
-        Observations and ground truths, ``(frames, n)``.
+        Observations and ground truths, ``(samples, *sample)``; that of b need not be that of x.
     dev
         Observations and ground truths that are only measured.
     options
@@ -57,11 +57,10 @@ def fit(
     ErgodualError
         If an argument is out of its range or the checkpoint does not belong to this training.
     """
-    if x_tilde.shape != x_true.shape or len(x_tilde) == 0:
+    if len(x_tilde) != len(x_true) or len(x_tilde) == 0:
         raise ErgodualError(
             f"The observations have shape {tuple(x_tilde.shape)} and the ground truths "
-            f"{tuple(x_true.shape)}; "
-            "both must be (frames, n), alike, with at least one frame."
+            f"{tuple(x_true.shape)}; give as many of both, at least one."
         )
     return fit_data(
         model, InMemory(x_tilde, x_true), dev=None if dev is None else InMemory(*dev), **options
@@ -100,9 +99,9 @@ def fit_data(
     data
         What it is learned from.
     epochs
-        How often all frames are seen.
+        How often all samples are seen.
     batch_size
-        Frames a mini-batch, over all processes; the gradient is that of the mini-batch's mean loss.
+        Samples a mini-batch, over all processes; the gradient is that of its mean loss.
     optimizer
         ``"sgd"`` or ``"adam"``.
     lr, schedule
@@ -115,7 +114,7 @@ def fit_data(
     loss
         The loss of each frame; ``HalfSquared()`` if None.
     seed
-        With the epoch's number, decides the order of the frames.
+        With the epoch's number, decides the order of the samples.
     dev
         Data that are only measured.
     checkpoint

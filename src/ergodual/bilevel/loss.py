@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ergodual.bilevel.data import Data, InMemory
 from ergodual.bilevel.workers import Workers
+from ergodual.errors import ErgodualError
 from ergodual.tensors import total
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -29,19 +30,24 @@ class HalfSquared:
         self.window = window
 
     def __call__(self, x_hat: Tensor, x_true: Tensor) -> Tensor:
+        if x_hat.shape != x_true.shape:
+            raise ErgodualError(
+                f"The estimates have shape {tuple(x_hat.shape)} and the ground truths "
+                f"{tuple(x_true.shape)}; make them alike."
+            )
         squares = (x_hat - x_true).square()
         return total(squares if self.window is None else squares * self.window) / 2
 
 
 def mean_loss(model: nn.Module, x_tilde: Tensor, x_true: Tensor, loss: Loss | None = None) -> float:
-    """The mean of the loss over all frames, accumulated in float64 and without gradients.
+    """The mean of the loss over all samples, accumulated in float64 and without gradients.
 
     Parameters
     ----------
     model
-        Maps ``(batch, n)`` to ``(batch, n)``.
+        Maps observations to estimates, a batch at a time.
     x_tilde, x_true
-        Observations and ground truth, ``(frames, n)``.
+        Observations and ground truth, ``(samples, *sample)``.
     loss
         The loss of each frame; ``HalfSquared()`` if None.
     """
