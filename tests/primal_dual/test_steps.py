@@ -157,6 +157,7 @@ def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
         (lambda: ed.StepSizes.fixed(0.1, 0.1, -1.0), "theta is -1"),
         (lambda: ed.StepSizes.balanced(by_part=True)(ed.Dense(matrix()), 2), "that is a Stack"),
         (lambda: ed.StepSizes.weighted(0.0), "weight is 0"),
+        (lambda: ed.StepSizes.learned().prepare(ed.Gradient(), 2), "take .*relative=True"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.zeros(2, 2)), 1), "is zero"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.full((2, 2), torch.nan)), 1), "not finite"),
         (lambda: ed.Ergodic("harmonic"), "'harmonic'"),

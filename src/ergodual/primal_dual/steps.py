@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Size, Tensor, nn
 
-from ergodual.errors import ErgodualError
+from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.operators import Operator, Stack
 from ergodual.tensors import Number, hold, require
 
@@ -212,7 +212,15 @@ class _Learned(StepSizes):
     def prepare(self, K: Operators, depth: int) -> None:
         if isinstance(self.log_sigma, Tensor):
             return
-        norms = torch.as_tensor(1.0 if self.relative else _per_operator(K, _bound))
+        try:
+            norms = torch.as_tensor(1.0 if self.relative else _per_operator(K, _bound))
+        except NotFiniteError:
+            raise
+        except ErgodualError as error:
+            raise ErgodualError(
+                "Learned steps start at the operator's norm, which depends on the shape of a sample "
+                "here; take StepSizes.learned(relative=True)."
+            ) from error
         require(norms > 0, _ZERO)
         if not self.per_iteration:
             norms = norms.max()
