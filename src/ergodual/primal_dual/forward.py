@@ -183,7 +183,8 @@ class Iteration:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._r_bar = plan.instances[0].zeros_primal()
+        one = plan.instances[0]
+        self._r_bar = one.like.new_empty((one.batch, *one.domain))
         self._known: tuple[Operator, Tensor] | None = None
 
     def advance(

@@ -218,8 +218,8 @@ class _Learned(StepSizes):
             raise
         except ErgodualError as error:
             raise ErgodualError(
-                "Learned steps start at the operator's norm, which depends on the shape of a sample "
-                "here; take StepSizes.learned(relative=True)."
+                "Learned steps start at the operator's norm, which depends on the shape of a "
+                "sample here; take StepSizes.learned(relative=True)."
             ) from error
         require(norms > 0, _ZERO)
         if not self.per_iteration:
