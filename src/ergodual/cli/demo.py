@@ -32,8 +32,8 @@ class Demo:
         from ergodual.experiments.demo import run_demo
         from ergodual.speech.corpora import synthetic_speech
 
-        # the products are too small for more to pay, and on a busy machine they would wait
-        # for each other
+        # the products are too small for more to pay, and on a busy machine they would wait for
+        # each other
         torch.set_num_threads(1)
         console = Console(soft_wrap=True, highlight=False)
         corpus = synthetic_speech() if self.corpus is None else self.corpus
