@@ -203,7 +203,7 @@ def test_checkpoints_change_no_bit(
     rows: int, segments: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
-    for row in ROWS[::9]:
+    for row in ROWS[::30]:
         whole, model = (model_of(row, a) for a in (ed.Reverse(), ed.Checkpointed(segments)))
         x = observed(row, 21)
         assert torch.equal(model(x), whole(x))
@@ -213,7 +213,7 @@ def test_checkpoints_change_no_bit(
 
 @pytest.mark.parametrize("b", [1, 2, 3, 4])
 def test_truncated_takes_the_earlier_iterates_as_constants(b: int) -> None:
-    for row in ROWS[::7]:
+    for row in ROWS[::20]:
         model = model_of(row, ed.Truncated(b))
         x = observed(row, 21)
         ours = gradients(model, x)
