@@ -158,7 +158,8 @@ class Trajectory(NamedTuple):
         r = one.like.new_empty((length + 2, one.batch, *one.domain))
         y[0] = 0
         r[:2] = 0
-        inputs = [any(f.keeps_input() for f in fs) for fs in _functions(plan)]
+        # a state without iterations keeps no argument, and need not ask, which may scan weights
+        inputs = [bool(length) and any(f.keeps_input() for f in fs) for fs in _functions(plan)]
         return Trajectory(
             y,
             r,

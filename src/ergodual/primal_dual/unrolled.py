@@ -156,8 +156,7 @@ class Unrolled(nn.Module):
         if len(functions) != self.depth:
             raise ErgodualError(
                 f"There are {len(functions)} functions {name} for {self.depth} iterations; give "
-                "one, "
-                "or one for each."
+                "one, or one for each."
             )
         return functions
 
