@@ -50,6 +50,14 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
     return torch.dot(x.reshape(-1), y.reshape(-1))
 
 
+def held_by(module: nn.Module) -> tuple[Tensor, ...]:
+    """The parameters of a module and its children, then the buffers, each once."""
+    if module._modules:
+        return tuple(module.parameters()) + tuple(module.buffers())
+    held = [*module._parameters.values(), *module._buffers.values()]
+    return tuple(t for t in dict.fromkeys(held) if t is not None)
+
+
 def frozen(module: Module) -> Module:
     """A copy that keeps the tensors and numbers of now, whatever becomes of the module's."""
     kept = module.__class__.__new__(module.__class__)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import ergodual as ed
-from ergodual.primal_dual.forward import Iteration, Plan, Trajectory
+from ergodual.primal_dual.forward import Iteration, Trajectory
+from ergodual.primal_dual.plan import Plan
 
 ETA, DEPTH, SIGMA, TAU = 1 / 16, 6, 0.4, 0.4
 

@@ -10,7 +10,7 @@ import torch
 from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
-from ergodual.tensors import Number
+from ergodual.tensors import Number, held_by
 
 ProxGradient = tuple[Tensor, tuple[Tensor | None, ...]]
 
@@ -78,7 +78,7 @@ class Function(nn.Module):
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that f depends on, in the order of the vector–Jacobian products' results."""
-        return tuple(self.parameters()) + tuple(self.buffers())
+        return held_by(self)
 
     def keeps_input(self) -> bool:
         """Whether derivatives need z: what :attr:`derivative_from` says, or a parameter decides."""

@@ -9,7 +9,7 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.norms import power_bound, singular_pair
-from ergodual.tensors import Number, hold
+from ergodual.tensors import Number, held_by, hold
 
 Layout = Size | list["Layout"]
 """The shape of a sample, or, where it is made of parts, theirs."""
@@ -93,7 +93,7 @@ class Operator(nn.Module):
 
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that the map depends on, in the order of :meth:`gradients`."""
-        return tuple(self.parameters()) + tuple(self.buffers())
+        return held_by(self)
 
     def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of Σ ⟨dual, K primal⟩ over the batch in each of :meth:`tensors`.

@@ -12,7 +12,12 @@ from torch.nn import functional
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.conv_norms import symbol_bound, symbol_bound_in_graph
-from ergodual.operators.correlation import correlate, correlate_adjoint, kernel_gradient
+from ergodual.operators.correlation import (
+    add_kernel_gradient,
+    correlate,
+    correlate_adjoint,
+    kernel_gradient,
+)
 from ergodual.tensors import require
 
 Padding = Literal["same", "full", "none", "circular"]
@@ -153,6 +158,13 @@ class Conv(Operator):
         if not self.kernel.requires_grad:
             return (None,)
         return (kernel_gradient(dual, self._padded(primal), self.kernel, self.stride),)
+
+    def gradients_onto(
+        self, totals: list[Tensor | None], dual: Tensor, primal: Tensor, scale: float
+    ) -> None:
+        if self.kernel.requires_grad:
+            x = self._padded(primal)
+            totals[0] = add_kernel_gradient(totals[0], dual, x, self.kernel, self.stride, scale)
 
     def extra_repr(self) -> str:
         return f'kernel={tuple(self.kernel.shape)}, stride={self.stride}, padding="{self.padding}"'

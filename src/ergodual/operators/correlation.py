@@ -110,14 +110,24 @@ def kernel_gradient(dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride) -> 
     if _by_columns(x, kernel):
         return _gradient_by_columns(dual, x, kernel.shape, stride)
     if _by_frames(x, stride):
-        frames = x.unfold(2, kernel.shape[2], stride[0]).transpose(1, 2)
-        rows = dual.transpose(0, 1).reshape(len(kernel), -1)
-        return (rows @ frames.reshape(rows.shape[1], -1)).view(kernel.shape)
+        rows, frames = _framed(dual, x, kernel, stride)
+        return (rows @ frames).view(kernel.shape)
     n = len(stride)
     found = torch.ops.aten.convolution_backward(
         dual, x, kernel, None, stride, [0] * n, [1] * n, False, [0] * n, 1, [False, True, False]
     )[1]
     return found.contiguous()  # type: ignore[no-any-return]
+
+
+def add_kernel_gradient(
+    total: Tensor | None, dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride, scale: float
+) -> Tensor:
+    """Total + scale · :func:`kernel_gradient`, written over the total; None is a total of 0."""
+    if total is not None and _by_frames(x, stride):
+        total.view(len(kernel), -1).addmm_(*_framed(dual, x, kernel, stride), alpha=scale)
+        return total
+    found = kernel_gradient(dual, x, kernel, stride)
+    return found.mul_(scale) if total is None else total.add_(found, alpha=scale)
 
 
 def _taped(*tensors: Tensor) -> bool:
@@ -181,11 +191,26 @@ def _gradient_by_columns(dual: Tensor, x: Tensor, shape: Size, stride: Stride) -
 
 
 def _adjoint_by_frames(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence[int]) -> Tensor:
-    """A frame for each position, by one product; the frames are overlapped and added."""
+    """A frame for each position, by one product; the frames are overlapped and added.
+
+    They are cut into pieces as long as the stride, which lie one after the other.
+    """
+    taps, (q,), (n,) = kernel.shape[2], stride, size
     frames = y.transpose(1, 2).reshape(-1, len(kernel)) @ kernel.flatten(1)
-    columns = frames.view(len(y), y.shape[2], -1).transpose(1, 2)
-    found = functional.fold(columns, (1, size[0]), (1, kernel.shape[2]), stride=(1, stride[0]))
-    return found.squeeze(2)
+    frames = frames.view(len(y), -1, kernel.shape[1], taps).transpose(1, 2)
+    pieces, positions = -(-taps // q), y.shape[2]
+    found = y.new_zeros(*frames.shape[:2], max(-(-n // q), positions + pieces - 1), q)
+    for j in range(pieces):
+        piece = frames[..., j * q : (j + 1) * q]
+        found[:, :, j : j + positions, : piece.shape[3]].add_(piece)
+    return found.flatten(2)[:, :, :n].contiguous()
+
+
+def _framed(dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride) -> tuple[Tensor, Tensor]:
+    """A row for each output channel, and a frame for each of its positions."""
+    frames = x.unfold(2, kernel.shape[2], stride[0]).transpose(1, 2)
+    rows = dual.transpose(0, 1).reshape(len(kernel), -1)
+    return rows, frames.reshape(rows.shape[1], -1)
 
 
 class _Correlate(torch.autograd.Function):

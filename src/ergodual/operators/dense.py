@@ -129,9 +129,9 @@ class Dense(Operator):
         out: Tensor,
         keep: float | Tensor = 1.0,
     ) -> Tensor:
-        if isinstance(scale, Tensor) or isinstance(keep, Tensor):
-            return super().forward_onto(base, x, scale, out, keep)
-        return torch.addmm(base, x, self.matrix.T, beta=keep, alpha=scale, out=out)
+        if isinstance(scale, float) and isinstance(keep, float):
+            return torch.addmm(base, x, self.matrix.T, beta=keep, alpha=scale, out=out)
+        return super().forward_onto(base, x, scale, out, keep)
 
     def adjoint_onto(
         self,
@@ -141,9 +141,9 @@ class Dense(Operator):
         out: Tensor,
         keep: float | Tensor = 1.0,
     ) -> Tensor:
-        if isinstance(scale, Tensor) or isinstance(keep, Tensor):
-            return super().adjoint_onto(base, y, scale, out, keep)
-        return torch.addmm(base, y, self.matrix, beta=keep, alpha=scale, out=out)
+        if isinstance(scale, float) and isinstance(keep, float):
+            return torch.addmm(base, y, self.matrix, beta=keep, alpha=scale, out=out)
+        return super().adjoint_onto(base, y, scale, out, keep)
 
     def gradients_onto(
         self, totals: list[Tensor | None], dual: Tensor, primal: Tensor, scale: float

@@ -28,12 +28,14 @@ Iterations are counted from 0 here: iteration k makes y[k + 1] and r[k + 1] of y
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ergodual.primal_dual.forward import Plan, Trajectory
+from ergodual.primal_dual.forward import Trajectory
+from ergodual.primal_dual.gradients import Gradients, Wanted
+from ergodual.primal_dual.plan import Plan
 from ergodual.tensors import dot
 
 BLOCK_ROWS = 2048
@@ -46,50 +48,6 @@ class Segment(NamedTuple):
     start: int
     stop: int
     iterates: Trajectory
-
-
-class Wanted(NamedTuple):
-    """Which gradients a backward call asks for.
-
-    Attributes
-    ----------
-    names
-        Those of ``shift``, ``offset``, ``sigma``, ``tau``, ``theta`` and ``weights``.
-    modules
-        The operators and functions whose tensors' gradients are wanted, by ``id``.
-    """
-
-    names: frozenset[str]
-    modules: frozenset[int]
-
-
-class Gradients:
-    """What a backward call found: by name, and for each module in the order of its tensors."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
-        self.named: dict[str, Tensor] = {}
-        self.of_module: dict[int, list[Tensor | None]] = {}
-
-    def totals(self, module: nn.Module) -> list[Tensor | None]:
-        """Of this module's tensors; None where there is nothing yet."""
-        return self.of_module.setdefault(id(module), [None] * len(module.tensors()))  # type: ignore[operator]
-
-    def add(self, module: nn.Module, found: tuple[Tensor | None, ...], scale: float) -> None:
-        """Found, times the scale, to the totals."""
-        if not found:
-            return
-        totals = self.totals(module)
-        for i, t in enumerate(found):
-            if t is not None:
-                old = totals[i]
-                totals[i] = t * scale if old is None else old.add_(t, alpha=scale)
-
-    def add_named(self, name: str, found: Tensor) -> None:
-        """To the gradient of this name, if it is wanted."""
-        if name in self.wanted.names:
-            old = self.named.get(name)
-            self.named[name] = found.clone() if old is None else old.add_(found)
 
 
 def block_length(iterations: int, batch: int) -> int:
@@ -166,7 +124,9 @@ class _Backward:
         self.S_total: Tensor | None = None
         self.handed: dict[int, Tensor] = {}
         different = {id(f): f for one in plan.instances for f in (one.F, one.G)}
-        self.inputs = {key: f.keeps_input() for key, f in different.items()}
+        # of each function, whether it is handed its argument, and whether it has gradients to give
+        self.asked = {key: (f.keeps_input(), key in wanted.modules) for key, f in different.items()}
+        self.measured = bool(wanted.names & {"sigma", "tau", "weights", "offset"})
         # V is wanted where a stretch hands gradients on, and where θ or the shift has one
         self.tracks = [
             plan.start_of[k] > first
@@ -191,18 +151,10 @@ class _Backward:
 
     def step(self, k: int, at: int) -> None:
         """(7)–(9) for iteration k, at place ``at`` of the ring, and what hangs on them alone."""
-        plan, named, i = self.plan, self.wanted.names, k - self.start
         P = self._primal(k, at)
         S = self._dual(k, P)
-        if "sigma" in named:
-            self._in_sigma(k, S, self.y[i + 1] - self.y[i])
-        if "tau" in named:
-            moved = self.r[i + 2] - self.r[i + 1]
-            self.found.named["tau"][k] = dot(P, moved) / plan.tau[k] ** 2
-        if "weights" in named:
-            self.found.named["weights"][k] = dot(self.r[i + 2], self.g)
-        if "offset" in named and not plan.joins[k]:
-            self.found.add_named("offset", S)
+        if self.measured:
+            self._measure(k, P, S)
         S_bar = self._extrapolated(k, at, S)
         # in a ring of one, S̄ was written over S_later, and the next S goes over it
         self.S = S_bar if len(self.S_bar) == 1 else self.S_later
@@ -236,17 +188,23 @@ class _Backward:
 
     def _primal(self, k: int, at: int) -> Tensor:
         """P, by (7)."""
-        plan, one, tau, i = self.plan, self.plan.instances[k], self.plan.tau[k], k - self.start
-        out, base = self.P[at], self.P_later
+        plan, i = self.plan, k - self.start
+        one, tau, alpha, out, base = (
+            plan.instances[k],
+            plan.tau[k],
+            plan.alpha[k],
+            self.P[at],
+            self.P_later,
+        )
         if k + 1 == plan.depth:
-            torch.mul(self.g, tau * plan.alpha[k], out=out)
+            torch.mul(self.g, tau * alpha, out=out)
         else:
             after = plan.tau[k + 1]
-            if plan.alpha[k]:
-                base = torch.add(base, self.g, alpha=after * plan.alpha[k], out=out)
-            if k in self.handed:
+            if alpha:
+                base = torch.add(base, self.g, alpha=after * alpha, out=out)
+            if self.handed and k in self.handed:
                 base = torch.add(base, self.handed.pop(k), alpha=after, out=out)
-            if plan.begins[k + 1]:
+            if plan.ends[k]:
                 torch.mul(base, tau / after, out=out)
             elif self.tracks[k]:
                 W = one.K.adjoint(self.S_bar_later, one.domain)
@@ -254,35 +212,52 @@ class _Backward:
                 self._note(self._V(k + 1, W), k, self.r[i + 2] - self.r[i + 1])
             else:
                 one.K.adjoint_onto(base, self.S_bar_later, tau, out=out, keep=tau / after)
-        kept = self.primal[i] if self.inputs[id(one.G)] else self.r[i + 2]
-        wanted = id(one.G) in self.wanted.modules
-        found = _through(one.G.prox_vjp, kept, tau, out, wanted)
-        if wanted:
-            self.found.add(one.G, found, 1 / tau)
+        G = one.G
+        keeps_input, wanted = self.asked[id(G)]
+        kept = self.primal[i] if keeps_input else self.r[i + 2]
+        result, found = G.prox_vjp(kept, tau, out, wanted)
+        if result is not out:
+            out.copy_(result)
+        if found:
+            self.found.add(G, found, 1 / tau)
         return out
 
     def _dual(self, k: int, P: Tensor) -> Tensor:
         """S, by (8)."""
-        plan, one, sigma, i = self.plan, self.plan.instances[k], self.plan.sigma[k], k - self.start
+        plan, i, S = self.plan, k - self.start, self.S
+        one, sigma = plan.instances[k], plan.sigma[k]
         keep = 0.0 if k + 1 == plan.depth else sigma / plan.sigma[k + 1]
-        S = self.S
         one.K.forward_onto(self.S_later, P, -sigma, out=S, keep=keep)
-        kept = self.dual[i] if self.inputs[id(one.F)] else self.y[i + 1]
-        wanted, scale = id(one.F) in self.wanted.modules, 1.0
-        if isinstance(sigma, Tensor):  # δ itself, as its parts have other factors
+        by_part = plan.parts is not None
+        if by_part:  # δ itself, as its parts have other factors
             S.div_(sigma)
-        else:
-            scale = 1 / sigma
-        found = _through(one.F.prox_conjugate_vjp, kept, sigma, S, wanted)
-        if wanted:
-            self.found.add(one.F, found, scale)
-        return S.mul_(sigma) if isinstance(sigma, Tensor) else S
+        F = one.F
+        keeps_input, wanted = self.asked[id(F)]
+        kept = self.dual[i] if keeps_input else self.y[i + 1]
+        result, found = F.prox_conjugate_vjp(kept, sigma, S, wanted)
+        if result is not S:
+            S.copy_(result)
+        if found:
+            self.found.add(F, found, 1.0 if isinstance(sigma, Tensor) else 1 / sigma)
+        return S.mul_(sigma) if by_part else S
+
+    def _measure(self, k: int, P: Tensor, S: Tensor) -> None:
+        """The gradients in the steps, weights and offset that iteration k brings."""
+        plan, named, i = self.plan, self.found.named, k - self.start
+        if "sigma" in named:
+            self._in_sigma(k, S, self.y[i + 1] - self.y[i])
+        if "tau" in named:
+            named["tau"][k] = dot(P, self.r[i + 2] - self.r[i + 1]) / plan.tau[k] ** 2
+        if "weights" in named:
+            named["weights"][k] = dot(self.r[i + 2], self.g)
+        if not plan.joins[k]:
+            self.found.add_named("offset", S)
 
     def _extrapolated(self, k: int, at: int, S: Tensor) -> Tensor:
         """S̄, by (9)."""
-        before, after = self._lead(k), self.plan.theta[k]
+        before, after = self.plan.lead[k], self.plan.theta[k]
         out = self.S_later if len(self.S_bar) == 1 else self.S_bar[at]
-        if k + 1 == self.plan.depth or self.plan.begins[k + 1]:
+        if self.plan.ends[k]:
             return torch.mul(S, 1 + before, out=out)
         if before == after:
             return torch.lerp(self.S_later, S, 1 + before, out=out)
@@ -294,12 +269,12 @@ class _Backward:
         """What a stretch that begins with iteration k leaves; r[k − 1] and r[k] are given."""
         plan, one, S = self.plan, self.plan.instances[k], self.S_later
         if plan.joins[k] and self.S_total is not None:
-            total, self.S_total = self.S_total.sub_(S, alpha=self._lead(k)), None
+            total, self.S_total = self.S_total.sub_(S, alpha=self.plan.lead[k]), None
             if in_K is not None:
                 if one.shift is not None:
                     one.K.gradients_onto(in_K, total, one.shift, 1.0)
                 if k > 1:
-                    one.K.gradients_onto(in_K, S, older, -self._lead(k))
+                    one.K.gradients_onto(in_K, S, older, -self.plan.lead[k])
             self.found.add_named("offset", total)
             if "shift" in self.wanted.names:
                 self.found.add_named("shift", one.K.adjoint(total, one.domain))
@@ -317,7 +292,7 @@ class _Backward:
 
     def _V(self, k: int, W: Tensor) -> Tensor:
         """V of iteration k from W = KᵀS̄ of it, and V of the next one."""
-        share = 1 / (1 + self._lead(k))
+        share = 1 / (1 + self.plan.lead[k])
         V = W * share
         if self.V_later is not None:
             V.add_(self.V_later, alpha=share * self.plan.theta[k])
@@ -344,24 +319,10 @@ class _Backward:
             slopes = torch.split((S * moved / sigma**2).sum(0), parts)
             self.found.named["sigma"][k] = torch.stack([part.sum() for part in slopes])
 
-    def _lead(self, k: int) -> float:
-        """θ before iteration k; before the first, where r̄ = r = 0, any number will do."""
-        return self.plan.theta[max(0, k - 1)]
-
     def _extrapolation(self, k: int, older: Tensor, newer: Tensor) -> Tensor | None:
         """shift + r̄ before iteration k, from r[k − 1] and r[k]; None for 0."""
         shift = self.plan.instances[k].shift
         if k == 0:
             return shift
-        r_bar = torch.lerp(older, newer, 1 + self._lead(k))
+        r_bar = torch.lerp(older, newer, 1 + self.plan.lead[k])
         return r_bar if shift is None else r_bar.add_(shift)
-
-
-def _through(
-    vjp: Any, kept: Tensor, step: Any, grad: Tensor, parameters: bool
-) -> tuple[Tensor | None, ...]:
-    """The vector–Jacobian product written over ``grad``, whether or not the function did so."""
-    result, found = vjp(kept, step, grad, parameters)
-    if result is not grad:
-        grad.copy_(result)
-    return found  # type: ignore[no-any-return]

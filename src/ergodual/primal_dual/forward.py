@@ -2,133 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import cached_property
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.functions import Function
-from ergodual.operators import Layout, Operator
-from ergodual.primal_dual.steps import Steps
+from ergodual.operators import Operator
+from ergodual.primal_dual.plan import Plan
 from ergodual.problem import Instance
 from ergodual.tensors import Number
-
-
-class Plan:
-    """What d iterations are made of, in numbers that were read to the host once.
-
-    Parameters
-    ----------
-    instances
-        The problem of each iteration; all have the same offsets, domain and codomain.
-    sigma, tau, theta, alpha
-        σ_k (or, by the parts of a stack, a row of them for the dual's coordinates), τ_k, θ_k and
-        the averaging weights α_k.
-    parts
-        The sizes of a stack's parts where each has a σ of its own.
-    """
-
-    def __init__(
-        self,
-        instances: Sequence[Instance],
-        sigma: Sequence[Number],
-        tau: Sequence[float],
-        theta: Sequence[float],
-        alpha: Sequence[float],
-        parts: list[int] | None = None,
-    ) -> None:
-        self.instances, self.depth = instances, len(instances)
-        self.sigma, self.tau, self.theta, self.alpha = sigma, tau, theta, alpha
-        self.parts = parts
-
-    @staticmethod
-    def read(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Plan:
-        """From tensors, one read each, so that no sweep waits for a device.
-
-        Raises
-        ------
-        NotFiniteError
-            If a step size is not positive and finite, as learned ones become that leave the range
-            of the floating-point numbers.
-        """
-        sigma, tau = steps.sigma.tolist(), steps.tau.tolist()
-        by_part = steps.sigma.ndim == 2
-        for name, values in (("sigma", sum(sigma, []) if by_part else sigma), ("tau", tau)):
-            for value in values:
-                if not 0 < value < math.inf:
-                    raise NotFiniteError(
-                        f"A step size {name} is {value}; it must be positive and finite."
-                    )
-        parts = None
-        if by_part:
-            parts = part_sizes(instances[0], steps.sigma.shape[1])
-            repeats = torch.tensor(parts, device=steps.sigma.device)
-            sigma = list(steps.sigma.detach().repeat_interleave(repeats, 1).unbind())
-        return Plan(instances, sigma, tau, steps.theta.tolist(), weights.tolist(), parts)
-
-    @staticmethod
-    def uniform(
-        instance: Instance,
-        depth: int,
-        sigma: Number,
-        tau: float,
-        theta: float = 1.0,
-        alpha: Sequence[float] | None = None,
-    ) -> Plan:
-        """One problem and the same numbers throughout; no average unless α is given."""
-        alpha = [0.0] * depth if alpha is None else alpha
-        return Plan([instance] * depth, [sigma] * depth, [tau] * depth, [theta] * depth, alpha)
-
-    @cached_property
-    def stretches(self) -> list[tuple[int, int]]:
-        """Where consecutive iterations with one operator start and stop."""
-        K = [instance.K for instance in self.instances]
-        borders = [0, *(k for k in range(1, self.depth) if K[k] is not K[k - 1]), self.depth]
-        return list(pairwise(borders))
-
-    @cached_property
-    def start_of(self) -> list[int]:
-        """Of each iteration, where its stretch starts."""
-        return [start for start, stop in self.stretches for _ in range(start, stop)]
-
-    @cached_property
-    def begins(self) -> list[bool]:
-        """Of each iteration, whether it begins a stretch."""
-        return [start == k for k, start in enumerate(self.start_of)]
-
-    @cached_property
-    def joins(self) -> list[bool]:
-        """Of each iteration: whether K shift is known to its neighbours, and products are joined.
-
-        Where passes over the dual variable cost as much as products, that does not pay.
-        """
-        found: list[bool] = []
-        for start, stop in self.stretches:
-            joins = self.instances[start].K.joins_products and stop - start > 1
-            found += [joins] * (stop - start)
-        return found
-
-
-def part_sizes(instance: Instance, parts: int) -> list[int]:
-    """How many coordinates of the dual each part of a stack has."""
-    layout = instance.K.layout(instance.domain)
-    if not isinstance(layout, list) or len(layout) != parts:
-        given = len(layout) if isinstance(layout, list) else "no"
-        raise ErgodualError(
-            f"There are dual steps for {parts} parts, and the operator has {given} parts; give one "
-            "step for each part of the Stack."
-        )
-    return [size_of(part) for part in layout]
-
-
-def size_of(layout: Layout) -> int:
-    """Coordinates of a part, whose own parts may be parts."""
-    return sum(map(size_of, layout)) if isinstance(layout, list) else math.prod(layout)
 
 
 class Trajectory(NamedTuple):
@@ -212,24 +96,32 @@ class Iteration:
         x_hat
             α_k r^k is added to it.
         """
-        plan = self.plan
-        for at, k in enumerate(range(start, stop)):
-            one, sigma, tau, alpha = plan.instances[k], plan.sigma[k], plan.tau[k], plan.alpha[k]
-            dual, previous, primal = y[at + 1], r[at + 1], r[at + 2]
-            if k == 0:  # r̄^0 = 0 and y^0 = 0
-                torch.mul(self._constant(0), sigma, out=dual)
-            else:
-                torch.lerp(r[at], previous, 1 + plan.theta[k - 1], out=self._r_bar)
-                self._ascend(k, y[at], dual)
-            if z_dual is not None:
-                z_dual[at] = dual
-            one.F.prox_conjugate_(dual, sigma)
-            one.K.adjoint_onto(previous, dual, -tau, out=primal)
-            if z_primal is not None:
-                z_primal[at] = primal
-            one.G.prox_(primal, tau)
-            if x_hat is not None and alpha:
-                x_hat.add_(primal, alpha=alpha)
+        plan, r_bar = self.plan, self._r_bar
+        for begin, end in plan.runs(start, stop):
+            K, shift, added, *_ = plan.instances[begin][2:]
+            if plan.joins[begin]:
+                shift, added = None, self._constant(begin)
+            for k in range(begin, end):
+                one, sigma, tau, at = plan.instances[k], plan.sigma[k], plan.tau[k], k - start
+                base, dual, previous, primal = y[at], y[at + 1], r[at + 1], r[at + 2]
+                if k == 0:  # r̄^0 = 0 and y^0 = 0
+                    torch.mul(self._constant(0), sigma, out=dual)
+                else:
+                    torch.lerp(r[at], previous, 1 + plan.theta[k - 1], out=r_bar)
+                    if shift is not None:
+                        r_bar.add_(shift)
+                    if added is not None:
+                        base = _add_scaled(base, added, sigma, dual)
+                    K.forward_onto(base, r_bar, sigma, out=dual)
+                if z_dual is not None:
+                    z_dual[at] = dual
+                one.F.prox_conjugate_(dual, sigma)
+                K.adjoint_onto(previous, dual, -tau, out=primal)
+                if z_primal is not None:
+                    z_primal[at] = primal
+                one.G.prox_(primal, tau)
+                if x_hat is not None and plan.alpha[k]:
+                    x_hat.add_(primal, alpha=plan.alpha[k])
 
     def record(
         self, start: int, stop: int, trajectory: Trajectory, x_hat: Tensor | None = None
@@ -246,23 +138,6 @@ class Iteration:
         self.advance(start, stop, [y] * (length + 1), buffers, x_hat=x_hat)
         return state._replace(r=state.r.flip(0)) if length % 2 else state
 
-    def _ascend(self, k: int, y: Tensor, out: Tensor) -> None:
-        """y + σ (K(shift + r̄) + offset)."""
-        one, sigma, r_bar = self.plan.instances[k], self.plan.sigma[k], self._r_bar
-        added = one.offset
-        if self.plan.joins[k]:
-            added = self._constant(k)
-        elif one.shift is not None:
-            r_bar.add_(one.shift)
-        base = y
-        if added is not None:
-            base = out
-            if isinstance(sigma, Tensor):
-                torch.addcmul(y, added, sigma, out=out)
-            else:
-                torch.add(y, added, alpha=sigma, out=out)
-        one.K.forward_onto(base, r_bar, sigma, out=out)
-
     def _constant(self, k: int) -> Tensor:
         one = self.plan.instances[k]
         if not self.plan.joins[k]:
@@ -270,6 +145,12 @@ class Iteration:
         if self._known is None or self._known[0] is not one.K:
             self._known = one.K, one.constant()
         return self._known[1]
+
+
+def _add_scaled(base: Tensor, x: Tensor, scale: Number, out: Tensor) -> Tensor:
+    if not isinstance(scale, Tensor):
+        return torch.add(base, x, alpha=scale, out=out)
+    return torch.addcmul(base, x, scale, out=out)
 
 
 def estimate(plan: Plan) -> tuple[Tensor, Trajectory]:

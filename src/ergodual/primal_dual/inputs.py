@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ergodual.functions import Function
 from ergodual.operators import Operator
-from ergodual.primal_dual.backward import Gradients, Wanted
-from ergodual.primal_dual.forward import Plan
+from ergodual.primal_dual.gradients import Gradients, Wanted
+from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
 from ergodual.problem import Instance
 from ergodual.tensors import frozen

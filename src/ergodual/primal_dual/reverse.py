@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
-from ergodual.primal_dual.forward import Iteration, Plan, Trajectory, start_of_average
+from ergodual.primal_dual.forward import Iteration, Trajectory, start_of_average
 from ergodual.primal_dual.inputs import Inputs
+from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
 from ergodual.primal_dual.tape import unroll
 from ergodual.problem import Instance

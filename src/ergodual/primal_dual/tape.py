@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ergodual.primal_dual.forward import part_sizes
+from ergodual.primal_dual.plan import part_sizes
 from ergodual.primal_dual.steps import Steps
 from ergodual.problem import Instance
 from ergodual.tensors import Number

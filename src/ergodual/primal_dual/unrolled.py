@@ -11,8 +11,9 @@ from torch import Size, Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
 from ergodual.operators import Operator
-from ergodual.primal_dual.forward import Plan, estimate
+from ergodual.primal_dual.forward import estimate
 from ergodual.primal_dual.outputs import Ergodic, Output
+from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.reverse import Reverse
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import unroll

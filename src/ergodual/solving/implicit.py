@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotDifferentiableWarning
 from ergodual.operators.norms import matrix_of
-from ergodual.primal_dual.backward import Gradients, Wanted
+from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.problem import Instance
 from ergodual.solving.active_set import least_norm, missed, solve_saddle
 from ergodual.solving.certificates import Pending

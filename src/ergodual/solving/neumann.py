@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.primal_dual.backward import Gradients, Segment, Wanted, sweep_backward
-from ergodual.primal_dual.forward import Plan, Trajectory, estimate
+from ergodual.primal_dual.backward import Segment, sweep_backward
+from ergodual.primal_dual.forward import Trajectory, estimate
+from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.inputs import Inputs
+from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
 from ergodual.problem import Instance
 from ergodual.tensors import Number

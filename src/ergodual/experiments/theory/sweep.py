@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ergodual.primal_dual.forward import Iteration, Plan, Trajectory
+from ergodual.primal_dual.forward import Iteration, Trajectory
+from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import SAFETY
 from ergodual.problem import Problem
 

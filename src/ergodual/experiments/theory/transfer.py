@@ -19,7 +19,8 @@ from ergodual.experiments.theory.frames import problem_of
 from ergodual.experiments.theory.operators import GRADIENTS
 from ergodual.experiments.theory.setting import Setting, powers_up_to
 from ergodual.experiments.theory.sweep import weighted_steps
-from ergodual.primal_dual.forward import Iteration, Plan, Trajectory
+from ergodual.primal_dual.forward import Iteration, Trajectory
+from ergodual.primal_dual.plan import Plan
 
 TITLES = {
     "plain": "Reverse, plain",

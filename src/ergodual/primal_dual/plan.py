@@ -1,0 +1,146 @@
+"""What a sweep is made of, as numbers and as runs of iterations with one operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ergodual.errors import ErgodualError, NotFiniteError
+from ergodual.operators import Layout
+from ergodual.primal_dual.steps import Steps
+from ergodual.problem import Instance
+from ergodual.tensors import Number
+
+
+class Plan:
+    """What d iterations are made of, in numbers that were read to the host once.
+
+    Parameters
+    ----------
+    instances
+        The problem of each iteration; all have the same offsets, domain and codomain.
+    sigma, tau, theta, alpha
+        σ_k (or, by the parts of a stack, a row of them for the dual's coordinates), τ_k, θ_k and
+        the averaging weights α_k.
+    parts
+        The sizes of a stack's parts where each has a σ of its own.
+    """
+
+    def __init__(
+        self,
+        instances: Sequence[Instance],
+        sigma: Sequence[Number],
+        tau: Sequence[float],
+        theta: Sequence[float],
+        alpha: Sequence[float],
+        parts: list[int] | None = None,
+    ) -> None:
+        self.instances, self.depth = instances, len(instances)
+        self.sigma, self.tau, self.theta, self.alpha = sigma, tau, theta, alpha
+        self.parts = parts
+
+    @staticmethod
+    def read(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Plan:
+        """From tensors, one read each, so that no sweep waits for a device.
+
+        Raises
+        ------
+        NotFiniteError
+            If a step size is not positive and finite, as learned ones become that leave the range
+            of the floating-point numbers.
+        """
+        sigma, tau = steps.sigma.tolist(), steps.tau.tolist()
+        by_part = steps.sigma.ndim == 2
+        for name, values in (("sigma", sum(sigma, []) if by_part else sigma), ("tau", tau)):
+            for value in values:
+                if not 0 < value < math.inf:
+                    raise NotFiniteError(
+                        f"A step size {name} is {value}; it must be positive and finite."
+                    )
+        parts = None
+        if by_part:
+            parts = part_sizes(instances[0], steps.sigma.shape[1])
+            repeats = torch.tensor(parts, device=steps.sigma.device)
+            sigma = list(steps.sigma.detach().repeat_interleave(repeats, 1).unbind())
+        return Plan(instances, sigma, tau, steps.theta.tolist(), weights.tolist(), parts)
+
+    @staticmethod
+    def uniform(
+        instance: Instance,
+        depth: int,
+        sigma: Number,
+        tau: float,
+        theta: float = 1.0,
+        alpha: Sequence[float] | None = None,
+    ) -> Plan:
+        """One problem and the same numbers throughout; no average unless α is given."""
+        alpha = [0.0] * depth if alpha is None else alpha
+        return Plan([instance] * depth, [sigma] * depth, [tau] * depth, [theta] * depth, alpha)
+
+    @cached_property
+    def stretches(self) -> list[tuple[int, int]]:
+        """Where consecutive iterations with one operator start and stop."""
+        K = [instance.K for instance in self.instances]
+        borders = [0, *(k for k in range(1, self.depth) if K[k] is not K[k - 1]), self.depth]
+        return list(pairwise(borders))
+
+    @cached_property
+    def start_of(self) -> list[int]:
+        """Of each iteration, where its stretch starts."""
+        return [start for start, stop in self.stretches for _ in range(start, stop)]
+
+    @cached_property
+    def begins(self) -> list[bool]:
+        """Of each iteration, whether it begins a stretch."""
+        return [start == k for k, start in enumerate(self.start_of)]
+
+    @cached_property
+    def ends(self) -> list[bool]:
+        """Of each iteration, whether it ends a stretch."""
+        return [*self.begins[1:], True]
+
+    @cached_property
+    def lead(self) -> list[float]:
+        """θ before each iteration; before the first, where r̄ = r = 0, any number will do."""
+        return [self.theta[0], *self.theta[:-1]]
+
+    def runs(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """What the iterations first .. last − 1 share with each stretch."""
+        for start, stop in self.stretches:
+            start, stop = max(start, first), min(stop, last)
+            if start < stop:
+                yield start, stop
+
+    @cached_property
+    def joins(self) -> list[bool]:
+        """Of each iteration: whether K shift is known to its neighbours, and products are joined.
+
+        Where passes over the dual variable cost as much as products, that does not pay.
+        """
+        found: list[bool] = []
+        for start, stop in self.stretches:
+            joins = self.instances[start].K.joins_products and stop - start > 1
+            found += [joins] * (stop - start)
+        return found
+
+
+def part_sizes(instance: Instance, parts: int) -> list[int]:
+    """How many coordinates of the dual each part of a stack has."""
+    layout = instance.K.layout(instance.domain)
+    if not isinstance(layout, list) or len(layout) != parts:
+        given = len(layout) if isinstance(layout, list) else "no"
+        raise ErgodualError(
+            f"There are dual steps for {parts} parts, and the operator has {given} parts; give one "
+            "step for each part of the Stack."
+        )
+    return [size_of(part) for part in layout]
+
+
+def size_of(layout: Layout) -> int:
+    """Coordinates of a part, whose own parts may be parts."""
+    return sum(map(size_of, layout)) if isinstance(layout, list) else math.prod(layout)
