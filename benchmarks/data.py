@@ -28,11 +28,10 @@ LIMIT = 1.5e9
 BATCH = 32
 NOTES = [
     f"{HOURS} hours of FLAC made by linking the synthetic speech many times over; depth 8, batch "
-    f"{BATCH}, one core. In rounds of 100 "
-    "mini-batches, learning from the corpus on the disk and from a small one in memory take "
-    "turns. The memory is the highest resident one "
-    "of `ergodual train --depth 1 --batch 1024 --epochs 1` on it, which may allocate "
-    f"{LIMIT / 1e9} GB of data (RLIMIT_DATA).",
+    f"{BATCH}, one core. In rounds of 100 mini-batches, learning from the corpus on the disk and "
+    "from a small one in memory take turns. The memory is the highest resident one of `ergodual "
+    f"train --depth 1 --batch 1024 --epochs 1` on it, which may allocate {LIMIT / 1e9} GB of data "
+    "(RLIMIT_DATA).",
 ]
 
 

@@ -21,9 +21,8 @@ rounding moves over a bound changes a mask. In float64 they agree to 1e-12
 
 NOTES = [
     "One core; medians of ratios taken side by side. floor: the 6d − 1 products alone. plain: "
-    "Reverse with the last iterate as output; "
-    "all others have 1/k weights. Tape: ed.Tape. addmm: autograd through the same iteration "
-    "written with addmm, clamp and lerp. compiled: "
+    "Reverse with the last iterate as output; all others have 1/k weights. Tape: ed.Tape. addmm: "
+    "autograd through the same iteration written with addmm, clamp and lerp. compiled: "
     "torch.compile of that. jax: jit(grad).",
     "deepinv is not here: its package imports torchvision, for which there is no build for the "
     "CPU build of torch.",

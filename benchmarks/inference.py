@@ -14,8 +14,8 @@ RATE = 16_000
 BATCHES = 1024, 256, 1
 NOTES = [
     f"One core, disjoint frames of {N} samples at {RATE} Hz. floor: the 2d products alone. With "
-    "batch 1 the time "
-    "of a call is the latency that the computing adds to that of the frame (20 ms).",
+    "batch 1 the time of a call is the latency that the computing adds to that of the frame (20 "
+    "ms).",
 ]
 
 

@@ -17,13 +17,10 @@ from benchmarks.memory import status
 DEPTH = 8
 NOTES = [
     "One core, float32, depth 8, balanced steps, 1/k weights; a gradient in all kernels and "
-    "weights. 2-D: batch 16, "
-    "1 × 64 × 64, 48 filters 7 × 7, padding same, L1 and a quadratic data term. 1-D: batch 4, "
-    "5360 samples, 640 filters "
-    "of 320, stride 80, L21 of pairs and a box. products: the 6d products (forward, adjoint, "
-    "kernel gradient) alone, "
-    "by the same functions. Memory: the highest resident memory during a gradient above that "
-    "before it, in a process of "
+    "weights. 2-D: batch 16, 1 × 64 × 64, 48 filters 7 × 7, padding same, L1 and a quadratic data "
+    "term. 1-D: batch 4, 5360 samples, 640 filters of 320, stride 80, L21 of pairs and a box. "
+    "products: the 6d products (forward, adjoint, kernel gradient) alone, by the same functions. "
+    "Memory: the highest resident memory during a gradient above that before it, in a process of "
     "its own; bars: ≤ 0.75 of the tape's time shared, ≤ 0.85 per iteration, ≤ 0.6 of its memory.",
 ]
 Run = Callable[[], Any]

@@ -16,9 +16,8 @@ from ergodual.operators.norms import matrix_of
 
 NOTES = [
     "bound/norm over all cases of a kind, the norm by a singular value decomposition in float64; "
-    "never below: the smallest ratio "
-    "is not under 1 (to 1e-12). Kernels: random, one frequency, a delta, zero (left out of the "
-    "ratios: the bound must be 0), rank one.",
+    "never below: the smallest ratio is not under 1 (to 1e-12). Kernels: random, one frequency, a "
+    "delta, zero (left out of the ratios: the bound must be 0), rank one.",
 ]
 Case = tuple[ed.Operator, Size]
 

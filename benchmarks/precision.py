@@ -13,9 +13,8 @@ from benchmarks.measure import paired, ratio, report
 BATCH, DEPTH = 256, 8
 NOTES = [
     f"Batch {BATCH}, depth {DEPTH}, Reverse; the relative error of the gradient in K against "
-    "float64. highest: float32; high: TF32 "
-    "on a GPU (on a CPU as torch decides); medium: bfloat16 where the processor has it. `ergodual "
-    "train --precision` sets the same switch.",
+    "float64. highest: float32; high: TF32 on a GPU (on a CPU as torch decides); medium: bfloat16 "
+    "where the processor has it. `ergodual train --precision` sets the same switch.",
 ]
 
 

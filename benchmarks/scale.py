@@ -15,9 +15,8 @@ from ergodual.speech.corpora import synthetic_speech
 ROUNDS = 3
 NOTES = [
     "`ergodual train` on the synthetic speech, depth 8, 4 epochs, one thread a process; the "
-    f"processes of 1 and of 2 take turns, {ROUNDS} "
-    "times; seconds of the epochs as the log has them, the loss over all frames included. batch: "
-    "frames of both processes together.",
+    f"processes of 1 and of 2 take turns, {ROUNDS} times; seconds of the epochs as the log has "
+    "them, the loss over all frames included. batch: frames of both processes together.",
 ]
 
 

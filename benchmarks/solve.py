@@ -32,20 +32,17 @@ SIMPLEX_FRAMES, ROUNDS = 40, 5
 DIRECTIONS, TIGHT = 16, 1e-12
 NOTES = [
     f"{FRAMES} random frames of ieee/dev at {BITS} bits with some sample beyond half a step, "
-    f"float64, relative gap {TOLERANCE:g}, "
-    "on all cores.",
+    f"float64, relative gap {TOLERANCE:g}, on all cores.",
     "plain: Chambolle–Pock as in (3)–(5) at that fixed step weight of "
-    f"{', '.join(map(str, WEIGHTS))} whose median on {TRIED} frames is "
-    f"least; ended after {LIMIT} iterations.",
+    f"{', '.join(map(str, WEIGHTS))} whose median on {TRIED} frames is least; ended after {LIMIT} "
+    "iterations.",
     f"HiGHS: scipy's linprog on {SIMPLEX_FRAMES} of the frames, as many at once as there are "
-    "cores, in turn with solve on all frames; "
-    "objectives relative to HiGHS's. The tolerance is relative to |K x~|_1, which is larger: so "
-    f"once more with {SMALLER:g}.",
+    "cores, in turn with solve on all frames; objectives relative to HiGHS's. The tolerance is "
+    f"relative to |K x~|_1, which is larger: so once more with {SMALLER:g}.",
     "silent: as many frames where no sample is beyond half a step, whose solution is x = 0.",
-    f"derivative: Implicit against central differences of the solved problem (gap {TIGHT:g}) "
-    f"along {DIRECTIONS} random directions in K, "
-    "the largest error of a frame over the norm of its slopes; "
-    "undefined where that gap is not reached, or the solution not unique or not strictly "
+    f"derivative: Implicit against central differences of the solved problem (gap {TIGHT:g}) along "
+    f"{DIRECTIONS} random directions in K, the largest error of a frame over the norm of its "
+    "slopes; undefined where that gap is not reached, or the solution not unique or not strictly "
     "complementary.",
 ]
 

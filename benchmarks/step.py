@@ -16,10 +16,9 @@ from ergodual.speech.quantizers import MidRise
 DEPTH = 8
 NOTES = [
     "One core; synthetic speech at 4 bits. A step is everything between two mini-batches of "
-    "fit_data: fetching, quantizing, the loss, "
-    "the gradient, its norm, the bound of ‖K‖, the update (SGD), the callback. Between any two "
-    "steps the gradient alone is timed "
-    "(the median of three), and the ratio is the median over all steps.",
+    "fit_data: fetching, quantizing, the loss, the gradient, its norm, the bound of ‖K‖, the "
+    "update (SGD), the callback. Between any two steps the gradient alone is timed (the median of "
+    "three), and the ratio is the median over all steps.",
 ]
 
 

@@ -59,8 +59,8 @@ def main(corpora: Path, out: Path) -> None:
 def measure(corpora: Path, setting: str) -> None:
     """One table of the card."""
     words = (
-        "evaluate --corpus librispeech/dev --train librispeech/train "
-        f"{EVALUATIONS[setting]} --models ergodic={NAME} --out"
+        f"evaluate --corpus librispeech/dev --train librispeech/train {EVALUATIONS[setting]} "
+        f"--models ergodic={NAME} --out"
     ).split()
     environment = {**os.environ, "COLUMNS": "120"}
     subprocess.run(

@@ -11,8 +11,7 @@ from pathlib import Path
 
 OPTIONS = (
     "--optimizer adam --schedule cosine --batch 64 --per-iteration --relative --frame 320 --rows "
-    "640 --regulariser l21 "
-    "--units half-steps --shift --windowed"
+    "640 --regulariser l21 --units half-steps --shift --windowed"
 )
 ROOT = Path(__file__).parent.parent
 JOBS = int(os.environ.get("JOBS", "2"))

@@ -33,9 +33,8 @@ Command = (
 
 DESCRIPTION = (
     "Learn the regulariser of a convex reconstruction problem from examples, by differentiating "
-    "exactly through the primal-dual "
-    "algorithm that solves it. First use: speech that was stored with too few bits. Try 'ergodual "
-    "demo'."
+    "exactly through the primal-dual algorithm that solves it. First use: speech that was stored "
+    "with too few bits. Try 'ergodual demo'."
 )
 
 

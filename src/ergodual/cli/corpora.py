@@ -87,6 +87,5 @@ def _require_one_rate(folders: dict[str, Path], found: dict[str, Corpus | Stored
         if found[one].rate != found[other].rate:
             raise ErgodualError(
                 f"{folders[other]} is sampled at {found[other].rate} Hz and {folders[one]} at "
-                f"{found[one].rate} Hz; "
-                "they must agree: resample one of them."
+                f"{found[one].rate} Hz; they must agree: resample one of them."
             )

@@ -64,8 +64,7 @@ class RunFolder:
             if field is not None:
                 raise ErgodualError(
                     f"{path} belongs to another configuration: {field} was {found.get(field)!r} "
-                    f"and is now {config.get(field)!r}; "
-                    "give the same value, or another --out."
+                    f"and is now {config.get(field)!r}; give the same value, or another --out."
                 )
             yield
             return

@@ -289,8 +289,8 @@ class Train:
             if (differing := first_difference(asdict(other), asdict(spec))) is not None:
                 raise ErgodualError(
                     f"{self.init} is another kind of model: its {differing} is "
-                    f"{getattr(other, differing)!r} and that of the "
-                    f"new one {getattr(spec, differing)!r}; give the same options."
+                    f"{getattr(other, differing)!r} and that of the new one "
+                    f"{getattr(spec, differing)!r}; give the same options."
                 )
             model.load_state_dict(found.state_dict())
         return model.to(device), spec

@@ -32,8 +32,7 @@ def claim(out: Path, described: dict[str, Any], what: str) -> None:
         if field is not None:
             raise ErgodualError(
                 f"{out} holds {what} of another setting: {field} was {found.get(field)!r} and is "
-                f"now {described.get(field)!r}; "
-                "give the same value, or another --out."
+                f"now {described.get(field)!r}; give the same value, or another --out."
             )
     elif out.is_file():
         raise ErgodualError(f"{out} is a file; --out must be a folder.")

@@ -194,8 +194,7 @@ def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> F
         what = f"{quantizer_of(kind, bits or 8).name}" if kind else f"{bits} bits"
         raise ErgodualError(
             f"{source} has values that are no levels of a quantizer ({what}) on [-1, 1]; leave "
-            "--bits and --quantizer to auto, "
-            "which also finds one that was rescaled."
+            "--bits and --quantizer to auto, which also finds one that was rescaled."
         )
     return found
 

@@ -148,9 +148,8 @@ class Gathering:
                 self.rate = self.rate or audio.rate
                 if audio.rate != self.rate:
                     raise ErgodualError(
-                        f"{file} is sampled at {audio.rate} Hz and {self._files[0]} at "
-                        f"{self.rate} Hz; "
-                        "a corpus must have one rate: resample one of them."
+                        f"{file} is sampled at {audio.rate} Hz and {self._files[0]} at {self.rate} "
+                        "Hz; a corpus must have one rate: resample one of them."
                     )
                 if audio.channels > 1:
                     self.notes.append(
@@ -172,7 +171,6 @@ class Gathering:
         """Raise :class:`ErgodualError` unless a recording was taken."""
         if not taken:
             raise ErgodualError(
-                f"{self._files[0].parent} has no frame to learn from: all {len(self._files)} "
-                "files are silent "
-                f"or shorter than {self._n} samples; give longer recordings."
+                f"{self._files[0].parent} has no frame to learn from: all {len(self._files)} files "
+                f"are silent or shorter than {self._n} samples; give longer recordings."
             )

@@ -84,8 +84,7 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     if rows * spec.n > LARGEST:
         raise ErgodualError(
             f"An operator of {rows} rows for frames of {spec.n} samples would have more than "
-            f"{LARGEST} entries; give fewer rows or "
-            "shorter frames."
+            f"{LARGEST} entries; give fewer rows or shorter frames."
         )
     weight = spec.weight if spec.steps == "weighted" else 1.0
     learned = StepSizes.learned(weight, spec.per_iteration, relative=spec.relative)
