@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.measure import ROOT, report
 
 COMMIT = "b51cccd"
-PAIRS = 31
+PAIRS = 61
 NOTES = [
     f"One core. new/old: the median of {PAIRS} ratios of times taken one right after the other, "
     "and "
