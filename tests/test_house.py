@@ -11,7 +11,7 @@ SOURCE = Path(ergodual.__file__).parent
 FLOORS = [
     {"errors", "tensors", "files"},
     {"operators", "functions"},
-    {"problem", "checks", "consistency"},
+    {"instance", "problem", "checks", "consistency"},
     {"primal_dual", "solving"},
     {"bilevel"},
     {"speech", "images"},
@@ -77,10 +77,9 @@ def test_there_is_no_circle() -> None:
 def test_the_core_needs_torch_and_numpy_alone() -> None:
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in EXTRAS)
     code = (
-        f"import sys; {blocked}; import torch, ergodual as ed; "
-        "m = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense.dct(8)), 2); "
-        "m(torch.zeros(1, 8)).sum().backward(); "
-        "assert not any(name.startswith('ergodual.speech') for name in sys.modules)"
+        f"import sys; {blocked}; import torch, ergodual as ed; m = ed.Unrolled(ed.Problem(ed.L1(), "
+        "ed.Box(radius=0.1), ed.Dense.dct(8)), 2); m(torch.zeros(1, 8)).sum().backward(); assert "
+        "not any(name.startswith('ergodual.speech') for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

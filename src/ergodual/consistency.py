@@ -12,12 +12,14 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.operators import Operator
-from ergodual.tensors import dots, norms
+from ergodual.tensors import column, dots, norms
 
 APART = {torch.float64: 1e-8, torch.float32: 1e-3}
-"""How far ⟨Kr, y⟩ and ⟨r, Kᵀy⟩ may be apart by rounding, relative to ‖Kr‖‖y‖ + ‖r‖‖Kᵀy‖, ..."""
+"""How far ⟨Kr, y⟩ and ⟨r, Kᵀy⟩ may be apart by rounding, relative to ‖Kr‖‖y‖ + ‖r‖‖Kᵀy‖."""
 ROUNDINGS = 100
-"""... and, in roundings of ‖K‖‖r‖‖y‖, where both products are next to nothing."""
+"""So many roundings of ‖K‖‖r‖‖y‖ may lie between them where both products are next to nothing."""
+POWER_STEPS = 10
+"""Products with KᵀK before a bound of ‖K‖ is compared with ‖Kr‖/‖r‖."""
 
 
 def require_consistent(r: Tensor, Kr: Tensor, y: Tensor, KTy: Tensor, norm: float) -> None:
@@ -50,10 +52,32 @@ def require_consistent(r: Tensor, Kr: Tensor, y: Tensor, KTy: Tensor, norm: floa
         )
 
 
-def probe(K: Operator, domain: Size, like: Tensor, norm: float = math.inf) -> None:
-    """The same at a random r and y = Kr, since a solution that is found at 0 shows nothing."""
+def probe(K: Operator, domain: Size, like: Tensor, norm: float) -> None:
+    """:func:`require_consistent` at a random r and y = Kr, and after some power steps.
+
+    A solution that is found at once, as at 0, shows nothing of K.
+
+    Raises
+    ------
+    ErgodualError
+        Likewise, or if K gives other numbers than it was given.
+    """
     generator = torch.Generator().manual_seed(0)
     r = torch.randn((1, *domain), generator=generator, dtype=torch.float64).to(like)
     with torch.no_grad():
         Kr = K(r)
-        require_consistent(r, Kr, Kr, K.adjoint(Kr, domain), norm)
+        if Kr.dtype != r.dtype:
+            raise ErgodualError(
+                f"The operator {type(K).__name__} makes {Kr.dtype} of {r.dtype}; let it keep the "
+                "type (of complex numbers, real and imaginary parts can be channels)."
+            )
+        KTKr = K.adjoint(Kr, domain)
+        require_consistent(r, Kr, Kr, KTKr, norm)
+        for _ in range(POWER_STEPS):
+            size = norms(KTKr)
+            if not float(size) > 0:
+                return
+            r = KTKr / column(size, KTKr)
+            Kr = K(r)
+            KTKr = K.adjoint(Kr, domain)
+        require_consistent(r, Kr, Kr, KTKr, norm)

@@ -1,100 +1,16 @@
-"""Lower-level problems, and what they make of an observation: an instance of (1')."""
+"""Lower-level problems, which make an instance of (1') of a batch of observations."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Size, Tensor, nn
 
 from ergodual.consistency import APART, probe
 from ergodual.errors import ErgodualError
-from ergodual.functions import Function, SeparableSum, Translated, Zero
+from ergodual.functions import L21, Function, SeparableSum, Translated, Zero
 from ergodual.functions.sums import bind
+from ergodual.instance import Instance
 from ergodual.operators import Identity, Operator, Stack
-from ergodual.tensors import dots
-
-
-class Instance(NamedTuple):
-    """min_r F(K(r + shift) + offset) + G(r) for each sample of a batch: what sweeps and solvers
-    see.
-
-    Attributes
-    ----------
-    F, G, K
-        The functions and the operator, their parts' shapes known.
-    shift
-        The primal offset, ``(batch, *domain)``, to which r is added in the estimate; None for 0.
-    offset
-        The dual offset, ``(batch, *codomain)``; None for 0.
-    batch
-        How many samples.
-    domain, codomain
-        The shapes of a sample of r and of Kr.
-    like
-        A tensor of their type and device.
-    """
-
-    F: Function
-    G: Function
-    K: Operator
-    shift: Tensor | None
-    offset: Tensor | None
-    batch: int
-    domain: Size
-    codomain: Size
-    like: Tensor
-
-    def constant(self) -> Tensor:
-        """c = K shift + offset, ``(batch, *codomain)``."""
-        if self.shift is None:
-            return self.zeros_dual() if self.offset is None else self.offset
-        c = self.K(self.shift)
-        return c if self.offset is None else c + self.offset
-
-    def estimate(self, r: Tensor) -> Tensor:
-        """x̂ = shift + r."""
-        return r if self.shift is None else self.shift + r
-
-    def zeros_primal(self) -> Tensor:
-        """r = 0."""
-        return self.like.new_zeros((self.batch, *self.domain))
-
-    def zeros_dual(self) -> Tensor:
-        """y = 0."""
-        return self.like.new_zeros((self.batch, *self.codomain))
-
-    def primal(self, r: Tensor) -> Tensor:
-        """F(K(r + shift) + offset) + G(r) for each sample."""
-        return self.F.value(self.constant() + self.K(r)) + self.G.value(r)
-
-    def dual(self, y: Tensor) -> Tensor:
-        """⟨c, y⟩ − F*(y) − G*(−Kᵀy) for each sample, c = K shift + offset."""
-        v = -self.K.adjoint(y, self.domain)
-        return dots(self.constant(), y) - self.F.conjugate(y) - self.G.conjugate(v)
-
-    def gap(self, r: Tensor, y: Tensor) -> Tensor:
-        """Primal minus dual energy, ``(batch,)``: at least 0, and 0 exactly at a solution.
-
-        Infinite where either energy is.
-        """
-        return self.primal(r) - self.dual(y)
-
-    def detached(self) -> Instance:
-        """The same with offsets that need no gradient."""
-        shift, offset = (None if t is None else t.detach() for t in (self.shift, self.offset))
-        return self._replace(shift=shift, offset=offset)
-
-    def at(self, rows: Tensor) -> Instance:
-        """Some of the samples."""
-        primal, dual = (Size((self.batch, *s)) for s in (self.domain, self.codomain))
-        return self._replace(
-            F=self.F.of_samples(rows, dual),
-            G=self.G.of_samples(rows, primal),
-            shift=None if self.shift is None else self.shift[rows],
-            offset=None if self.offset is None else self.offset[rows],
-            batch=len(rows),
-        )
 
 
 class LowerLevel(nn.Module):
@@ -108,6 +24,11 @@ class LowerLevel(nn.Module):
         super().__init__()
         # domains for which the adjoint has been compared with the operator
         self._probed: set[Size] = set()
+
+    def __setattr__(self, name: str, value: Tensor | nn.Module) -> None:
+        if isinstance(value, Operator):
+            self._probed = set()
+        super().__setattr__(name, value)
 
     def instance(self, observation: Tensor) -> Instance:
         """The problem that a batch of observations poses.
@@ -142,7 +63,7 @@ class LowerLevel(nn.Module):
     ) -> Instance:
         F, G, K = terms
         codomain = K.codomain(domain)
-        if isinstance(F, SeparableSum | Translated):
+        if isinstance(F, SeparableSum | Translated | L21):
             F = bind(F, K.layout(domain))
         F.check(len(like), codomain)
         G.check(len(like), domain)
@@ -154,8 +75,8 @@ class LowerLevel(nn.Module):
                         f"the observations are {like.dtype} on {like.device}; convert one of them "
                         "with .to()."
                     )
-        if domain not in self._probed and like.dtype in APART and not torch.compiler.is_compiling():
-            probe(K, domain, like)
+        if domain not in self._probed and not torch.compiler.is_compiling():
+            probe(K, domain, like, K.norm_bound(domain))
             self._probed.add(domain)
         return Instance(F, G, K, shift, offset, len(like), domain, codomain, like)
 
@@ -277,8 +198,7 @@ class InverseProblem(LowerLevel):
             raise ErgodualError(
                 f"A sample of the observations has shape {tuple(seen)}, and A makes "
                 f"{tuple(self.A.codomain(domain))} of x of shape {tuple(domain)}; give "
-                "observations "
-                "of that shape, or another domain=."
+                "observations of that shape, or another domain=."
             )
         K, offset = self.operator(), -observation.flatten(1)
         regularised = len(K.layout(domain)) > 1
@@ -311,6 +231,11 @@ def _require_batch(observation: Tensor) -> None:
         raise ErgodualError(
             f"The observations are {observation.dtype}; "
             f"{kind or 'convert them to floating-point numbers, as with .float()'}."
+        )
+    if observation.dtype not in APART:
+        raise ErgodualError(
+            f"The observations are {observation.dtype}; convert them and the problem to float32 or "
+            "float64."
         )
     if observation.ndim < 2:
         raise ErgodualError(

@@ -12,6 +12,7 @@ from ergodual.errors import ErgodualError
 
 Number = float | Tensor
 Module = TypeVar("Module", bound=nn.Module)
+_TENSORS = {Tensor, nn.Parameter}
 
 
 def total(x: Tensor) -> Tensor:
@@ -58,16 +59,104 @@ def held_by(module: nn.Module) -> tuple[Tensor, ...]:
     return tuple(t for t in dict.fromkeys(held) if t is not None)
 
 
+def plain(module: Module) -> Module:
+    """The module; or, if tensors of it are parametrised (``torch.nn.utils.parametrize``), one that
+    holds their values, through which gradients flow on.
+    """
+    if not _is_parametrised(module):
+        return module
+    made = _copy(module, lambda t: t)
+    for name, child in made._modules.items():
+        if child is not None and name != "parametrizations":
+            made._modules[name] = plain(child)
+    if "parametrizations" in made._modules:
+        names = list(made._modules.pop("parametrizations")._modules)  # type: ignore[union-attr]
+        made.__class__ = type(module).__mro__[1]
+        for name in names:
+            made._buffers[name] = getattr(module, name)
+    return made
+
+
 def frozen(module: Module) -> Module:
-    """A copy that keeps the tensors and numbers of now, whatever becomes of the module's."""
-    kept = module.__class__.__new__(module.__class__)
+    """A copy that keeps the tensors and numbers of now, whatever becomes of the module's.
+
+    Its tensors have no history, so that the gradient in one of them is the partial derivative, even
+    if it was made from another one.
+
+    Raises
+    ------
+    ErgodualError
+        If a tensor needs a gradient and is neither a parameter nor a buffer.
+    """
+    known: dict[int, Tensor] = {}
+
+    def of(t: Tensor) -> Tensor:
+        if id(t) not in known:
+            known[id(t)] = t.detach().requires_grad_(t.requires_grad)
+        return known[id(t)]
+
+    return _copy(module, of)
+
+
+def replaced(module: Module, tensors: dict[int, Tensor]) -> Module:
+    """A copy with other tensors in the place of those with these ids."""
+    return _copy(module, lambda t: tensors.get(id(t), t))
+
+
+def _copy(module: Module, of: Callable[[Tensor], Tensor]) -> Module:
+    made = module.__class__.__new__(module.__class__)
     # not by setattr, through which torch goes slowly
     state = dict(module.__dict__)
-    state["_parameters"], state["_buffers"] = dict(module._parameters), dict(module._buffers)
+    for kind in ("_parameters", "_buffers"):
+        state[kind] = {n: None if t is None else of(t) for n, t in state[kind].items()}
     children = module._modules.items()
-    state["_modules"] = {n: None if child is None else frozen(child) for n, child in children}
-    kept.__dict__.update(state)
-    return kept
+    state["_modules"] = {n: None if child is None else _copy(child, of) for n, child in children}
+    made.__dict__.update(state)
+    for name, value in state.items():
+        if type(value) in _TENSORS and value.requires_grad:
+            raise ErgodualError(
+                f"{type(module).__name__} holds a tensor {name} that needs a gradient and is "
+                "neither parameter nor buffer, so that none would flow into it; give it to the "
+                "constructor, or take register_parameter or register_buffer."
+            )
+    return made
+
+
+def _is_parametrised(module: nn.Module) -> bool:
+    children = module._modules
+    if "parametrizations" in children:
+        return True
+    return any(child is not None and _is_parametrised(child) for child in children.values())
+
+
+def described(given: object) -> str:
+    """A value for a message: the shape and type of a tensor, the kind of anything else."""
+    if isinstance(given, Tensor):
+        return f"a tensor of shape {tuple(given.shape)} and type {given.dtype}"
+    return f"a {type(given).__name__}"
+
+
+def real(said: str, value: object) -> Number:
+    """A number or a real floating-point tensor, as it is.
+
+    Raises
+    ------
+    ErgodualError
+        If it is something else.
+    """
+    if isinstance(value, Tensor):
+        if not value.is_floating_point():
+            raise ErgodualError(
+                f"{said} is a tensor of type {value.dtype}; convert it to floating-point numbers, "
+                "as with .float()."
+            )
+        return value
+    if isinstance(value, float | int):
+        return float(value)
+    raise ErgodualError(
+        f"{said} is a {type(value).__name__}; give a number or a tensor, as of "
+        "torch.as_tensor(values)."
+    )
 
 
 def hold(module: nn.Module, name: str, value: Number) -> None:
@@ -93,3 +182,16 @@ def require(condition: bool | Tensor, message: str | Callable[[], str]) -> None:
         return
     if not bool(condition.all() if isinstance(condition, Tensor) else condition):
         raise ErgodualError(message if isinstance(message, str) else message())
+
+
+def require_nonnegative(said: str, value: Number) -> None:
+    """Raise :class:`ErgodualError` where a weight or radius is negative, as learned ones become."""
+
+    def message() -> str:
+        least = float(value.detach().min()) if isinstance(value, Tensor) else value
+        return (
+            f"{said} is {least:g}; it must not be negative (to learn it, parametrise it, as by "
+            "torch.nn.utils.parametrize and a softplus)."
+        )
+
+    require(value >= 0, message)

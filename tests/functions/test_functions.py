@@ -1,6 +1,7 @@
 """Functions against their definition, by the checks that users call; and what these cannot see."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -50,6 +51,12 @@ class Wrong(Huber):
     def prox_(self, z: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
         return self.prox(z, step) if self.fault == "in place" else super().prox_(z, step)
 
+    def strong_convexity(self) -> float:
+        return 5.0 if self.fault == "convexity" else 0.0
+
+    def smoothness(self) -> float:
+        return 0.1 if self.fault == "smoothness" else math.inf
+
     def prox_vjp(self, kept, step, grad, parameters=False):  # type: ignore[no-untyped-def]
         in_z, found = super().prox_vjp(kept, step, grad, parameters)
         if self.fault == "width":
@@ -72,11 +79,44 @@ class Wrong(Huber):
         ("vjp", "prox_vjp is not the tape's gradient in z"),
         ("width", "prox_vjp is not the tape's gradient in tensor 0"),
         ("conjugate", "value and conjugate"),
+        ("convexity", "says that its strong convexity is 5"),
+        ("smoothness", "says that its smoothness is 0.1"),
     ],
 )
 def test_faults_are_found(fault: str, said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
         ed.check_function(Wrong(fault), observation(n=8))
+
+
+class NotSeparable(ed.L2Ball):
+    """A ball that says that it is a sum over coordinates."""
+
+    separable = True
+
+
+def test_a_false_claim_to_be_separable_is_found() -> None:
+    with pytest.raises(ed.ErgodualError, match="one coordinate moves the others"):
+        ed.check_function(NotSeparable(0.3), observation(n=8))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: ed.L1([0.1, 0.2]), "L1's weight is a list; give a number or a tensor"),  # type: ignore[arg-type]
+        (lambda: ed.L2Ball(None), "L2Ball's radius is a NoneType"),  # type: ignore[arg-type]
+        (lambda: ed.SquaredL2(torch.ones(3).bool()), "is a tensor of type torch.bool"),
+        (lambda: ed.Box(radius=-1.0), "Box's radius is -1; it must not be negative"),
+        (lambda: ed.Box(lower=torch.zeros(3), upper=torch.ones(4)), "bounds do not fit"),
+        (lambda: ed.check_function(torch.nn.ReLU(), observation()), "give an ed.Function"),  # type: ignore[arg-type]
+        (
+            lambda: ed.Problem(ed.L1(), ed.Translated(ed.Box(radius=0.1), 5.0), ed.Identity()),
+            "G excludes r = x - x~ = 0",
+        ),
+    ],
+)
+def test_sentences(wrong: Callable[[], object], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        wrong()
 
 
 def test_a_clamp_at_its_bound_is_found() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import OPERATORS, Mixing, Slow, matrix, observation
+from cases import OPERATORS, Mixing, N, Slow, matrix, observation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +63,8 @@ class Wrong(Slow):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = super().forward(x)
-        return {"affine": y + 1, "batch": y + y.mean(0)}.get(self.fault, y)
+        faults = {"affine": y + 1, "batch": y + y.mean(0), "complex": y + 0j, "cut": y.detach()}
+        return faults.get(self.fault, y)
 
     def adjoint(self, y: torch.Tensor, domain: torch.Size | None = None) -> torch.Tensor:
         return (0.5 if self.fault == "adjoint" else 1.0) * super().adjoint(y, domain)
@@ -82,8 +83,10 @@ class Wrong(Slow):
         ("affine", "is not linear"),
         ("batch", "mixes the samples"),
         ("adjoint", "<Kx, y> and <x, K"),
-        ("gradient", "gradients of tensor 0"),
+        ("gradient", "gradients of a tensor of shape"),
         ("norm", "not below the norm"),
+        ("complex", "makes torch.complex128 of torch.float64"),
+        ("cut", "its forward lets none through"),
     ],
 )
 def test_faults_are_found(fault: str, said: str) -> None:
@@ -176,3 +179,75 @@ def shape(*sizes: int) -> torch.Tensor:
 def test_refusals(make: Callable[[], object], said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
         make()
+
+
+def test_one_sample_shows_mixing_too() -> None:
+    with pytest.raises(ed.ErgodualError, match="mixes the samples"):
+        ed.check_operator(Wrong("batch"), observation()[:1])
+
+
+def test_a_tensor_in_two_places_is_no_fault() -> None:
+    K = ed.Dense(matrix())
+    for each in (K.T @ K, ed.Stack(K, 0.5 * K)):
+        ed.check_operator(each, observation())
+
+
+class Outlier(ed.Operator):
+    """The identity, but for the mean, which it doubles: a power iteration begins flat."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + x.mean((1, 2), keepdim=True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 16, 256])
+def test_the_default_bound_sees_one_direction_among_many(size: int) -> None:
+    bound = Outlier().norm_bound(torch.Size((size, size)))
+    assert 2 <= bound <= 2 * 1.05 * (1 + 1e-12)
+    assert bound == Outlier().norm_bound(torch.Size((size, size)))
+
+
+class Forwardless(ed.Operator):
+    """An operator without its only duty."""
+
+
+class Numpy(ed.Operator):
+    """What torch does not differentiate."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(2 * x.detach().numpy())
+
+
+X = torch.ones(2, N, dtype=torch.float64)
+K = ed.Dense(torch.ones(4, N, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: ed.Dense(X.numpy()), "Dense got a ndarray"),
+        (lambda: ed.Conv(X.numpy()), "Conv got a kernel that is a ndarray"),
+        (lambda: K @ X, "this is a Tensor; .*applied to a batch by K"),
+        (lambda: K * K, "The scale of an operator is a Dense"),
+        (lambda: K.adjoint(X), "samples of shape .*this Dense gives"),
+        (lambda: ed.Gradient((1, 2)).adjoint(torch.ones(1, 3, 4, 4)), "this Gradient gives"),
+        (lambda: ed.Stack(K, K).adjoint(torch.ones(1, 9), torch.Size((N,))), "this Stack gives"),
+        (lambda: ed.Diagonal(torch.ones(2, 4)).adjoint(torch.ones(1, 1, 4)), "factors"),
+        (lambda: Forwardless().codomain(torch.Size((3,))), "gives no forward"),
+        (lambda: Numpy().adjoint(X, torch.Size((N,))), "give it an adjoint"),
+        (lambda: ed.Diagonal(torch.tensor([torch.nan])).norm_bound(), "not finite"),
+        (lambda: (torch.tensor(torch.inf) * K).norm_bound(), "not finite"),
+        (lambda: ed.check_operator(torch.nn.Linear(2, 2), X), "give an ed.Operator"),  # type: ignore[arg-type]
+        (lambda: ed.check_operator(K, X.numpy()), "give a floating-point batch"),  # type: ignore[arg-type]
+    ],
+)
+def test_sentences(wrong: Callable[[], object], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        wrong()
+
+
+def test_axes_may_be_one_number() -> None:
+    torch.testing.assert_close(ed.Gradient(-1)(X), ed.Gradient((-1,))(X))
+
+
+def test_a_scale_may_have_axes() -> None:
+    torch.testing.assert_close((torch.full((1, 1, 1), 2.0).double() * K)(X), 2 * K(X))

@@ -74,7 +74,7 @@ def test_a_compiled_model_gives_the_same() -> None:
 
 @pytest.mark.parametrize("wrong", [lambda: ed.Checkpointed(0), lambda: ed.Truncated(0)])
 def test_counts_below_one_are_refused(wrong: Callable[[], object]) -> None:
-    with pytest.raises(ed.ErgodualError, match="is 0; it must be at least 1"):
+    with pytest.raises(ed.ErgodualError, match="is 0; it must be a whole number, at least 1"):
         wrong()
 
 

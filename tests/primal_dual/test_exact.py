@@ -179,11 +179,12 @@ def test_exact(row: dict[str, str]) -> None:
 def test_the_table_moves_something() -> None:
     """No operator's parameters have a gradient that vanishes wherever they stand in the table."""
     largest: dict[str, float] = {}
-    for row in ROWS:
+    for row in ROWS[::3]:
         found = gradients(model_of(row, ed.Reverse()), observed(row, 21))
         sizes = [float(t.norm()) for name, t in found.items() if ".K." in name or ".A." in name]
         largest[row["operator"]] = max(largest.get(row["operator"], 0.0), *sizes, 0.0)
     fixed = {"identity", "gradient", "gradient of channels"}
+    assert set(largest) == {row["operator"] for row in ROWS}
     assert all(size > 1e-3 for name, size in largest.items() if name not in fixed)
 
 

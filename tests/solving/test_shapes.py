@@ -279,3 +279,51 @@ def test_implicit_refuses_what_would_be_too_large() -> None:
 def test_a_users_operator_is_solved_by_forward_alone() -> None:
     problem = ed.Problem(ed.L1(0.2), ed.SquaredL2(), Mixing())
     assert ed.solve(problem, observation(sample=(2, 3))).converged.all()
+
+
+@pytest.mark.parametrize("background", [0.0, 1000.0])
+@pytest.mark.parametrize("G", [ed.Zero, ed.NonNegative, lambda: ed.Box(lower=-1.0, upper=3000.0)])
+def test_what_lies_beneath_an_image_makes_no_certificate(
+    G: Callable[[], ed.Function], background: float
+) -> None:
+    """Neither b, which is large, nor bounds far away are what the error is relative to."""
+    x = background + 2 + observation(sample=(8, 8))
+    A = blur()
+    with torch.no_grad():
+        b = A(x[:, None]) + 0.01 * observation(5, sample=(1, 8, 8))
+    data, F, K = ed.SquaredL2(), ed.L21(0.002, dim=1), ed.Gradient((-2, -1))
+    problem = ed.InverseProblem(A=A, data=data, F=F, K=K, G=G())
+    rough, exact = ed.solve(problem, b), ed.solve(problem, b, tol=1e-10)
+
+    def objective(x: Tensor) -> Tensor:
+        return (data.value(A(x) - b) + F.value(K(x))).detach()
+
+    torch.testing.assert_close(objective(rough.x), objective(exact.x), rtol=1e-5, atol=0)
+
+
+class Contradicting(ed.L1):
+    """A function whose conjugate is another one's."""
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        return super().conjugate(y) - 5
+
+
+def test_a_wrong_conjugate_makes_no_certificate() -> None:
+    problem = ed.Problem(Contradicting(), ed.Box(radius=0.1), ed.Dense(matrix()))
+    with pytest.raises(ed.ErgodualError, match="value and conjugate contradict each other"):
+        ed.solve(problem, observation())
+
+
+def test_an_operator_put_in_later_is_probed_too() -> None:
+    problem = ed.Problem(ed.L1(), ed.SquaredL2(), ed.Dense(matrix()))
+    model = ed.Unrolled(problem, 2, ed.StepSizes.fixed(0.1, 0.1))
+    model(observation())
+    problem.K = Halved()
+    with pytest.raises(ed.ErgodualError, match="adjoint is wrong"):
+        model(observation())
+
+
+def test_the_sweeps_notice_a_norm_that_is_too_low() -> None:
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), Understated()), 2)
+    with pytest.raises(ed.ErgodualError, match="give an upper bound"):
+        model(observation())

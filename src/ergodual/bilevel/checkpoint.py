@@ -80,15 +80,12 @@ class Checkpoint(NamedTuple):
         try:
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             version = int(content["format"])
-        except (
-            Exception
-        ) as error:  # torch's reader raises whatever a damaged archive happens to run into
+        except Exception as error:  # torch's reader raises whatever it happens to run into
             raise _damaged(path) from error
         if version > FORMAT:
             raise ErgodualError(
                 f"The checkpoint {path} has format {version} and this version of Ergodual reads "
-                f"up to {FORMAT}; "
-                "update Ergodual, or start again in another folder."
+                f"up to {FORMAT}; update Ergodual, or start again in another folder."
             )
         try:
             intact = content["digest"] == digest(
@@ -112,8 +109,8 @@ class Checkpoint(NamedTuple):
         if field is not None:
             raise ErgodualError(
                 f"The checkpoint {path} belongs to another configuration: {field} was "
-                f"{self.identity.get(field)!r} and is now "
-                f"{identity.get(field)!r}; give the same value, or start again in another folder."
+                f"{self.identity.get(field)!r} and is now {identity.get(field)!r}; give the same "
+                "value, or start again in another folder."
             )
 
 
@@ -140,13 +137,11 @@ def digest(state: Any) -> int:
 def _tensors(state: Any) -> list[Tensor]:
     if isinstance(state, Tensor):
         return [state]
-    values = (
-        state.values()
-        if isinstance(state, dict)
-        else state
-        if isinstance(state, list | tuple)
-        else ()
-    )
+    values: Any = ()
+    if isinstance(state, dict):
+        values = state.values()
+    elif isinstance(state, list | tuple):
+        values = state
     return [tensor for value in values for tensor in _tensors(value)]
 
 

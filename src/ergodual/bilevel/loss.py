@@ -39,6 +39,23 @@ class HalfSquared:
         return total(squares if self.window is None else squares * self.window) / 2
 
 
+def losses(loss: Loss, x_hat: Tensor, x_true: Tensor) -> Tensor:
+    """The loss of each sample, ``(batch,)``.
+
+    Raises
+    ------
+    ErgodualError
+        If the loss gives something else, as ``torch.nn.MSELoss()`` does.
+    """
+    found = loss(x_hat, x_true)
+    if found.shape != (len(x_hat),):
+        raise ErgodualError(
+            f"The loss gives shape {tuple(found.shape)} for {len(x_hat)} samples; give a number "
+            "for each sample, as HalfSquared() or lambda x, y: (x - y).square().flatten(1).mean(1)."
+        )
+    return found
+
+
 def mean_loss(model: nn.Module, x_tilde: Tensor, x_true: Tensor, loss: Loss | None = None) -> float:
     """The mean of the loss over all samples, accumulated in float64 and without gradients.
 
@@ -62,6 +79,7 @@ def mean_loss_over(model: nn.Module, data: Data, loss: Loss, workers: Workers) -
     with torch.no_grad():
         for x_tilde, x_true in data.chunks(workers.share):
             # float() would wait for a device after each chunk
-            total = total.to(x_true.device) + loss(model(x_tilde), x_true).sum(dtype=torch.float64)
+            of_each = losses(loss, model(x_tilde), x_true)
+            total = total.to(x_true.device) + of_each.sum(dtype=torch.float64)
     workers.total([total])
     return float(total) / len(data)

@@ -15,9 +15,9 @@ import torch
 from torch import Size, nn
 
 from ergodual.bilevel.checkpoint import Checkpoint, Progress
-from ergodual.bilevel.data import Data
+from ergodual.bilevel.data import Data, Share
 from ergodual.bilevel.history import Epoch, History
-from ergodual.bilevel.loss import Loss, mean_loss_over
+from ergodual.bilevel.loss import Loss, losses, mean_loss_over
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import NotFiniteError
 from ergodual.operators import Operator
@@ -153,7 +153,7 @@ class Training:
                 for group in self.stepper.param_groups:
                     group["lr"] = rate * rise * group["scale"]
                 self.stepper.zero_grad()
-                value = self.loss(self.model(x_tilde), x_true).sum() / whole
+                value = losses(self.loss, self.model(x_tilde), x_true).sum() / whole
                 value.backward()  # type: ignore[no-untyped-call]
                 value = value.detach()
                 self.workers.total([value, *(p.grad for p in self._learned if p.grad is not None)])
@@ -176,13 +176,14 @@ class Training:
             self.model.load_state_dict(good)
             raise NotFiniteError(
                 f"The training left the finite numbers in epoch {number} at the learning rate "
-                f"{rate:g}: {error} "
-                "The model is that of the last good epoch; lower the learning rate."
+                f"{rate:g}: {error} The model is that of the last good epoch; lower the learning "
+                "rate."
             ) from error
 
     def _domain(self) -> Size | None:
-        """The shape of a sample, where this process has any."""
-        pair = next(iter(self.data.chunks(self.workers.share)), None)
+        """The shape of a sample of x."""
+        # of all data, since every process asks for norms, with samples of its own or none
+        pair = next(iter(self.data.chunks(Share())), None)
         return None if pair is None else pair[1].shape[1:]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Size, Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, column, dots, hold, norms, require
+from ergodual.tensors import Number, column, dots, hold, norms, real, require_nonnegative
 
 
 class L2Ball(Function):
@@ -35,8 +35,14 @@ class L2Ball(Function):
 
     def __init__(self, radius: Number) -> None:
         super().__init__()
-        require(radius >= 0, lambda: f"L2Ball's radius is {radius}; it must not be negative.")
-        hold(self, "radius", radius)
+        hold(self, "radius", real("L2Ball's radius", radius))
+        self.require_valid()
+
+    def require_valid(self) -> None:
+        require_nonnegative("L2Ball's radius", self.radius)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.radius,) if isinstance(self.radius, Tensor) else ()
 
     def value(self, x: Tensor) -> Tensor:
         # a projection is outside by a rounding; not less than that counts

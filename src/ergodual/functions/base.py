@@ -92,8 +92,15 @@ class Function(nn.Module):
         """What parameters for samples of this shape broadcast against."""
         return sample
 
+    def require_valid(self) -> None:
+        """Raise :class:`ErgodualError` unless f's parameters make it a convex function."""
+
     def check(self, batch: int, sample: Size) -> None:
-        """Raise :class:`ErgodualError` unless f's parameters fit so many samples of this shape."""
+        """Raise :class:`ErgodualError` unless f's parameters fit so many samples of this shape, and
+        those that are learned, which may have left their range, are valid.
+        """
+        if any(t.requires_grad for t in self.tensors()):
+            self.require_valid()
         shape = (batch, *self.parameter_shape(sample))
         for name in self.per_sample or ():
             held = getattr(self, name, None)

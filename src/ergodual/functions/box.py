@@ -10,8 +10,16 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import bound_gradients, clip, clip_, clip_vjp_, is_point, shrink
-from ergodual.tensors import Number, everywhere, hold, require, total
+from ergodual.functions.clip import (
+    bound_gradients,
+    clip,
+    clip_,
+    clip_vjp_,
+    is_point,
+    shrink,
+    shrink_vjp_,
+)
+from ergodual.tensors import Number, everywhere, hold, real, require, require_nonnegative, total
 
 
 class Box(Function):
@@ -51,17 +59,27 @@ class Box(Function):
         super().__init__()
         self.symmetric = radius is not None
         if radius is not None and lower is None and upper is None:
-            require(radius >= 0, lambda: f"Box's radius is {radius}; it must not be negative.")
-            hold(self, "radius", radius)
+            hold(self, "radius", real("Box's radius", radius))
         elif radius is None and lower is not None and upper is not None:
-            ordered = torch.as_tensor(lower) <= torch.as_tensor(upper)
-            require(ordered, "Box's lower bound lies above its upper one; exchange them.")
-            hold(self, "_lower", lower)
-            hold(self, "_upper", upper)
+            hold(self, "_lower", real("Box's lower bound", lower))
+            hold(self, "_upper", real("Box's upper bound", upper))
         else:
             raise ErgodualError(
                 "Box takes either radius= or both lower= and upper=; give one of the two."
             )
+        self.require_valid()
+
+    def require_valid(self) -> None:
+        if self.symmetric:
+            require_nonnegative("Box's radius", self.radius)
+            return
+        try:
+            ordered = torch.as_tensor(self._lower <= self._upper)
+        except RuntimeError as error:
+            raise ErgodualError(
+                f"Box's bounds do not fit each other: {error}; give tensors that broadcast."
+            ) from error
+        require(ordered, "Box's lower bound lies above its upper one; exchange them.")
 
     @property
     def lower(self) -> Number:
@@ -116,7 +134,7 @@ class Box(Function):
     ) -> ProxGradient:
         if self.keeps_input():
             kept = self.prox_conjugate(kept, step)
-        grad.mul_(kept != 0)
+        shrink_vjp_(kept, self.lower, self.upper, grad)
         found: tuple[Tensor | None, ...] = ()
         if parameters:
             moved = -step * grad
@@ -126,7 +144,7 @@ class Box(Function):
     def _in_bounds(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
         pairs: list[tuple[Number, Tensor]] = (
             [(self._lower, lower), (self._upper, upper)]
-            if (not self.symmetric)
+            if not self.symmetric
             else [(self.radius, upper - lower)]
         )
         return tuple(

@@ -20,17 +20,34 @@ def clip(z: Tensor, lower: Number, upper: Number) -> Tensor:
         return clip_(z.clone(), lower, upper)
     low, high = torch.as_tensor(lower, dtype=z.dtype), torch.as_tensor(upper, dtype=z.dtype)
     low, high = low.to(z.device), high.to(z.device)
-    return torch.where(z >= high, high, torch.where(z <= low, low, z))
+    clipped = torch.where(z >= high, high, torch.where(z <= low, low, z))
+    if is_point(lower, upper):
+        clipped = torch.where((z >= high) & (z <= low), z.detach(), clipped)
+    return clipped
 
 
 def shrink(z: Tensor, lower: Number, upper: Number) -> Tensor:
-    """z − clip(z, lower, upper), with the derivative 0 where it is 0: soft thresholding."""
-    zero = z.new_zeros(())
-    return torch.where(z > upper, z - upper, torch.where(z < lower, z - lower, zero))
+    """z − clip(z, lower, upper), soft thresholding, with the derivative 0 where it is 0.
+
+    But where the interval is a point, which is no kink: there the derivative is 1.
+    """
+    inside = z.new_zeros(())
+    if isinstance(upper, Tensor):
+        inside = torch.where(upper == lower, z - upper.detach(), inside)
+    elif not isinstance(lower, Tensor) and upper == lower:
+        return z - upper
+    return torch.where(z > upper, z - upper, torch.where(z < lower, z - lower, inside))
+
+
+def shrink_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor:
+    """``grad`` where p = shrink(z) moves with z, else 0; written over ``grad``."""
+    if isinstance(lower, Tensor) or isinstance(upper, Tensor):
+        return grad.mul_((p != 0) | (lower == upper))
+    return grad if lower == upper else grad.mul_(p != 0)
 
 
 def clip_(z: Tensor, lower: Number, upper: Number) -> Tensor:
-    """The same, written over z."""
+    """:func:`clip` written over z."""
     if isinstance(lower, Tensor) and isinstance(upper, Tensor):
         return torch.clamp(z, lower, upper, out=z)
     if isinstance(lower, Tensor):
@@ -49,10 +66,11 @@ def clip_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor:
 
 
 def bound_gradients(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients in the two bounds; where both are met at once in the upper, as in clip."""
-    above = p >= upper
-    below = (p <= lower) & ~above
-    return grad * below, grad * above
+    """The gradients in the two bounds; none where both are met at once, as in clip: a symmetric
+    interval that opens leaves z where it is.
+    """
+    above, below = p >= upper, p <= lower
+    return grad * (below & ~above), grad * (above & ~below)
 
 
 def is_point(lower: Number, upper: Number) -> bool:

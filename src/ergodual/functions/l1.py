@@ -8,8 +8,15 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import bound_gradients, clip, clip_, clip_vjp_, is_point, shrink
-from ergodual.tensors import Number, everywhere, hold, require, total
+from ergodual.functions.clip import (
+    clip,
+    clip_,
+    clip_vjp_,
+    is_point,
+    shrink,
+    shrink_vjp_,
+)
+from ergodual.tensors import Number, everywhere, hold, real, require_nonnegative, total
 
 
 class L1(Function):
@@ -37,8 +44,14 @@ class L1(Function):
 
     def __init__(self, weight: Number = 1.0) -> None:
         super().__init__()
-        require(weight >= 0, lambda: f"L1's weight is {weight}; it must not be negative.")
-        hold(self, "weight", weight)
+        hold(self, "weight", real("L1's weight", weight))
+        self.require_valid()
+
+    def require_valid(self) -> None:
+        require_nonnegative("L1's weight", self.weight)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.weight,) if isinstance(self.weight, Tensor) else ()
 
     def value(self, x: Tensor) -> Tensor:
         return total(self.weight * x.abs())
@@ -64,17 +77,18 @@ class L1(Function):
     ) -> ProxGradient:
         if self.keeps_input():
             kept = self.prox(kept, step)
-        grad.mul_(kept != 0)
+        shrink_vjp_(kept, -self.weight, self.weight, grad)
         return grad, (self._in_weight(-step * grad * kept.sign()) if parameters else ())
 
     def prox_conjugate_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
-        found: tuple[Tensor | None, ...] = ()
-        if parameters:
-            lower, upper = bound_gradients(kept, -self.weight, self.weight, grad)
-            found = self._in_weight(upper - lower)
-        return clip_vjp_(kept, -self.weight, self.weight, grad), found
+        if not isinstance(self.weight, Tensor):
+            return clip_vjp_(kept, -self.weight, self.weight, grad), ()
+        if not parameters:
+            return grad.mul_(kept.abs() < self.weight), ()
+        clipped = grad * (kept.abs() >= self.weight)
+        return grad.sub_(clipped), self._in_weight(clipped.mul_(kept.sign()))
 
     def _in_weight(self, gradient: Tensor) -> tuple[Tensor, ...]:
         if not isinstance(self.weight, Tensor):

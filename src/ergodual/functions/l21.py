@@ -9,7 +9,7 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, everywhere, hold, require, total
+from ergodual.tensors import Number, everywhere, hold, real, require, require_nonnegative, total
 
 
 class L21(Function):
@@ -52,16 +52,21 @@ class L21(Function):
         if dim is None and size is None:
             raise ErgodualError(
                 "L21 needs its groups: give dim=, the axis along which they lie, or size=, how "
-                "many "
-                "coefficients make one."
+                "many coefficients make one."
             )
         require(dim != 0, "L21's dim is 0, which is the batch; name an axis of the sample.")
         require(
             size is None or size >= 1, f"L21's groups have {size} coefficients; give 1 or more."
         )
-        require(weight >= 0, lambda: f"L21's weight is {weight}; it must not be negative.")
         self.dim, self.size = 1 if dim is None else dim, size
-        hold(self, "weight", weight)
+        hold(self, "weight", real("L21's weight", weight))
+        self.require_valid()
+
+    def require_valid(self) -> None:
+        require_nonnegative("L21's weight", self.weight)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.weight,) if isinstance(self.weight, Tensor) else ()
 
     def value(self, x: Tensor) -> Tensor:
         return total(self.weight * self._norms(self._groups(x)))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, everywhere, hold, require, total
+from ergodual.tensors import Number, everywhere, hold, real, require_nonnegative, total
 
 
 class Zero(Function):
@@ -68,8 +68,14 @@ class SquaredL2(Function):
 
     def __init__(self, weight: Number = 1.0) -> None:
         super().__init__()
-        require(weight >= 0, lambda: f"SquaredL2's weight is {weight}; it must not be negative.")
-        hold(self, "weight", weight)
+        hold(self, "weight", real("SquaredL2's weight", weight))
+        self.require_valid()
+
+    def require_valid(self) -> None:
+        require_nonnegative("SquaredL2's weight", self.weight)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.weight,) if isinstance(self.weight, Tensor) else ()
 
     def value(self, x: Tensor) -> Tensor:
         return total(0.5 * self.weight * x.square())

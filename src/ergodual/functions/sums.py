@@ -12,7 +12,8 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, hold
+from ergodual.functions.l21 import L21
+from ergodual.tensors import Number, hold, real
 
 
 class SeparableSum(Function):
@@ -74,7 +75,7 @@ class SeparableSum(Function):
                 "each function."
             )
         parts = [bind(f, part) for f, part in zip(self._parts(), layout, strict=True)]
-        return SeparableSum(*parts, shapes=[_flat(part) for part in layout])
+        return SeparableSum(*parts, shapes=[flat_shape(part) for part in layout])
 
     def value(self, x: Tensor) -> Tensor:
         return torch.stack([f.value(part) for f, part in self._split(x)]).sum(0)
@@ -222,7 +223,7 @@ class Translated(Function):
     def __init__(self, function: Function, shift: Number) -> None:
         super().__init__()
         self.function = function
-        hold(self, "shift", shift)
+        hold(self, "shift", real("Translated's shift", shift))
 
     @property
     def separable(self) -> bool:  # type: ignore[override]
@@ -256,7 +257,15 @@ class Translated(Function):
         return self._own() + self.function.tensors()
 
     def keeps_input(self) -> bool:
-        return self.function.keeps_input()
+        return True  # b + prox(z − b) − b is not prox(z − b): what it says of a bound would be lost
+
+    def encloses_zero(self) -> bool:
+        try:
+            shift = torch.as_tensor(self.shift)
+            at = -(shift[None] if shift.ndim else shift.view(1, 1))
+            return bool(self.function.value(at).isfinite().all())
+        except (ErgodualError, NotImplementedError, RuntimeError):  # shapes that are not known here
+            return True
 
     def check(self, batch: int, sample: Size) -> None:
         super().check(batch, sample)
@@ -271,7 +280,9 @@ class Translated(Function):
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
         before = grad.clone() if parameters and self._own() else grad
-        result, found = self.function.prox_vjp(kept - self.shift, step, grad, parameters)
+        z = kept - self.shift
+        inner = z if self.function.keeps_input() else self.function.prox(z, step)
+        result, found = self.function.prox_vjp(inner, step, grad, parameters)
         if not parameters:
             return result, ()
         own = tuple((before - result).sum_to_size(b.shape) for b in self._own())
@@ -280,8 +291,9 @@ class Translated(Function):
     def prox_conjugate_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
     ) -> ProxGradient:
-        z = kept - step * self.shift if self.keeps_input() else kept
-        result, found = self.function.prox_conjugate_vjp(z, step, grad, parameters)
+        z = kept - step * self.shift
+        inner = z if self.function.keeps_input() else self.function.prox_conjugate(z, step)
+        result, found = self.function.prox_conjugate_vjp(inner, step, grad, parameters)
         if not parameters:
             return result, ()
         own = tuple((-step * result).sum_to_size(b.shape) for b in self._own())
@@ -295,13 +307,24 @@ def bind(f: Function, layout: Any) -> Function:
     """f with the shapes of a stack's parts, if it is a sum over them."""
     if isinstance(f, SeparableSum):
         return f.bound(layout)
-    if isinstance(f, Translated) and isinstance(f.function, SeparableSum):
+    if isinstance(f, Translated):
         return Translated(bind(f.function, layout), f.shift)
+    if isinstance(f, L21) and f.size is None and isinstance(layout, list):
+        raise ErgodualError(
+            f"L21(dim={f.dim}) meets a Stack, whose parts lie flat one after the other, so that "
+            "all would be one group; give SeparableSum with a function for each part."
+        )
     return f
 
 
-def _flat(layout: Any) -> Size:
+def takes_steps_by_part(f: Function) -> bool:
+    """Whether the parts of a stack may have steps of their own in f's prox."""
+    inner = f.function if isinstance(f, Translated) else f
+    return isinstance(inner, SeparableSum) or inner.separable
+
+
+def flat_shape(layout: Any) -> Size:
     """The shape of what an operator gives: that of a sample, or a stack's one flat axis."""
     if isinstance(layout, Size):
         return layout
-    return Size((sum(math.prod(_flat(part)) for part in layout),))
+    return Size((sum(math.prod(flat_shape(part)) for part in layout),))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
-from ergodual.operators.norms import power_bound, singular_pair
+from ergodual.operators.norms import lanczos_bound, not_finite, singular_pair, zero_sample
 from ergodual.tensors import Number, held_by, hold
 
 Layout = Size | list["Layout"]
@@ -33,7 +34,7 @@ class Operator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Kx, ``(batch, *domain)`` to ``(batch, *codomain)``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} gives no forward(x), its only duty")
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         """Kᵀy, ``(batch, *codomain)`` to ``(batch, *domain)``.
@@ -49,6 +50,12 @@ class Operator(nn.Module):
         with torch.enable_grad():
             at = y.new_zeros((len(y), *domain)).requires_grad_()
             seen = self.forward(at)
+        if not seen.requires_grad:
+            raise ErgodualError(
+                f"{type(self).__name__} has no adjoint of its own, and its forward cannot be "
+                "differentiated here; give it an adjoint, compute in torch without detach(), and "
+                "take torch.no_grad() for inference_mode()."
+            )
         # Kᵀ is linear in y and depends on the parameters: both may be differentiated again
         again = torch.is_grad_enabled()
         (found,) = torch.autograd.grad(seen, at, y, create_graph=again, materialize_grads=True)
@@ -64,14 +71,9 @@ class Operator(nn.Module):
         """
         known: dict[Size, Size] = self.__dict__.setdefault("_codomains", {})
         if domain not in known:
-            like = next((t for t in self.tensors() if t.is_floating_point()), torch.zeros(()))
-            try:
-                with torch.no_grad():
-                    known[domain] = self.forward(like.new_zeros((1, *domain))).shape[1:]
-            except (RuntimeError, IndexError, ValueError) as error:
-                raise ErgodualError(
-                    f"{type(self).__name__} takes no samples of shape {tuple(domain)}: {error}"
-                ) from error
+            zeros = zero_sample(self, domain)
+            with torch.no_grad():
+                known[domain] = self.forward(zeros).shape[1:]
         return known[domain]
 
     def domain(self, codomain: Size) -> Size:
@@ -84,7 +86,7 @@ class Operator(nn.Module):
         """
         raise ErgodualError(
             f"{type(self).__name__} does not tell the shape of its input from that of its output, "
-            f"{tuple(codomain)}; give domain=."
+            f"{tuple(codomain)}; give domain=, or Adjoint(K, domain) for K.T."
         )
 
     def layout(self, domain: Size) -> Layout:
@@ -106,6 +108,8 @@ class Operator(nn.Module):
             return (None,) * len(tensors)
         with torch.enable_grad():
             value = (self.forward(primal) * dual).sum()
+        if not value.requires_grad:
+            return (None,) * len(tensors)
         found = iter(torch.autograd.grad(value, wanted, materialize_grads=True))
         return tuple(next(found) if t.requires_grad else None for t in tensors)
 
@@ -128,10 +132,11 @@ class Operator(nn.Module):
     def norm_bound(self, domain: Size | None = None) -> float:
         """A number not below ‖K‖ that depends on K alone, not on how K came to be what it is.
 
-        By default the estimate of a power iteration and 5 % more, which is no proof: the sweeps
-        notice iterates that grow.
+        By default the estimate of Lanczos' method and 5 % more; see
+        :func:`~ergodual.operators.norms.lanczos_bound`. Whatever a subclass gives is compared with
+        a few products when a problem is first posed.
         """
-        return power_bound(self, self._domain_for_norm(domain))
+        return lanczos_bound(self, self._domain_for_norm(domain))
 
     def norm_bound_in_graph(self, domain: Size | None = None) -> Tensor:
         """The same as a tensor, for graphs that are exported; the exact norm unless given."""
@@ -186,6 +191,16 @@ class Operator(nn.Module):
 
     __mul__ = __rmul__
 
+    def _require_dual(self, y: Tensor, domain: Size) -> None:
+        """That y is a batch of the codomain, for inputs of this shape."""
+        expected = self.codomain(domain)
+        if y.shape[1:] != expected:
+            raise ErgodualError(
+                f"A dual variable has samples of shape {tuple(y.shape[1:])}; for inputs of shape "
+                f"{tuple(domain)} this {type(self).__name__} gives {tuple(expected)}: give that, "
+                "or another domain=."
+            )
+
     def _domain_for_norm(self, domain: Size | None) -> Size:
         if domain is None:
             raise ErgodualError(
@@ -223,6 +238,7 @@ class Compose(Operator):
 
     def __init__(self, outer: Operator, inner: Operator) -> None:
         super().__init__()
+        _require_operators(outer, inner)
         self.outer, self.inner = outer, inner
 
     def forward(self, x: Tensor) -> Tensor:
@@ -267,6 +283,7 @@ class Adjoint(Operator):
 
     def __init__(self, operator: Operator, domain: Size | None = None) -> None:
         super().__init__()
+        _require_operators(operator)
         self.operator = operator
         self._inputs = None if domain is None else Size(domain)
 
@@ -324,6 +341,12 @@ class Scaled(Operator):
 
     def __init__(self, scale: Number, operator: Operator) -> None:
         super().__init__()
+        _require_operators(operator)
+        if not isinstance(scale, Tensor | float | int):
+            raise ErgodualError(
+                f"The scale of an operator is a {type(scale).__name__}; give one number (A @ B "
+                "composes two operators)."
+            )
         if isinstance(scale, Tensor) and scale.numel() != 1:
             raise ErgodualError(
                 f"The scale of an operator has shape {tuple(scale.shape)}; give one number, or "
@@ -333,10 +356,10 @@ class Scaled(Operator):
         self.operator = operator
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.scale * self.operator(x)
+        return self._factor() * self.operator(x)
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
-        return self.scale * self.operator.adjoint(y, domain)
+        return self._factor() * self.operator.adjoint(y, domain)
 
     def codomain(self, domain: Size) -> Size:
         return self.operator.codomain(domain)
@@ -352,11 +375,27 @@ class Scaled(Operator):
         return own + self.operator.tensors()
 
     def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
-        found = self.operator.gradients(self.scale * dual, primal)
+        found = self.operator.gradients(self._factor() * dual, primal)
         if not isinstance(self.scale, Tensor):
             return found
         return ((dual * self.operator(primal)).sum().view_as(self.scale), *found)
 
     def norm_bound(self, domain: Size | None = None) -> float:
-        scale = self.scale.detach() if isinstance(self.scale, Tensor) else self.scale
-        return abs(float(scale)) * self.operator.norm_bound(domain)
+        scale = self._factor()
+        size = abs(float(scale.detach() if isinstance(scale, Tensor) else scale))
+        if not math.isfinite(size):
+            raise not_finite(self)
+        return size * self.operator.norm_bound(domain)
+
+    def _factor(self) -> Number:
+        """The scale without axes."""
+        return self.scale.reshape(()) if isinstance(self.scale, Tensor) else self.scale
+
+
+def _require_operators(*given: Operator) -> None:
+    for one in given:
+        if not isinstance(one, Operator):
+            raise ErgodualError(
+                f"An operator was expected, and this is a {type(one).__name__}; operators are "
+                "composed by A @ B and scaled by c * K, and applied to a batch by K(x)."
+            )

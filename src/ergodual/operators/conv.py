@@ -18,7 +18,7 @@ from ergodual.operators.correlation import (
     correlate_adjoint,
     kernel_gradient,
 )
-from ergodual.tensors import require
+from ergodual.tensors import described, require
 
 Padding = Literal["same", "full", "none", "circular"]
 
@@ -60,9 +60,12 @@ class Conv(Operator):
     ) -> None:
         super().__init__()
         require(
-            kernel.ndim in (3, 4, 5) and kernel.is_floating_point() and kernel.numel() > 0,
-            f"Conv got a kernel of shape {tuple(kernel.shape)} and type {kernel.dtype}; it takes a "
-            "floating-point (C_out, C_in, *k) with 1 to 3 spatial axes.",
+            isinstance(kernel, Tensor)
+            and kernel.ndim in (3, 4, 5)
+            and kernel.is_floating_point()
+            and kernel.numel() > 0,
+            f"Conv got a kernel that is {described(kernel)}; it takes a floating-point tensor "
+            "(C_out, C_in, *k) with 1 to 3 spatial axes.",
         )
         require(
             padding in get_args(Padding),
@@ -81,12 +84,7 @@ class Conv(Operator):
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         domain = self.domain(y.shape[1:]) if domain is None else domain
-        expected = self.codomain(domain)
-        if y.shape[1:] != expected:
-            raise ErgodualError(
-                f"A dual variable has samples of shape {tuple(y.shape[1:])}; for inputs of shape "
-                f"{tuple(domain)} this Conv gives {tuple(expected)}: give that, or another domain=."
-            )
+        self._require_dual(y, domain)
         size = domain[1:]
         ends = self._ends()
         whole = [n + before + after for n, (before, after) in zip(size, ends, strict=True)]

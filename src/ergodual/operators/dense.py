@@ -11,6 +11,7 @@ from torch import Size, Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.dense_norms import LineFinder, line_above_in_graph
+from ergodual.tensors import described
 
 
 class Dense(Operator):
@@ -34,10 +35,9 @@ class Dense(Operator):
 
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
-        if matrix.ndim != 2 or not matrix.is_floating_point():
+        if not isinstance(matrix, Tensor) or matrix.ndim != 2 or not matrix.is_floating_point():
             raise ErgodualError(
-                f"Dense got a tensor of shape {tuple(matrix.shape)} and type {matrix.dtype}; it "
-                "takes a floating-point (m, n) matrix."
+                f"Dense got {described(matrix)}; it takes a floating-point tensor (m, n)."
             )
         if isinstance(matrix, nn.Parameter) or not matrix.requires_grad:
             self.matrix = matrix if isinstance(matrix, nn.Parameter) else nn.Parameter(matrix)
@@ -90,6 +90,7 @@ class Dense(Operator):
         return x @ self.matrix.T
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
+        self._require_dual(y, self.matrix.shape[1:])
         return y @ self.matrix
 
     def codomain(self, domain: Size) -> Size:
@@ -97,8 +98,7 @@ class Dense(Operator):
         if len(domain) != 1 or domain[0] != n:
             raise ErgodualError(
                 f"A sample has shape {tuple(domain)}; this Dense operator takes ({n},): flatten "
-                "the "
-                f"samples, or cut the signal into frames of {n}."
+                f"the samples, or cut the signal into frames of {n}."
             )
         return Size((m,))
 

@@ -9,6 +9,7 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
+from ergodual.operators.norms import not_finite
 from ergodual.tensors import hold
 
 
@@ -66,6 +67,7 @@ class Diagonal(Operator):
         return self.diagonal * x
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
+        self._require_dual(y, y.shape[1:] if domain is None else domain)
         return self.diagonal * y
 
     def codomain(self, domain: Size) -> Size:
@@ -82,6 +84,9 @@ class Diagonal(Operator):
     def domain(self, codomain: Size) -> Size:
         return codomain
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.diagonal,)
+
     def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
         return ((dual * primal).sum_to_size(self.diagonal.shape),)
 
@@ -89,7 +94,10 @@ class Diagonal(Operator):
         return self.diagonal.abs().max()
 
     def norm_bound(self, domain: Size | None = None) -> float:
-        return float(self.diagonal.detach().abs().max())
+        largest = float(self.diagonal.detach().abs().max())
+        if not math.isfinite(largest):
+            raise not_finite(self)
+        return largest
 
 
 class Gradient(Operator):
@@ -103,8 +111,8 @@ class Gradient(Operator):
     Parameters
     ----------
     axes
-        Along which axes of the batch, counted as torch does: for channels first and images
-        ``(-2, -1)``. All of the sample's if None.
+        Along which axis or axes of the batch, counted as torch does: for channels first and
+        images ``(-2, -1)``. All of the sample's if None.
 
     Raises
     ------
@@ -112,8 +120,9 @@ class Gradient(Operator):
         If an axis is named twice or is the batch's.
     """
 
-    def __init__(self, axes: tuple[int, ...] | None = None) -> None:
+    def __init__(self, axes: int | tuple[int, ...] | None = None) -> None:
         super().__init__()
+        axes = (axes,) if isinstance(axes, int) else axes
         if axes is not None and (0 in axes or not axes or len(set(axes)) < len(axes)):
             raise ErgodualError(
                 f"Gradient's axes are {axes}; name each once, and not 0, which is the batch."
@@ -134,6 +143,7 @@ class Gradient(Operator):
         return seen
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
+        self._require_dual(y, y.shape[2:] if domain is None else domain)
         axes = self._axes(y.shape[2:])
         found = torch.zeros_like(y[:, 0])
         for i, axis in enumerate(axes):
@@ -162,8 +172,7 @@ class Gradient(Operator):
         if len(positive) < len(axes) or 0 in positive or len(set(positive)) < len(positive):
             raise ErgodualError(
                 f"Gradient's axes are {self.axes}, and a sample has shape {tuple(domain)}; name "
-                "axes "
-                f"from 1 to {count - 1}, each once."
+                f"axes from 1 to {count - 1}, each once."
             )
         return positive
 

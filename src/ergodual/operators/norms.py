@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Size, Tensor
 
-from ergodual.errors import NotFiniteError
+from ergodual.errors import ErgodualError, NotFiniteError
 
 
 class LinearMap(Protocol):
@@ -28,24 +28,48 @@ class LinearMap(Protocol):
 
 
 MARGIN = 1.05
-"""What :func:`power_bound` adds to the estimate."""
+"""What :func:`lanczos_bound` multiplies the estimate by."""
+TOO_LOW = 1e-6
+"""The probability, over random starts, that the estimate misses more than the margin."""
 SMALL = 2**21
 """Entries up to which an operator's matrix is set up for its exact norm."""
 
 
-def power_bound(K: LinearMap, domain: Size, iterations: int = 300) -> float:
-    """1.05 times what a power iteration on KᵀK estimates from a fixed start: a function of K alone.
+def lanczos_bound(K: LinearMap, domain: Size) -> float:
+    """1.05 times the root of the largest Ritz value of k Lanczos steps on KᵀK.
 
-    It ends when an iteration moves the estimate by less than 1e-4 of itself. With a random start
-    the estimate is expected to be below ‖K‖² by at most 0.87 ln(n)/iterations of itself
-    (Kuczyński, Woźniakowski, SIAM J. Matrix Anal. Appl. 1992), whatever the spectrum.
+    The start is random but fixed, so that this is a function of K alone. Of random starts, a share
+    of at most 1.648 √n exp(−√ε (2k − 1)) gives a value that is low by more than ε ‖K‖², whatever
+    the spectrum (Kuczyński, Woźniakowski, SIAM J. Matrix Anal. Appl. 1992, Theorem 4.1 for the
+    Lanczos algorithm); k is the least for which 5 % are too few in one start of a million: 33 for
+    65,536 coordinates.
 
     Raises
     ------
     NotFiniteError
         If K has a parameter or a product that is not finite.
     """
-    return MARGIN * _power(K, domain, iterations, 1e-4)[0]
+    n = math.prod(domain)
+    steps = math.log(1.648 * math.sqrt(max(n, 1)) / TOO_LOW) / math.sqrt(1 - MARGIN**-2)
+    v = _start(K, domain)
+    before, diagonal, beside = torch.zeros_like(v), list[float](), list[float]()
+    with torch.no_grad():
+        for _ in range(min(n, math.ceil((steps + 1) / 2))):
+            w = K.adjoint(K(v), domain)
+            diagonal.append(float((v * w).sum()))
+            w = w - diagonal[-1] * v - (beside[-1] if beside else 0.0) * before
+            beside.append(float(w.norm()))
+            if not math.isfinite(diagonal[-1] + beside[-1]):
+                raise not_finite(K)
+            if beside[-1] <= torch.finfo(v.dtype).eps * max(diagonal):
+                break
+            before, v = v, w / beside[-1]
+    if not diagonal:
+        return 0.0
+    tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+    off = torch.tensor(beside[: len(diagonal) - 1], dtype=torch.float64)
+    tridiagonal += torch.diag(off, 1) + torch.diag(off, -1)
+    return MARGIN * math.sqrt(max(0.0, float(torch.linalg.eigvalsh(tridiagonal)[-1])))
 
 
 def singular_pair(K: LinearMap, domain: Size) -> tuple[Tensor, Tensor]:
@@ -56,39 +80,67 @@ def singular_pair(K: LinearMap, domain: Size) -> tuple[Tensor, Tensor]:
     """
     codomain = K.codomain(domain)
     n, m = math.prod(domain), math.prod(codomain)
-    like = _like(K)
+    like = zero_sample(K, domain)
     if n * m > SMALL:
         estimate, v = _power(K, domain, 10_000, 10 * torch.finfo(like.dtype).eps)
         with torch.no_grad():
             return K(v) / (estimate or 1.0), v
     matrix = matrix_of(K, domain)
     if not bool(matrix.isfinite().all()):
-        raise _not_finite(K)
+        raise not_finite(K)
     U, _, Vh = torch.linalg.svd(matrix.double(), full_matrices=False)
     return U[:, 0].to(like).view(1, *codomain), Vh[0].to(like).view(1, *domain)
 
 
 def matrix_of(K: LinearMap, domain: Size, like: Tensor | None = None) -> Tensor:
     """K as an (m, n) matrix of its flattened samples, without a tape, of the type of ``like``."""
-    n, like = math.prod(domain), _like(K) if like is None else like
+    n, like = math.prod(domain), zero_sample(K, domain) if like is None else like
     with torch.no_grad():
         columns = K(torch.eye(n, dtype=like.dtype, device=like.device).view(n, *domain))
-        return columns.reshape(n, -1).T
+        found: Tensor = columns.reshape(n, -1).T
+        return found
+
+
+def zero_sample(K: LinearMap, domain: Size) -> Tensor:
+    """A sample of zeros that K takes: of the type of its tensors, else of float64 or float32.
+
+    Raises
+    ------
+    ErgodualError
+        If K takes none.
+    """
+    own = next((t for t in K.tensors() if t.is_floating_point()), None)
+    likes = [torch.zeros((), dtype=d) for d in (torch.float64, torch.float32)]
+    with torch.no_grad():
+        for like in likes if own is None else [own]:
+            zeros = like.new_zeros((1, *domain))
+            try:
+                K(zeros)
+            except (RuntimeError, IndexError, ValueError) as error:
+                failed = error
+            else:
+                return zeros
+    raise ErgodualError(
+        f"{type(K).__name__} takes no samples of shape {tuple(domain)}: {failed}"
+    ) from failed
+
+
+def not_finite(K: LinearMap) -> NotFiniteError:
+    """What to raise of an operator with such entries."""
+    return NotFiniteError(
+        f"The operator K ({type(K).__name__}) has entries that are not finite; lower the learning "
+        "rate or check what it was given."
+    )
 
 
 def _power(K: LinearMap, domain: Size, iterations: int, tol: float) -> tuple[float, Tensor]:
-    like = _like(K)
-    start = torch.randn(
-        (1, *domain), generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
-    v, estimate = start.to(like), 0.0
+    v, estimate = _start(K, domain), 0.0
     with torch.no_grad():
-        v /= v.norm()
         for _ in range(iterations):
             before, w = estimate, K.adjoint(K(v), domain)
             squared = float(w.norm())
             if not math.isfinite(squared):
-                raise _not_finite(K)
+                raise not_finite(K)
             if squared == 0:
                 break
             estimate, v = math.sqrt(squared), w / squared
@@ -97,13 +149,9 @@ def _power(K: LinearMap, domain: Size, iterations: int, tol: float) -> tuple[flo
     return estimate, v
 
 
-def _like(K: LinearMap) -> Tensor:
-    """What tells the type and device; the default ones where K has no tensors."""
-    return next((t for t in K.tensors() if t.is_floating_point()), torch.zeros(()))
-
-
-def _not_finite(K: LinearMap) -> NotFiniteError:
-    return NotFiniteError(
-        f"The operator K ({type(K).__name__}) has entries that are not finite; lower the learning "
-        "rate or check what it was given."
-    )
+def _start(K: LinearMap, domain: Size) -> Tensor:
+    """A random unit vector, always the same one."""
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn((1, *domain), generator=generator, dtype=torch.float64)
+    start: Tensor = v / v.norm()
+    return start.to(zero_sample(K, domain))

@@ -46,6 +46,7 @@ class Stack(Operator):
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         domain = self.domain(y.shape[1:]) if domain is None else domain
+        self._require_dual(y, domain)
         found = [part.adjoint(part_y, domain) for part, part_y in self._split(y, domain)]
         return found[0] if len(found) == 1 else torch.stack(found).sum(0)
 

@@ -228,8 +228,8 @@ class _Backward:
         one, sigma = plan.instances[k], plan.sigma[k]
         keep = 0.0 if k + 1 == plan.depth else sigma / plan.sigma[k + 1]
         one.K.forward_onto(self.S_later, P, -sigma, out=S, keep=keep)
-        by_part = plan.parts is not None
-        if by_part:  # δ itself, as its parts have other factors
+        by_coordinate = isinstance(sigma, Tensor)
+        if by_coordinate:  # δ itself, as its parts have other factors
             S.div_(sigma)
         F = one.F
         keeps_input, wanted = self.asked[id(F)]
@@ -239,7 +239,7 @@ class _Backward:
             S.copy_(result)
         if found:
             self.found.add(F, found, 1.0 if isinstance(sigma, Tensor) else 1 / sigma)
-        return S.mul_(sigma) if by_part else S
+        return S.mul_(sigma) if by_coordinate else S
 
     def _measure(self, k: int, P: Tensor, S: Tensor) -> None:
         """The gradients in the steps, weights and offset that iteration k brings."""
@@ -291,11 +291,15 @@ class _Backward:
         self.V_later = None
 
     def _V(self, k: int, W: Tensor) -> Tensor:
-        """V of iteration k from W = KᵀS̄ of it, and V of the next one."""
-        share = 1 / (1 + self.plan.lead[k])
-        V = W * share
-        if self.V_later is not None:
-            V.add_(self.V_later, alpha=share * self.plan.theta[k])
+        """V of iteration k, from W = KᵀS̄ of it and V of the next one."""
+        plan = self.plan
+        before, after = 1 + plan.lead[k], plan.theta[k]
+        if before < 0.5:  # the recursion would amplify rounding by |θ|/(1 + θ) > 1 every time
+            V = plan.instances[k].K.adjoint(self.S_later, plan.instances[k].domain)
+        else:
+            V = W / before
+            if self.V_later is not None:
+                V.add_(self.V_later, alpha=after / before)
         self.V_later = V
         return V
 
@@ -313,7 +317,7 @@ class _Backward:
 
     def _in_sigma(self, k: int, S: Tensor, moved: Tensor) -> None:
         sigma, parts = self.plan.sigma[k], self.plan.parts
-        if parts is None or not isinstance(sigma, Tensor):
+        if parts is None:
             self.found.named["sigma"][k] = dot(S, moved) / sigma**2
         else:
             slopes = torch.split((S * moved / sigma**2).sum(0), parts)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ergodual.functions import Function
+from ergodual.instance import Instance
 from ergodual.operators import Operator
 from ergodual.primal_dual.plan import Plan
-from ergodual.problem import Instance
 from ergodual.tensors import Number
 
 
@@ -40,8 +40,8 @@ class Trajectory(NamedTuple):
         one = plan.instances[0]
         y = one.like.new_empty((length + 1, one.batch, *one.codomain))
         r = one.like.new_empty((length + 2, one.batch, *one.domain))
-        y[0] = 0
-        r[:2] = 0
+        y[0].zero_()
+        r[:2].zero_()
         # a state without iterations keeps no argument, and need not ask, which may scan weights
         inputs = [bool(length) and any(f.keeps_input() for f in fs) for fs in _functions(plan)]
         return Trajectory(

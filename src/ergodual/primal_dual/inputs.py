@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from ergodual.functions import Function
+from ergodual.instance import Instance
 from ergodual.operators import Operator
 from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
-from ergodual.problem import Instance
-from ergodual.tensors import frozen
+from ergodual.tensors import frozen, plain, replaced
 
 
 class Inputs:
@@ -29,8 +29,11 @@ class Inputs:
 
     Attributes
     ----------
+    instances
+        What is iterated, with copies of the modules that keep what they hold now: so the backward
+        pass uses what the forward pass saw, whatever was put in its place since.
     modules
-        Every operator and function, once.
+        Every such copy, once.
     tensors
         By name: those of the offsets, steps and weights, then ``"i.j"``, the j-th of module i.
     """
@@ -41,32 +44,43 @@ class Inputs:
         steps: Steps | None = None,
         weights: Tensor | None = None,
     ) -> None:
-        self.instances, self.steps, self.weights = instances, steps, weights
-        different = {id(one): one for one in instances}.values()
-        found = {id(term): term for one in different for term in (one.K, one.F, one.G)}
-        self.modules: list[Operator | Function] = list(found.values())
+        self.steps, self.weights = steps, weights
+        different = {id(one): one for one in instances}
+        found = {id(term): term for one in different.values() for term in (one.K, one.F, one.G)}
+        held = {key: plain(term) for key, term in found.items()}
+        copies: dict[int, Any] = {key: frozen(term) for key, term in held.items()}
+        self.modules: list[Operator | Function] = list(copies.values())
+        self.instances = _with_modules(instances, copies)
         offsets = {"shift": instances[0].shift, "offset": instances[0].offset}
         self.tensors = {name: t for name, t in offsets.items() if t is not None}
         if steps is not None and weights is not None:
             self.tensors |= {**steps._asdict(), "weights": weights}
-        for i, module in enumerate(self.modules):
+        for i, module in enumerate(held.values()):
             self.tensors |= {f"{i}.{j}": t for j, t in enumerate(module.tensors())}
 
-    def frozen(self) -> Inputs:
-        """The same with copies of the modules that keep what they hold now.
+    def aliased(self, tensors: Sequence[Tensor]) -> tuple[Inputs, list[Tensor]]:
+        """The same of aliases of these tensors, in the order of :attr:`tensors`, and the aliases.
 
-        So the backward pass uses what the forward pass saw, whatever was put in its place since.
+        No alias was made from another one, so that the derivative in each is the partial one, and
+        has derivatives in all that it depends on.
         """
-        copies: dict[int, Any] = {id(module): frozen(module) for module in self.modules}
-        different: dict[int, Instance] = {}
-        for one in self.instances:
-            if id(one) not in different:
-                F, G, K = (copies[id(term)] for term in (one.F, one.G, one.K))
-                different[id(one)] = one._replace(F=F, G=G, K=K)
-        kept = copy.copy(self)
-        kept.instances = [different[id(one)] for one in self.instances]
-        kept.modules = list(copies.values())
-        return kept
+        aliases = [t.view_as(t) for t in tensors]
+        named = dict(zip(self.tensors, aliases, strict=True))
+        copies: dict[int, Any] = {}
+        for i, module in enumerate(self.modules):
+            places: dict[int, Tensor] = {}
+            for j, t in enumerate(module.tensors()):  # one that is there twice has one alias
+                places.setdefault(id(t), named[f"{i}.{j}"])
+            copies[id(module)] = replaced(module, places)
+        made = copy.copy(self)
+        if self.steps is not None:
+            made.steps, made.weights = Steps(*map(named.get, Steps._fields)), named["weights"]  # type: ignore[arg-type]
+        made.instances = [
+            one._replace(shift=named.get("shift"), offset=named.get("offset"))
+            for one in _with_modules(self.instances, copies)
+        ]
+        made.modules = list(copies.values())
+        return made, aliases
 
     def plan(self) -> Plan:
         """With the steps and weights as numbers."""
@@ -88,3 +102,13 @@ class Inputs:
             of_module = found.of_module.get(id(module), [])
             named |= {f"{i}.{j}": t for j, t in enumerate(of_module)}
         return [named.get(name) for name in self.tensors]
+
+
+def _with_modules(instances: Sequence[Instance], modules: dict[int, Any]) -> list[Instance]:
+    """With others in the place of the modules of these ids; one that is shared stays shared."""
+    made: dict[int, Instance] = {}
+    for one in instances:
+        if id(one) not in made:
+            F, G, K = (modules[id(term)] for term in (one.F, one.G, one.K))
+            made[id(one)] = one._replace(F=F, G=G, K=K)
+    return [made[id(one)] for one in instances]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +40,12 @@ class Ergodic(Output):
         ``"1/k"``: α_k ∝ 1/k, summing to 1 (Brauer, Lorenz 2019); ``"uniform"``: 1/d; ``"learned"``:
         a softmax of parameters that starts at ``"1/k"``; or a tensor of shape ``(depth,)``, used as
         given (an nn.Parameter is learned).
+
+    Raises
+    ------
+    ErgodualError
+        If the weights are none of these, or, in :class:`~ergodual.Unrolled`, not one for each
+        iteration.
     """
 
     logits: Tensor
@@ -62,10 +70,12 @@ class Ergodic(Output):
             self.logits = nn.Parameter(
                 -torch.arange(1, depth + 1, dtype=like.dtype, device=like.device).log()
             )
-        held = {"given": lambda: self.given, "learned": lambda: self.logits}.get(self.kind)
-        if held is not None and held().shape != (depth,):
+        if self.kind not in ("given", "learned"):
+            return
+        held = self.given if self.kind == "given" else self.logits
+        if held.shape != (depth,):
             raise ErgodualError(
-                f"There are averaging weights of shape {tuple(held().shape)} for {depth} "
+                f"There are averaging weights of shape {tuple(held.shape)} for {depth} "
                 "iterations; give one for each."
             )
 
@@ -82,16 +92,9 @@ class Ergodic(Output):
         return _fixed(self.kind, depth)
 
 
-_KNOWN: dict[tuple[str, int], Tensor] = {}
-
-
 def _fixed(kind: str, depth: int) -> Tensor:
-    """``"last"``, ``"1/k"`` or ``"uniform"``, made once for each depth."""
-    if (kind, depth) not in _KNOWN:
-        weights = torch.ones(depth, dtype=torch.float64)
-        if kind == "last":
-            weights[:-1] = 0
-        elif kind == "1/k":
-            weights /= torch.arange(1, depth + 1)
-        _KNOWN[kind, depth] = weights / weights.sum()
-    return _KNOWN[kind, depth]
+    """``"last"``, ``"1/k"`` or ``"uniform"``."""
+    if kind == "last":
+        return torch.tensor([0.0] * (depth - 1) + [1.0], dtype=torch.float64)
+    weights = [1 / k if kind == "1/k" else 1.0 for k in range(1, depth + 1)]
+    return torch.tensor(weights, dtype=torch.float64) / math.fsum(weights)

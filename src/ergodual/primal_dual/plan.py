@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotFiniteError
-from ergodual.operators import Layout
+from ergodual.functions.sums import flat_shape, takes_steps_by_part
+from ergodual.instance import Instance
 from ergodual.primal_dual.steps import Steps
-from ergodual.problem import Instance
 from ergodual.tensors import Number
 
 
@@ -51,23 +51,18 @@ class Plan:
         Raises
         ------
         NotFiniteError
-            If a step size is not positive and finite, as learned ones become that leave the range
-            of the floating-point numbers.
+            If a step size is not positive and finite, or θ not above −1 and finite, as learned ones
+            become that leave their range.
         """
-        sigma, tau = steps.sigma.tolist(), steps.tau.tolist()
-        by_part = steps.sigma.ndim == 2
-        for name, values in (("sigma", sum(sigma, []) if by_part else sigma), ("tau", tau)):
-            for value in values:
-                if not 0 < value < math.inf:
-                    raise NotFiniteError(
-                        f"A step size {name} is {value}; it must be positive and finite."
-                    )
+        sigma, tau, theta = (t.tolist() for t in steps)
         parts = None
-        if by_part:
-            parts = part_sizes(instances[0], steps.sigma.shape[1])
-            repeats = torch.tensor(parts, device=steps.sigma.device)
-            sigma = list(steps.sigma.detach().repeat_interleave(repeats, 1).unbind())
-        return Plan(instances, sigma, tau, steps.theta.tolist(), weights.tolist(), parts)
+        if steps.sigma.ndim == 2:
+            _require_steps(sum(sigma, []), tau, theta)
+            parts = part_sizes(instances, steps.sigma.shape[1])
+            sigma = list(by_coordinate(steps.sigma.detach(), parts))
+        else:
+            _require_steps(sigma, tau, theta)
+        return Plan(instances, sigma, tau, theta, weights.tolist(), parts)
 
     @staticmethod
     def uniform(
@@ -129,18 +124,54 @@ class Plan:
         return found
 
 
-def part_sizes(instance: Instance, parts: int) -> list[int]:
-    """How many coordinates of the dual each part of a stack has."""
-    layout = instance.K.layout(instance.domain)
-    if not isinstance(layout, list) or len(layout) != parts:
-        given = len(layout) if isinstance(layout, list) else "no"
-        raise ErgodualError(
-            f"There are dual steps for {parts} parts, and the operator has {given} parts; give one "
-            "step for each part of the Stack."
-        )
-    return [size_of(part) for part in layout]
+def require_steps(steps: Steps) -> None:
+    """That step sizes are positive and θ above −1, and all finite."""
+    sigma, tau, theta = (t.flatten().tolist() for t in steps)
+    _require_steps(sigma, tau, theta)
 
 
-def size_of(layout: Layout) -> int:
-    """Coordinates of a part, whose own parts may be parts."""
-    return sum(map(size_of, layout)) if isinstance(layout, list) else math.prod(layout)
+def _require_steps(sigma: list[float], tau: list[float], theta: list[float]) -> None:
+    for name, values, least in (("sigma", sigma, 0.0), ("tau", tau, 0.0), ("theta", theta, -1.0)):
+        for value in values:
+            if not least < value < math.inf:
+                raise NotFiniteError(
+                    f"A step size {name} is {value}; it must be above {least:g} and finite."
+                )
+
+
+def part_sizes(instances: Sequence[Instance], parts: int) -> list[int]:
+    """How many coordinates of the dual each part of a stack has.
+
+    Raises
+    ------
+    ErgodualError
+        If the operators are no stacks of so many parts, or of parts of other sizes, or F is no sum
+        over them.
+    """
+    found: list[int] = []
+    for one in {id(one): one for one in instances}.values():
+        layout = one.K.layout(one.domain)
+        if not isinstance(layout, list) or len(layout) != parts:
+            given = len(layout) if isinstance(layout, list) else "no"
+            raise ErgodualError(
+                f"There are dual steps for {parts} parts, and the operator has {given} parts; give "
+                "one step for each part of the Stack."
+            )
+        if not takes_steps_by_part(one.F):
+            raise ErgodualError(
+                f"There are dual steps for {parts} parts, and {type(one.F).__name__} is no sum "
+                "over them; give SeparableSum with a function for each part, or one dual step."
+            )
+        sizes = [math.prod(flat_shape(part)) for part in layout]
+        if found and sizes != found:
+            raise ErgodualError(
+                f"The parts of the iterations' stacks have {found} and {sizes} coordinates; dual "
+                "steps by part need the same in all of them."
+            )
+        found = sizes
+    return found
+
+
+def by_coordinate(sigma: Tensor, parts: list[int]) -> Sequence[Tensor]:
+    """Of σ by iteration and part, a row for each iteration with σ of every coordinate."""
+    return sigma.repeat_interleave(torch.tensor(parts, device=sigma.device), 1).unbind()

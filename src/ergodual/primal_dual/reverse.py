@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
+from ergodual.instance import Instance
 from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
 from ergodual.primal_dual.forward import Iteration, Trajectory, start_of_average
 from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
 from ergodual.primal_dual.tape import unroll
-from ergodual.problem import Instance
 
 
 class Reverse:
@@ -62,8 +62,10 @@ class Checkpointed(Reverse):
     """
 
     def __init__(self, segments: int | None = None) -> None:
-        if segments is not None and segments < 1:
-            raise ErgodualError(f"The number of segments is {segments}; it must be at least 1.")
+        if segments is not None and not (isinstance(segments, int) and segments >= 1):
+            raise ErgodualError(
+                f"The number of segments is {segments}; it must be a whole number, at least 1."
+            )
         self.segments = segments
 
     def starts(self, plan: Plan) -> list[int]:
@@ -78,8 +80,9 @@ class Checkpointed(Reverse):
 class Truncated(Reverse):
     """The reverse sweep through the last b iterations alone.
 
-    As if the iterates before them did not depend on anything. It keeps the iterates of those b
-    iterations only. With b ≥ d it is :class:`Reverse`, bit for bit.
+    As if what lies before them did not depend on anything: the earlier iterates, and their share in
+    the average, so that averaging weights of earlier iterations have the gradient 0. It keeps the
+    iterates of those b iterations only. With b ≥ d it is :class:`Reverse`, bit for bit.
 
     Parameters
     ----------
@@ -93,8 +96,10 @@ class Truncated(Reverse):
     """
 
     def __init__(self, b: int) -> None:
-        if b < 1:
-            raise ErgodualError(f"The number of reverse steps is {b}; it must be at least 1.")
+        if not isinstance(b, int) or b < 1:
+            raise ErgodualError(
+                f"The number of reverse steps is {b}; it must be a whole number, at least 1."
+            )
         self.b = b
 
     def starts(self, plan: Plan) -> list[int]:
@@ -104,7 +109,6 @@ class Truncated(Reverse):
 class _Sweep(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, *tensors: Tensor) -> Tensor:
-        inputs = inputs.frozen()
         plan = inputs.plan()
         starts = adjoint.starts(plan)
         iteration, x_hat = Iteration(plan), start_of_average(plan.instances[0])
@@ -131,7 +135,8 @@ class _Sweep(torch.autograd.Function):
         states, found = ctx.saved_tensors[:count], iter(ctx.saved_tensors[count:])
         needed = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():  # create_graph: the result needs derivatives of its own
-            return None, None, *_taped(ctx.inputs, ctx.starts, g, needed)
+            tensors = ctx.saved_tensors[-len(needed) :]
+            return None, None, *_taped(ctx.inputs, tensors, ctx.starts, g, needed)
         last = Trajectory(*(next(found) if kept else None for kept in ctx.whole))  # type: ignore[arg-type]
         segments = _segments(ctx.plan, ctx.starts, states, last)
         wanted = ctx.inputs.wanted(needed)
@@ -140,7 +145,7 @@ class _Sweep(torch.autograd.Function):
 
 
 def _taped(
-    inputs: Inputs, starts: list[int], g: Tensor, needed: Sequence[bool]
+    inputs: Inputs, tensors: Sequence[Tensor], starts: list[int], g: Tensor, needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """The gradients of the tape, which has recorded nothing yet."""
     if starts[0]:
@@ -148,11 +153,12 @@ def _taped(
             "Truncated leaves out a part of the derivative, which has no derivative itself; take "
             "Reverse() or Tape() where create_graph is asked."
         )
-    tensors = [t for t, need in zip(inputs.tensors.values(), needed, strict=True) if need]
-    assert inputs.steps is not None
-    assert inputs.weights is not None
-    x_hat = unroll(inputs.instances, inputs.steps, inputs.weights)
-    found = iter(torch.autograd.grad(x_hat, tensors, g, create_graph=True, allow_unused=True))
+    made, aliases = inputs.aliased(tensors)
+    assert made.steps is not None
+    assert made.weights is not None
+    x_hat = unroll(made.instances, made.steps, made.weights)
+    wanted = [t for t, need in zip(aliases, needed, strict=True) if need]
+    found = iter(torch.autograd.grad(x_hat, wanted, g, create_graph=True, allow_unused=True))
     return [next(found) if need else None for need in needed]
 
 

@@ -11,7 +11,7 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.operators import Operator, Stack
-from ergodual.tensors import Number, hold, require
+from ergodual.tensors import Number, hold, real, require
 
 SAFETY = 0.99
 """σ τ ‖K‖² = SAFETY² < 1 for the rules that follow ‖K‖."""
@@ -46,6 +46,7 @@ class StepSizes(nn.Module):
 
     def __init__(self, theta: Number = 1.0) -> None:
         super().__init__()
+        theta = real("The extrapolation theta", theta)
         _require_theta(theta)
         hold(self, "theta", theta)
 
@@ -153,6 +154,7 @@ class _Fixed(StepSizes):
     def __init__(self, sigma: Number, tau: Number, theta: Number) -> None:
         super().__init__(theta)
         for name, step in (("sigma", sigma), ("tau", tau)):
+            step = real(f"The step size {name}", step)
             require(step > 0, f"The step size {name} is {step}; it must be positive.")
             hold(self, name, step)
 

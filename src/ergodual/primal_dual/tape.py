@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ergodual.primal_dual.plan import part_sizes
+from ergodual.instance import Instance
+from ergodual.primal_dual.plan import by_coordinate, part_sizes, require_steps
 from ergodual.primal_dual.steps import Steps
-from ergodual.problem import Instance
 from ergodual.tensors import Number
 
 
@@ -27,7 +27,7 @@ def unroll(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tens
     one = instances[0]
     r, y = one.zeros_primal(), one.zeros_dual()
     u, x_hat = one.estimate(r), one.estimate(r)
-    pairs = zip(instances, _dual_steps(one, steps.sigma), *steps[1:], weights, strict=True)
+    pairs = zip(instances, _dual_steps(instances, steps.sigma), *steps[1:], weights, strict=True)
     for (F, G, K, _, offset, *_), sigma, tau, theta, alpha in pairs:
         Ku = K(u) if offset is None else K(u) + offset
         y = F.prox_conjugate(y + sigma * Ku, sigma)
@@ -37,11 +37,10 @@ def unroll(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tens
     return x_hat
 
 
-def _dual_steps(one: Instance, sigma: Tensor) -> Sequence[Number]:
+def _dual_steps(instances: Sequence[Instance], sigma: Tensor) -> Sequence[Number]:
     if sigma.ndim == 1:
         return sigma.unbind()
-    repeats = sigma.new_tensor(part_sizes(one, sigma.shape[1])).long()
-    return sigma.repeat_interleave(repeats, 1).unbind()
+    return by_coordinate(sigma, part_sizes(instances, sigma.shape[1]))
 
 
 class Tape:
@@ -52,4 +51,5 @@ class Tape:
 
     def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
         """x̂, with a gradient in everything that has one."""
+        require_steps(steps)
         return unroll(instances, steps, weights)

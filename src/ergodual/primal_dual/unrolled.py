@@ -10,6 +10,7 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
+from ergodual.instance import Instance
 from ergodual.operators import Operator
 from ergodual.primal_dual.forward import estimate
 from ergodual.primal_dual.outputs import Ergodic, Output
@@ -17,7 +18,7 @@ from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.reverse import Reverse
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import unroll
-from ergodual.problem import Instance, LowerLevel
+from ergodual.problem import LowerLevel
 
 Functions = Function | Sequence[Function]
 """One function for all iterations, or one for each."""
@@ -71,9 +72,9 @@ class Unrolled(nn.Module):
         else:
             self.problem = cast(LowerLevel, nn.ModuleList(_checked(problem, depth)))
             depth = len(problem)
-        if depth is None or depth < 1:
+        if not isinstance(depth, int) or depth < 1:
             given = "missing" if depth is None else depth
-            raise ErgodualError(f"The depth is {given}; it must be at least 1.")
+            raise ErgodualError(f"The depth is {given}; it must be a whole number, at least 1.")
         self.depth = depth
         self.steps = StepSizes.balanced() if steps is None else steps
         self.output = Ergodic("1/k") if output is None else output
@@ -111,6 +112,10 @@ class Unrolled(nn.Module):
             If the observations do not fit the problem in shape, type or device, or the functions
             the iterations.
         """
+        kind = observation.device.type if isinstance(observation, Tensor) else "cpu"
+        if torch.is_autocast_enabled(kind):  # a part of the products in bfloat16 would be no K
+            with torch.autocast(kind, enabled=False):
+                return self.forward(observation, G, F)
         instances = self._instances(observation, G, F)
         one = instances[0]
         K = [each.K for each in instances]
@@ -163,6 +168,11 @@ class Unrolled(nn.Module):
 
 
 def _checked(problems: Sequence[LowerLevel], depth: int | None) -> Sequence[LowerLevel]:
+    if not isinstance(problems, Sequence):
+        raise ErgodualError(
+            f"Unrolled got a {type(problems).__name__}; give a Problem, an InverseProblem, or a "
+            "list of them, one for each iteration."
+        )
     if not problems or any(type(p) is not type(problems[0]) for p in problems):
         kinds = ", ".join(sorted({type(p).__name__ for p in problems})) or "nothing"
         raise ErgodualError(

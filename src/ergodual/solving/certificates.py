@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ergodual.consistency import require_consistent
 from ergodual.errors import ErgodualError
+from ergodual.instance import Instance
 from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.steps import SAFETY
-from ergodual.problem import Instance
 from ergodual.solving.newton import applies
 from ergodual.solving.scales import Scales
 from ergodual.tensors import column, dots, largest, norms, total
@@ -50,6 +50,12 @@ class Pending:
     where that is 0), σ = ω/‖K‖, τ = 1/(ω‖K‖), with an ω that depends on the problem alone. So
     neither a large constant in x̃, which K does not see, nor a y that grows because nothing is
     feasible makes it small.
+
+    Without a shift r = 0 is no estimate, and what it costs, as ‖b‖²/2, says nothing of what the
+    solution does. There the gap is over F(c + Kr) + G(r), the objective at the point, and the
+    residual over √(2ω) ‖c + Kr‖/‖K‖, if those are smaller; but over no less than tol times what
+    r = 0 costs, nor than where rounding would decide. And the smaller of both counts: bounds of G
+    that are far away make the gap as useless as none.
 
     Attributes
     ----------
@@ -144,10 +150,14 @@ class Pending:
         require_consistent(r, Kr, y, -v, self.norm)
         Kx = self.c + Kr
         negative_dual = _or_infinite(lambda: F.conjugate(y) + G.conjugate(v) - dots(self.c, y), Kx)
-        gap = (self.primal(r, Kx) + negative_dual).clamp(min=0)
-        gap = gap.nan_to_num(nan=math.inf, posinf=math.inf)
-        error = gap / self.unit
-        if not gap.isfinite().all():
+        primal, rounded = self.primal(r, Kx), dots(self.c.abs(), y.abs())
+        gap = primal + negative_dual
+        _require_duality(gap, primal, rounded)
+        gap = gap.clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
+        error = gap / self._at_stake(primal, rounded)
+        if self.instance.shift is None:
+            error = torch.minimum(error, self._residual(r, Kx, y, v))
+        elif not gap.isfinite().all():
             error = torch.where(gap.isfinite(), error, self._residual(r, Kx, y, v))
         return Point(r, y, gap, error)
 
@@ -159,16 +169,31 @@ class Pending:
         """ω ∼ ‖y‖/‖r‖ of a solution, guessed from a dual point and the primal answer to it."""
         if self.scales is None:
             return self.residual_weight
-        one, y = self.instance, self.nearest_dual()
-        ratio = self.ratio(_limit(one.G.prox, -one.K.adjoint(y, one.domain)), y)
+        y = self.nearest_dual()
+        ratio = self.ratio(self._answer(y), y)
         return torch.where(ratio.isfinite() & (ratio > 0), ratio, self.residual_weight)
 
     def primal(self, r: Tensor, Kx: Tensor) -> Tensor:
         """F(Kx) + G(r), with Kx = c + Kr."""
         return _or_infinite(lambda: self.instance.F.value(Kx) + self.instance.G.value(r), Kx)
 
+    def _at_stake(self, primal: Tensor, rounded: Tensor) -> Tensor:
+        """What a gap is relative to, ``(batch,)``; see the class."""
+        if self.instance.shift is not None:
+            return self.unit
+        least = torch.maximum(self.tol * self.unit, self._roundings(10) * rounded)
+        return torch.minimum(torch.maximum(primal, least), self.unit)
+
+    def _roundings(self, count: float) -> float:
+        """So many, over the tolerance: what is relative to less than this would be noise."""
+        eps = torch.finfo(self.c.dtype).eps
+        return count * eps / max(self.tol, eps)
+
     def _residual(self, r: Tensor, Kx: Tensor, y: Tensor, v: Tensor) -> Tensor:
         weight, size = self.residual_weight, self._seen()
+        if self.instance.shift is None:
+            left = torch.maximum(norms(Kx) / self.norm, self._roundings(4) * size)
+            size = torch.minimum(left, size)
         sigma, tau = column(weight / self.norm, y), column(1 / (self.norm * weight), r)
         moved_r = self.instance.G.prox(r + tau * v, tau) - r
         moved_y = self.instance.F.prox_conjugate(y + sigma * Kx, sigma) - y
@@ -180,7 +205,7 @@ class Pending:
 
     def _guess(self) -> Tensor:
         one, y = self.instance, self.nearest_dual()
-        r = _limit(one.G.prox, -one.K.adjoint(y, one.domain))
+        r = self._answer(y)
         y_norm, r_norm, seen = norms(y), norms(r), self._seen()
         # an infinite F leaves the slope of G as the scale of Kᵀy, and a G that bounds nothing what
         # K sees of x̃ as that of r
@@ -194,6 +219,16 @@ class Pending:
             torch.where(r_norm > 0, r_norm, seen),
         )
         return torch.where((y_norm > 0) & (r_norm > 0), y_norm / r_norm, 1.0)
+
+    def _answer(self, y: Tensor) -> Tensor:
+        """A primal answer to y; without a shift, of the size of x at most, as bounds of G may be
+        far away.
+        """
+        one = self.instance
+        r = _limit(one.G.prox, -one.K.adjoint(y, one.domain))
+        if one.shift is not None:
+            return r
+        return r * column((self._seen() / norms(r)).nan_to_num(1.0).clamp(max=1), r)
 
     def _seen(self) -> Tensor:
         """The size of r that K sees as c: ‖c‖/‖K‖, ``(batch,)``."""
@@ -209,6 +244,18 @@ def best(one: Point, other: Point) -> Point:
         torch.where(better, other.gap, one.gap),
         torch.where(better, other.error, one.error),
     )
+
+
+def _require_duality(gap: Tensor, primal: Tensor, rounded: Tensor) -> None:
+    """That no primal energy is below a dual one by more than rounding."""
+    size = (2 * primal.abs() + gap.abs() + rounded) * 1e4 * torch.finfo(gap.dtype).eps
+    wrong = (gap < -size) & gap.isfinite()
+    if bool(wrong.any()):
+        raise ErgodualError(
+            "F's or G's value and conjugate contradict each other: a primal energy of "
+            f"{float(primal[wrong][0]):.6g} lies below the dual one by "
+            f"{-float(gap[wrong][0]):.6g}; test both with ed.check_function."
+        )
 
 
 def _or_infinite(energy: Callable[[], Tensor], like: Tensor) -> Tensor:

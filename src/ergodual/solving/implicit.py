@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotDifferentiableWarning
+from ergodual.instance import Instance
 from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.gradients import Gradients, Wanted
-from ergodual.problem import Instance
 from ergodual.solving.active_set import least_norm, missed, solve_saddle
 from ergodual.solving.certificates import Pending
 from ergodual.solving.neumann import AtSolution, FixedPoint

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from ergodual.problem import Instance
+from ergodual.instance import Instance
 from ergodual.solving.certificates import Pending, Point
 from ergodual.solving.chambolle_pock import ChambollePock
 from ergodual.solving.newton import applies

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
+from ergodual.instance import Instance
 from ergodual.primal_dual.backward import Segment, sweep_backward
 from ergodual.primal_dual.forward import Trajectory, estimate
 from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
-from ergodual.problem import Instance
 from ergodual.tensors import Number
 
 
@@ -121,8 +121,10 @@ class Neumann(AtSolution):
     """
 
     def __init__(self, b: int) -> None:
-        if b < 1:
-            raise ErgodualError(f"The number of reverse steps is {b}; it must be at least 1.")
+        if not isinstance(b, int) or b < 1:
+            raise ErgodualError(
+                f"The number of reverse steps is {b}; it must be a whole number, at least 1."
+            )
         self.b = b
 
     def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> Gradients:
@@ -162,7 +164,7 @@ class _Attached(torch.autograd.Function):
         inputs: Inputs,
         *tensors: Tensor,
     ) -> Tensor:
-        ctx.rule, ctx.inputs = rule, inputs.frozen()
+        ctx.rule, ctx.inputs = rule, inputs
         ctx.point = point._replace(instance=ctx.inputs.instances[0].detached())
         ctx.save_for_backward(*tensors)
         return x_hat.clone()

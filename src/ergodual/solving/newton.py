@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ergodual.problem import Instance
+from ergodual.instance import Instance
 from ergodual.solving.active_set import solve_saddle
 from ergodual.tensors import Number, column, largest
 

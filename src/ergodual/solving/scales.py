@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.functions import Function, SeparableSum, Translated
+from ergodual.functions.sums import takes_steps_by_part
+from ergodual.instance import Instance
 from ergodual.operators import Dense, Operator, Stack
 from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.steps import SAFETY
-from ergodual.problem import Instance
 from ergodual.tensors import Number
 
 
@@ -46,7 +46,7 @@ def scales_of(one: Instance, precondition: bool | None) -> Scales | None:
     """
     if precondition is False:
         return None
-    if isinstance(one.K, Stack) and _takes_steps_by_part(one.F):
+    if isinstance(one.K, Stack) and takes_steps_by_part(one.F):
         parts = one.K.operators()
         return _by_part(one, parts) if precondition or len(parts) > 1 else None
     if precondition is None:
@@ -90,8 +90,3 @@ def _by_row_and_column(one: Instance) -> Scales:
     )
     between = Dense(rows.sqrt()[:, None] * matrix * columns.sqrt())
     return Scales(rows, columns, between.norm_bound() or 1.0)
-
-
-def _takes_steps_by_part(F: Function) -> bool:
-    inner = F.function if isinstance(F, Translated) else F
-    return inner.separable or isinstance(inner, SeparableSum)

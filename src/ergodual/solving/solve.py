@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ergodual.consistency import probe
 from ergodual.errors import ErgodualError, NotConvergedWarning
-from ergodual.problem import Instance, LowerLevel
+from ergodual.instance import Instance
+from ergodual.problem import LowerLevel
 from ergodual.solving.certificates import Pending, Point, best
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.newton import within
@@ -43,7 +44,8 @@ class Solution:
     error
         What was compared with the tolerance: the gap over F(c) + G(0) (the gap itself where that is
         0 or infinite), or, where the gap is infinite, the relative fixed-point residual of a
-        primal-dual step.
+        primal-dual step. Of an :class:`~ergodual.InverseProblem`, where r = 0 is no estimate, the
+        gap over the objective itself or that residual, whichever is smaller.
     iterations
         How many it took, in steps of 32.
     converged

@@ -1,0 +1,226 @@
+"""Gradients in tensors that are shared, made from each other, or computed; of either order."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from cases import N, matrix, observation, parameter, spread
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+import ergodual as ed
+
+
+class Softplus(nn.Module):
+    """What keeps a weight positive."""
+
+    def forward(self, t: Tensor) -> Tensor:
+        return nn.functional.softplus(t)
+
+
+class Derived(ed.Operator):
+    """A user's operator with a buffer that is made of its parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.k = nn.Parameter(matrix())
+        self.register_buffer("m", self.k.square() + self.k)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.m.T  # type: ignore[operator]
+
+
+class MyL1(ed.L1):
+    """A built-in function with a parameter of the user's own beside a weight that is a buffer."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__(2 * weight)
+        self.extra = parameter(1.0)
+
+
+def parametrised(module: nn.Module, name: str) -> nn.Module:
+    return parametrize.register_parametrization(module, name, Softplus())
+
+
+W, K = parameter(0.3), nn.Parameter(matrix())
+MODELS: dict[str, Callable[[Tensor], ed.Problem]] = {
+    "one weight in F and G": lambda x: ed.Problem(ed.L1(W), ed.SquaredL2(W), ed.Dense(K)),
+    "one matrix twice": lambda x: ed.Problem(
+        ed.L1(W), ed.SquaredL2(), ed.Stack(ed.Dense(K), ed.Dense(K))
+    ),
+    "a weight made of x": lambda x: ed.Problem(
+        ed.L1((0.1 + x.square().mean()) * W), ed.SquaredL2(), ed.Dense(K)
+    ),
+    "a parametrised weight": lambda x: ed.Problem(
+        parametrised(ed.L1(parameter(0.2)), "weight"),  # type: ignore[arg-type]
+        parametrised(ed.SquaredL2(parameter(0.3)), "weight"),  # type: ignore[arg-type]
+        ed.Dense(K),
+    ),
+    "a parametrised matrix": lambda x: ed.Problem(
+        ed.L1(W),
+        ed.SquaredL2(),
+        parametrised(ed.Dense(matrix(seed=8)), "matrix"),  # type: ignore[arg-type]
+    ),
+    "a parametrised mask under a matrix": lambda x: ed.Problem(
+        ed.L1(W),
+        ed.SquaredL2(),
+        ed.Dense(K) @ parametrised(ed.Diagonal(spread(N, low=0.1, high=1, seed=2)), "diagonal"),  # type: ignore[operator]
+    ),
+    "a buffer made of a parameter": lambda x: ed.Problem(ed.L1(W), ed.SquaredL2(), Derived()),
+    "a user's parameter beside": lambda x: ed.Problem(MyL1(W), ed.SquaredL2(), ed.Dense(K)),
+}
+STEPS = {
+    "fixed": lambda: ed.StepSizes.fixed(0.3, 0.2),
+    "the norm's": lambda: ed.StepSizes.balanced(differentiate_norm=True),
+}
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("name", MODELS)
+def test_partial_derivatives_add_up_once(name: str, steps: str) -> None:
+    found = []
+    for adjoint in (ed.Tape(), ed.Reverse(), ed.Checkpointed(2)):
+        for create_graph in (False, True):
+            torch.manual_seed(0)
+            x = observation().requires_grad_()
+            model = ed.Unrolled(MODELS[name](x), 4, STEPS[steps](), adjoint=adjoint)
+            inputs = [x, W, *(p for p in model.parameters() if p is not W)]
+            value = model(x).pow(3).sum()
+            slopes = torch.autograd.grad(
+                value, inputs, create_graph=create_graph, materialize_grads=True, allow_unused=True
+            )
+            if create_graph:
+                curvature = sum(s.square().sum() for s in slopes)
+                assert isinstance(curvature, Tensor)
+                slopes += torch.autograd.grad(
+                    curvature, inputs, materialize_grads=True, allow_unused=True
+                )
+            found.append(slopes)
+    for ours in found[2:]:
+        for one, other in zip(ours, found[1], strict=False):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    assert sum(s.norm() > 0 for s in found[1]) >= len(found[1]) - 2  # W and extra may be idle
+
+
+class Plain(ed.Operator):
+    """An operator that holds what it needs as plain attributes."""
+
+    def __init__(self, m: Tensor) -> None:
+        super().__init__()
+        self.m = m
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.m.T
+
+
+def test_a_tensor_that_would_get_no_gradient_is_refused() -> None:
+    learned = 2 * matrix().requires_grad_()
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), Plain(learned)), 2)
+    with pytest.raises(ed.ErgodualError, match="holds a tensor m that needs a gradient"):
+        model(observation())
+    f = ed.L1(1.0)
+    f.weight = 2 * W
+    model = ed.Unrolled(ed.Problem(f, ed.SquaredL2(), Plain(matrix())), 2)
+    with pytest.raises(ed.ErgodualError, match="L1 holds a tensor weight"):
+        model(observation())
+
+
+@pytest.mark.parametrize("theta", [-0.5, -0.8, -0.97])
+def test_any_extrapolation_has_its_gradient(theta: float) -> None:
+    found = []
+    for adjoint in (ed.Tape(), ed.Reverse()):
+        steps = ed.StepSizes.fixed(0.3, 0.2, parameter(theta))
+        problem = ed.Problem(ed.L1(), ed.SquaredL2(), Derived())
+        model, x = ed.Unrolled(problem, 30, steps, adjoint=adjoint), observation().requires_grad_()
+        wanted = [x, *model.parameters()]
+        found.append(torch.autograd.grad(model(x).pow(3).sum(), wanted))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_translated_box_keeps_its_bounds(seed: int) -> None:
+    """b + (p − b) is not p: whether p lies on a bound is lost by that rounding."""
+    shift, found = 0.05 * observation(seed)[0].clamp(-1, 1), []
+    for adjoint in (ed.Tape(), ed.Reverse()):
+        G = ed.Translated(ed.Box(lower=-1.0, upper=parameter(0.1)), nn.Parameter(shift.clone()))
+        model = ed.Unrolled(ed.Problem(ed.L1(), G, ed.Dense(K)), 4, adjoint=adjoint)
+        x = observation().requires_grad_()
+        found.append(torch.autograd.grad(model(x).pow(3).sum(), [x, *model.parameters()]))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("F", "G"),
+    [
+        (ed.SquaredL2(), ed.L1(0.0)),
+        (ed.SquaredL2(), ed.L1(torch.zeros(N, dtype=torch.float64))),
+        (ed.Box(radius=0.0), ed.SquaredL2()),
+    ],
+)
+@pytest.mark.parametrize("adjoint", [ed.Tape(), ed.Reverse()])
+def test_a_weight_of_zero_is_no_kink(F: ed.Function, G: ed.Function, adjoint: ed.Reverse) -> None:
+    """Where the observation is silent too."""
+    x = torch.zeros(2, N, dtype=torch.float64, requires_grad=True)
+    found = []
+    for f, g in ((F, G), (ed.SquaredL2(), ed.Zero())):
+        other = ed.Zero() if isinstance(f, ed.Box) else f
+        for each in (f, other):
+            model = ed.Unrolled(ed.Problem(each, g, ed.Dense(K)), 3, adjoint=adjoint)
+            found.append(torch.autograd.grad(model(x).sum(), x)[0])
+    if isinstance(G, ed.L1):
+        torch.testing.assert_close(found[0], found[2])
+    else:  # the indicator of 0 leaves what moves x to 0
+        h = 1e-6 * torch.ones_like(x)
+        model = ed.Unrolled(ed.Problem(F, G, ed.Dense(K)), 3, adjoint=adjoint)
+        slope = (model(x + h) - model(x - h)).sum(0) / 2e-6
+        torch.testing.assert_close(found[0].sum(), slope.sum(), rtol=1e-6, atol=1e-9)
+
+
+def test_what_is_learned_stays_in_its_range_or_is_refused() -> None:
+    weight, sigma = parameter(0.1), parameter(0.2)
+    problem = ed.Problem(ed.L1(weight), ed.SquaredL2(), ed.Dense(K))
+    model = ed.Unrolled(problem, 2, ed.StepSizes.fixed(sigma, 0.1), adjoint=ed.Tape())
+    model(observation())
+    weight.data -= 0.2
+    with pytest.raises(ed.ErgodualError, match="L1's weight is -0.1; it must not be negative"):
+        model(observation())
+    weight.data += 0.2
+    sigma.data -= 0.3
+    with pytest.raises(ed.NotFiniteError, match="step size sigma is -0"):
+        model(observation())
+
+
+def test_parts_of_a_stack_have_steps_of_their_own_where_F_is_their_sum() -> None:
+    A, B = ed.Dense(matrix(4, N)), ed.Dense(matrix(6, N, 4))
+    steps = ed.StepSizes.balanced(by_part=True)
+    for F, said in (
+        (ed.L21(0.3, size=2), "L21 is no sum over them"),
+        (ed.L2Ball(0.3), "L2Ball is no sum over them"),
+    ):
+        model = ed.Unrolled(ed.Problem(F, ed.SquaredL2(), ed.Stack(A, B)), 2, steps)
+        with pytest.raises(ed.ErgodualError, match=said):
+            model(observation())
+    with pytest.raises(ed.ErgodualError, match="all would be one group"):
+        ed.Unrolled(ed.Problem(ed.L21(dim=1), ed.SquaredL2(), ed.Stack(A, B)), 2)(observation())
+    problems = [ed.Problem(ed.L1(), ed.SquaredL2(), K) for K in (ed.Stack(A, B), ed.Stack(B, A))]
+    with pytest.raises(ed.ErgodualError, match="need the same in all of them"):
+        ed.Unrolled(problems, steps=steps)(observation())
+
+
+def test_models_share_no_averaging_weights() -> None:
+    first, second = (ed.Unrolled(MODELS["one matrix twice"](observation()), 5) for _ in range(2))
+    with torch.inference_mode():
+        first(observation())
+    first.output(5).mul_(0.5)
+    second(observation()).sum().backward()
+    assert float(second.output(5).sum()) == pytest.approx(1.0)
+
+
+def test_autocast_leaves_the_products_as_they_are() -> None:
+    model = ed.Unrolled(MODELS["one matrix twice"](observation()), 5).float()
+    x = observation().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = model(x)
+    assert torch.equal(cast, model(x))
