@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +81,8 @@ def frozen(module: Module) -> Module:
     """A copy that keeps the tensors and numbers of now, whatever becomes of the module's.
 
     Its tensors have no history, so that the gradient in one of them is the partial derivative, even
-    if it was made from another one.
+    if it was made from another one. Those that have none anyway are the module's own: whatever
+    else of it refers to them, as a bound method does, still does.
 
     Raises
     ------
@@ -91,6 +92,8 @@ def frozen(module: Module) -> Module:
     known: dict[int, Tensor] = {}
 
     def of(t: Tensor) -> Tensor:
+        if t.is_leaf:
+            return t
         if id(t) not in known:
             known[id(t)] = t.detach().requires_grad_(t.requires_grad)
         return known[id(t)]
@@ -113,13 +116,26 @@ def _copy(module: Module, of: Callable[[Tensor], Tensor]) -> Module:
     state["_modules"] = {n: None if child is None else _copy(child, of) for n, child in children}
     made.__dict__.update(state)
     for name, value in state.items():
-        if type(value) in _TENSORS and value.requires_grad:
-            raise ErgodualError(
-                f"{type(module).__name__} holds a tensor {name} that needs a gradient and is "
-                "neither parameter nor buffer, so that none would flow into it; give it to the "
-                "constructor, or take register_parameter or register_buffer."
-            )
+        sort = type(value)
+        if (sort in _TENSORS and value.requires_grad) or (sort in (list, tuple) and value):
+            _require_registered(module, name, value)
     return made
+
+
+def _require_registered(module: nn.Module, name: str, value: Any) -> None:
+    """That a tensor that needs a gradient, alone or in a list, is a parameter or a buffer."""
+    given = [value] if isinstance(value, Tensor) else value
+    left = [t for t in given if type(t) in _TENSORS and t.requires_grad]
+    if not left:
+        return
+    held = {id(t) for t in held_by(module)}
+    if any(id(t) not in held for t in left):
+        raise ErgodualError(
+            f"{type(module).__name__} holds a tensor {name} that needs a gradient and is "
+            "neither parameter nor buffer, so that none would flow into it; give it to the "
+            "constructor, or take register_parameter or register_buffer (or detach() what forward "
+            "leaves there to be looked at)."
+        )
 
 
 def _is_parametrised(module: nn.Module) -> bool:

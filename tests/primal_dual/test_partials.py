@@ -224,3 +224,51 @@ def test_autocast_leaves_the_products_as_they_are() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         cast = model(x)
     assert torch.equal(cast, model(x))
+
+
+class Listed(ed.Operator):
+    """An operator that reaches its child by a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.child = nn.Linear(N, 4, bias=False, dtype=torch.float64)
+        self.children_in_order = [self.child]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.children_in_order[0](x)  # type: ignore[no-any-return]
+
+
+class Stored(ed.Operator):
+    """An operator that reaches its weight by a method that it stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.apply_it = matrix(), self._apply_it
+
+    def _apply_it(self, x: Tensor) -> Tensor:
+        return x @ self.w.T
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.apply_it(x)
+
+
+@pytest.mark.parametrize("operator", [Listed, Stored])
+def test_whatever_refers_to_a_tensor_still_does(operator: Callable[[], ed.Operator]) -> None:
+    found = []
+    for adjoint in (ed.Tape(), ed.Reverse()):
+        torch.manual_seed(0)
+        problem = ed.Problem(ed.L1(), ed.SquaredL2(), operator())
+        model = ed.Unrolled(problem, 4, ed.StepSizes.fixed(0.3, 0.2), adjoint=adjoint)
+        for _ in range(2):
+            value = model(observation()).pow(3).sum()
+        found.append(torch.autograd.grad(value, list(model.parameters()), retain_graph=True))
+    torch.testing.assert_close(*found)
+    with pytest.raises(ed.ErgodualError, match="past the attribute that holds it"):
+        torch.autograd.grad(value, list(model.parameters()), create_graph=True)
+
+
+def test_a_tensor_in_a_list_is_refused() -> None:
+    K = Plain(matrix().detach())
+    K.ws = [2 * matrix()]  # type: ignore[assignment]
+    with pytest.raises(ed.ErgodualError, match="holds a tensor ws that needs a gradient"):
+        ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), K), 2)(observation())

@@ -327,3 +327,17 @@ def test_the_sweeps_notice_a_norm_that_is_too_low() -> None:
     model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), Understated()), 2)
     with pytest.raises(ed.ErgodualError, match="give an upper bound"):
         model(observation())
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-4, 1e-3, 1e-2])
+def test_measurements_without_noise(weight: float) -> None:
+    """Where the objective is nearly 0, Newton steps of nearly singular sets lead far away."""
+    A = matrix(20, 40)
+    x = observation(n=40) * (observation(3, n=40) > 1)
+    b = (x @ A.T).detach()
+    F = ed.L1(weight) if weight else None
+    found = ed.solve(ed.InverseProblem(A=ed.Dense(A), data=ed.SquaredL2(), F=F), b)
+    assert found.converged.all()
+    cost = weight * x.abs().sum(1)
+    objective = 0.5 * (found.x @ A.T - b).square().sum(1) + weight * found.x.abs().sum(1)
+    assert (objective <= cost * 1.001 + 1e-12 * b.square().sum(1)).all()

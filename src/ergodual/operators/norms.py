@@ -116,7 +116,7 @@ def zero_sample(K: LinearMap, domain: Size) -> Tensor:
             zeros = like.new_zeros((1, *domain))
             try:
                 K(zeros)
-            except (RuntimeError, IndexError, ValueError) as error:
+            except (RuntimeError, IndexError, ValueError, TypeError, AssertionError) as error:
                 failed = error
             else:
                 return zeros

@@ -158,8 +158,36 @@ def _taped(
     assert made.weights is not None
     x_hat = unroll(made.instances, made.steps, made.weights)
     wanted = [t for t, need in zip(aliases, needed, strict=True) if need]
-    found = iter(torch.autograd.grad(x_hat, wanted, g, create_graph=True, allow_unused=True))
-    return [next(found) if need else None for need in needed]
+    found = torch.autograd.grad(x_hat, wanted, g, create_graph=True, allow_unused=True)
+    _require_reached(inputs, tensors, aliases, wanted, found)
+    each = iter(found)
+    return [next(each) if need else None for need in needed]
+
+
+def _require_reached(
+    inputs: Inputs,
+    tensors: Sequence[Tensor],
+    aliases: Sequence[Tensor],
+    wanted: Sequence[Tensor],
+    found: Sequence[Tensor | None],
+) -> None:
+    """That no tensor is used but not where its module holds it, as by a bound method."""
+    unused = {id(t) for t, slope in zip(wanted, found, strict=True) if slope is None}
+    left = {id(t): t for t, alias in zip(tensors, aliases, strict=True) if id(alias) in unused}
+    if not left:
+        return
+    cut = inputs.aliased([t.detach() for t in tensors])[0]  # so that nothing else leads there
+    assert cut.steps is not None
+    assert cut.weights is not None
+    x_hat = unroll(cut.instances, cut.steps, cut.weights)
+    if x_hat.requires_grad and any(
+        slope is not None
+        for slope in torch.autograd.grad(x_hat.sum(), list(left.values()), allow_unused=True)
+    ):
+        raise ErgodualError(
+            "An operator or a function uses a tensor of its own past the attribute that holds it, "
+            "as a stored method or a list does; use the attribute, or take Tape()."
+        )
 
 
 def _begin(trajectory: Trajectory, y: Tensor, r: Tensor) -> None:

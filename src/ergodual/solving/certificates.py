@@ -152,11 +152,17 @@ class Pending:
         negative_dual = _or_infinite(lambda: F.conjugate(y) + G.conjugate(v) - dots(self.c, y), Kx)
         primal, rounded = self.primal(r, Kx), dots(self.c.abs(), y.abs())
         gap = primal + negative_dual
-        _require_duality(gap, primal, rounded)
+        if bool((gap < 0).any()):
+            terms = (lambda: F.value(Kx), lambda: G.value(r), lambda: F.conjugate(y))
+            sizes = [_or_infinite(term, Kx).abs() for term in terms]
+            _require_duality(gap, primal, sum(sizes, rounded))
         gap = gap.clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
         error = gap / self._at_stake(primal, rounded)
         if self.instance.shift is None:
             error = torch.minimum(error, self._residual(r, Kx, y, v))
+            # what costs more than r = 0 is no solution, however small its residual
+            worse = (primal > 1.01 * self.unit) & primal.isfinite() & (self.unit != 1)
+            error = torch.where(worse & (error <= self.tol), 1.0, error)
         elif not gap.isfinite().all():
             error = torch.where(gap.isfinite(), error, self._residual(r, Kx, y, v))
         return Point(r, y, gap, error)
@@ -193,7 +199,9 @@ class Pending:
         weight, size = self.residual_weight, self._seen()
         if self.instance.shift is None:
             left = torch.maximum(norms(Kx) / self.norm, self._roundings(4) * size)
-            size = torch.minimum(left, size)
+            # where b is met to the tolerance, nothing is left that could be relative to it
+            met = self.primal(r, Kx) <= self.tol**2 * self.unit
+            size = torch.where(met, size, torch.minimum(left, size))
         sigma, tau = column(weight / self.norm, y), column(1 / (self.norm * weight), r)
         moved_r = self.instance.G.prox(r + tau * v, tau) - r
         moved_y = self.instance.F.prox_conjugate(y + sigma * Kx, sigma) - y
@@ -246,10 +254,10 @@ def best(one: Point, other: Point) -> Point:
     )
 
 
-def _require_duality(gap: Tensor, primal: Tensor, rounded: Tensor) -> None:
-    """That no primal energy is below a dual one by more than rounding."""
-    size = (2 * primal.abs() + gap.abs() + rounded) * 1e4 * torch.finfo(gap.dtype).eps
-    wrong = (gap < -size) & gap.isfinite()
+def _require_duality(gap: Tensor, primal: Tensor, size: Tensor) -> None:
+    """That no primal energy is below a dual one by more than rounding in terms of this size."""
+    slack = (2 * size + gap.abs()) * 1e4 * torch.finfo(gap.dtype).eps
+    wrong = (gap < -slack) & gap.isfinite()
     if bool(wrong.any()):
         raise ErgodualError(
             "F's or G's value and conjugate contradict each other: a primal energy of "

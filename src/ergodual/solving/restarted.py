@@ -185,6 +185,10 @@ class Restarted:
         step = newton(some.instance, pending.matrix, some.c, *at)
         found = some.judge(*step)
         better = found.error < point.error[rows]
+        if pending.instance.shift is None:
+            # a step of a nearly singular set goes far, to where the residual is small by itself
+            better &= found.error <= pending.tol
+            found = found._replace(error=torch.where(better, found.error, math.inf))
         nearer = best(Point(*(t[rows] for t in point)), found)
         point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, nearer, strict=True)))
         # no set is tried again in vain
