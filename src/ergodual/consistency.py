@@ -52,6 +52,15 @@ def require_consistent(r: Tensor, Kr: Tensor, y: Tensor, KTy: Tensor, norm: floa
         )
 
 
+def require_type_kept(K: Operator, x: Tensor, Kx: Tensor) -> None:
+    """Raise :class:`ErgodualError` if K gives other numbers than it was given."""
+    if Kx.dtype != x.dtype:
+        raise ErgodualError(
+            f"{type(K).__name__} makes {Kx.dtype} of {x.dtype}; let it keep the type (of complex "
+            "numbers, real and imaginary parts can be channels)."
+        )
+
+
 def probe(K: Operator, domain: Size, like: Tensor, norm: float) -> None:
     """:func:`require_consistent` at a random r and y = Kr, and after some power steps.
 
@@ -66,11 +75,7 @@ def probe(K: Operator, domain: Size, like: Tensor, norm: float) -> None:
     r = torch.randn((1, *domain), generator=generator, dtype=torch.float64).to(like)
     with torch.no_grad():
         Kr = K(r)
-        if Kr.dtype != r.dtype:
-            raise ErgodualError(
-                f"The operator {type(K).__name__} makes {Kr.dtype} of {r.dtype}; let it keep the "
-                "type (of complex numbers, real and imaginary parts can be channels)."
-            )
+        require_type_kept(K, r, Kr)
         KTKr = K.adjoint(Kr, domain)
         require_consistent(r, Kr, Kr, KTKr, norm)
         for _ in range(POWER_STEPS):

@@ -12,6 +12,7 @@ from ergodual.checks.compare import (
     same,
     tolerance,
 )
+from ergodual.consistency import require_type_kept
 from ergodual.errors import ErgodualError
 from ergodual.operators import Operator
 from ergodual.tensors import dots
@@ -46,11 +47,7 @@ def check_operator(K: Operator, like: Tensor) -> None:
     x, other = random_like(like, 0), random_like(like, 1)
     with torch.no_grad():
         Kx = K(x)
-        if Kx.dtype != x.dtype:
-            raise ErgodualError(
-                f"{name} makes {Kx.dtype} of {x.dtype}; let it keep the type (of complex numbers, "
-                "real and imaginary parts can be channels)."
-            )
+        require_type_kept(K, x, Kx)
         if Kx.shape != (len(like), *codomain):
             raise ErgodualError(
                 f"{name} maps {tuple(x.shape)} to {tuple(Kx.shape)}, and its codomain says "

@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import (
-    clip,
-    clip_,
-    clip_vjp_,
-    is_point,
-    shrink,
-    shrink_vjp_,
-)
+from ergodual.functions.clip import clip, clip_, clip_vjp_, is_point, shrink, shrink_vjp_
 from ergodual.tensors import Number, everywhere, hold, real, require_nonnegative, total
 
 

@@ -33,6 +33,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ergodual.functions.base import ProxGradient
 from ergodual.primal_dual.forward import Trajectory
 from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.plan import Plan
@@ -215,9 +216,7 @@ class _Backward:
         G = one.G
         keeps_input, wanted = self.asked[id(G)]
         kept = self.primal[i] if keeps_input else self.r[i + 2]
-        result, found = G.prox_vjp(kept, tau, out, wanted)
-        if result is not out:
-            out.copy_(result)
+        found = _written(G.prox_vjp(kept, tau, out, wanted), out)
         if found:
             self.found.add(G, found, 1 / tau)
         return out
@@ -234,9 +233,7 @@ class _Backward:
         F = one.F
         keeps_input, wanted = self.asked[id(F)]
         kept = self.dual[i] if keeps_input else self.y[i + 1]
-        result, found = F.prox_conjugate_vjp(kept, sigma, S, wanted)
-        if result is not S:
-            S.copy_(result)
+        found = _written(F.prox_conjugate_vjp(kept, sigma, S, wanted), S)
         if found:
             self.found.add(F, found, 1.0 if isinstance(sigma, Tensor) else 1 / sigma)
         return S.mul_(sigma) if by_coordinate else S
@@ -330,3 +327,11 @@ class _Backward:
             return shift
         r_bar = torch.lerp(older, newer, 1 + self.plan.lead[k])
         return r_bar if shift is None else r_bar.add_(shift)
+
+
+def _written(product: ProxGradient, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """A vector–Jacobian product over ``grad``, whether or not the function wrote it there."""
+    result, found = product
+    if result is not grad:
+        grad.copy_(result)
+    return found

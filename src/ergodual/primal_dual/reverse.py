@@ -154,14 +154,18 @@ def _taped(
             "Reverse() or Tape() where create_graph is asked."
         )
     made, aliases = inputs.aliased(tensors)
-    assert made.steps is not None
-    assert made.weights is not None
-    x_hat = unroll(made.instances, made.steps, made.weights)
+    x_hat = _unrolled(made)
     wanted = [t for t, need in zip(aliases, needed, strict=True) if need]
     found = torch.autograd.grad(x_hat, wanted, g, create_graph=True, allow_unused=True)
     _require_reached(inputs, tensors, aliases, wanted, found)
     each = iter(found)
     return [next(each) if need else None for need in needed]
+
+
+def _unrolled(inputs: Inputs) -> Tensor:
+    assert inputs.steps is not None
+    assert inputs.weights is not None
+    return unroll(inputs.instances, inputs.steps, inputs.weights)
 
 
 def _require_reached(
@@ -177,9 +181,7 @@ def _require_reached(
     if not left:
         return
     cut = inputs.aliased([t.detach() for t in tensors])[0]  # so that nothing else leads there
-    assert cut.steps is not None
-    assert cut.weights is not None
-    x_hat = unroll(cut.instances, cut.steps, cut.weights)
+    x_hat = _unrolled(cut)
     if x_hat.requires_grad and any(
         slope is not None
         for slope in torch.autograd.grad(x_hat.sum(), list(left.values()), allow_unused=True)
