@@ -49,7 +49,9 @@ from ergodual.primal_dual import (
 from ergodual.problem import InverseProblem, Problem
 from ergodual.solving import (
     ChambollePock,
+    Direct,
     Implicit,
+    Minres,
     Neumann,
     OneStep,
     Restarted,
@@ -75,6 +77,7 @@ __all__ = [
     "Dense",
     "Dequantizer",
     "Diagonal",
+    "Direct",
     "Ergodic",
     "ErgodualError",
     "Function",
@@ -84,6 +87,7 @@ __all__ = [
     "InverseProblem",
     "L2Ball",
     "Last",
+    "Minres",
     "Neumann",
     "NonNegative",
     "NotConvergedWarning",

@@ -28,6 +28,9 @@ class Instance(NamedTuple):
         The shapes of a sample of r and of Kr.
     like
         A tensor of their type and device.
+    reach
+        How many leading coordinates of a flat dual an observation can move through the offset; all
+        if None.
     """
 
     F: Function
@@ -39,6 +42,7 @@ class Instance(NamedTuple):
     domain: Size
     codomain: Size
     like: Tensor
+    reach: int | None = None
 
     def constant(self) -> Tensor:
         """c = K shift + offset, ``(batch, *codomain)``."""

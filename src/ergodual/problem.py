@@ -206,7 +206,8 @@ class InverseProblem(LowerLevel):
         rest = K.codomain(domain)[0] - offset.shape[1]
         if rest:
             offset = torch.cat([offset, offset.new_zeros((len(offset), rest))], 1)
-        return self._posed((F, self.G, K), None, offset, domain, observation)
+        one = self._posed((F, self.G, K), None, offset, domain, observation)
+        return one._replace(reach=observation[0:1].numel() if rest else None)
 
 
 def _require_terms(**terms: Function | Operator) -> None:

@@ -59,6 +59,12 @@ def held_by(module: nn.Module) -> tuple[Tensor, ...]:
     return tuple(t for t in dict.fromkeys(held) if t is not None)
 
 
+def random_like(like: Tensor, seed: int) -> Tensor:
+    """Normally distributed numbers, shaped like this and of its type, the same for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+
 def plain(module: Module) -> Module:
     """The module; or, if tensors of it are parametrised (``torch.nn.utils.parametrize``), one that
     holds their values, through which gradients flow on.

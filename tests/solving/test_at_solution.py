@@ -14,10 +14,10 @@ from differences import five_point, relative
 import ergodual as ed
 from ergodual.solving import AtSolution
 from ergodual.solving.active_set import least_norm
+from ergodual.tensors import random_like
 
 # the first has many solutions, and that of the second is 0 whatever its parameters
 UNIQUE = [name for name in PROBLEMS if name not in ("cells", "unregularised")]
-SEPARABLE = [name for name in UNIQUE if name != "pairs"]
 DIRECTION = observation(23)
 TIGHT = 1e-13
 
@@ -40,10 +40,11 @@ def through_iterations(name: str, adjoint: Any, depth: int = 3000) -> dict[str, 
 
 
 @pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")
-@pytest.mark.parametrize("name", SEPARABLE)
-def test_implicit_is_the_slope_of_the_solution(name: str) -> None:
+@pytest.mark.parametrize("solver", [None, ed.Minres()], ids=["default", "Minres"])
+@pytest.mark.parametrize("name", UNIQUE)
+def test_implicit_is_the_slope_of_the_solution(name: str, solver: ed.Minres | None) -> None:
     problem, x_tilde = PROBLEMS[name](), observation()
-    layer = ed.Solved(problem, tol=TIGHT)
+    layer = ed.Solved(problem, tol=TIGHT, adjoint=ed.Implicit(solver=solver))
     ours = gradients(layer)
     assert isinstance(layer.adjoint, ed.Implicit)
     assert layer.adjoint.report is not None
@@ -69,7 +70,7 @@ def test_implicit_is_the_slope_of_the_solution(name: str) -> None:
             marks=[pytest.mark.filterwarnings("ignore::ergodual.NotDifferentiableWarning")]
             * (name == "lasso"),
         )
-        for name in SEPARABLE
+        for name in UNIQUE
     ],  # see above
 )
 def test_implicit_is_the_limit_of_the_reverse_sweep(name: str) -> None:
@@ -202,6 +203,82 @@ def test_near_silence_has_a_derivative_in_the_operator_alone(dtype: torch.dtype,
         torch.autograd.grad(layer(x_tilde.requires_grad_()).sum(), [K, x_tilde])
 
 
+REDUNDANT = torch.tensor([[-1, 1, 0, 0], [0, 0, -1, 1], [-1, 0, 1, 0], [0, -1, 0, 1]]).double()
+"""Differences around a square: whichever three are 0, so is the fourth."""
+
+
+@pytest.mark.parametrize("solver", [ed.Direct(), ed.Minres()], ids=["Direct", "Minres"])
+def test_redundant_rows_leave_a_derivative_in_all_but_the_operator(solver: Any) -> None:
+    x = torch.tensor([[0.1, 0.2, 0.3, 0.5]], dtype=torch.float64)
+    problem = ed.Problem(ed.L1(parameter(0.3)), ed.SquaredL2(), ed.Dense(REDUNDANT))
+    layer = ed.Solved(problem, tol=TIGHT, adjoint=ed.Implicit(solver=solver))
+    problem.K.requires_grad_(False)
+    inputs = {"x": x.clone().requires_grad_(), "weight": problem.F.weight}
+    found = torch.autograd.grad(layer(inputs["x"]).pow(3).sum(), list(inputs.values()))
+    assert layer.adjoint.report.regular.all()
+    assert not ed.solve(problem, x).r.add(x).diff(dim=1).any()  # all four differences are 0
+    slopes = five_point(lambda: ed.solve(problem, x, tol=TIGHT).x.pow(3), {**inputs, "x": x})
+    assert relative(dict(zip(inputs, found, strict=True)), slopes) <= 1e-6
+    problem.K.requires_grad_()
+    with pytest.warns(ed.NotDifferentiableWarning, match="singular system"):
+        torch.autograd.grad(layer(x).pow(3).sum(), problem.K.matrix)
+    assert not layer.adjoint.report.regular.any()
+
+
+def test_total_variation_of_images_is_regular() -> None:
+    """Groups on an image, a batch at a time, by products alone."""
+    x = torch.rand(3, 1, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight = parameter(0.1)
+    problem = ed.InverseProblem(data=ed.SquaredL2(), F=ed.L21(weight, dim=1), K=ed.Gradient())
+    layer = ed.Solved(problem, tol=1e-11)
+    observed = x.clone().requires_grad_()
+    found = torch.autograd.grad(layer(observed).pow(3).sum(), [weight, observed])
+    report = layer.adjoint.report
+    assert report.regular.all()
+    assert (report.residual <= 1e-8).all()
+    at = random_like(x, 5)
+    h = 1e-5
+
+    def moved(by: float, dx: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            weight.add_(by)
+            value = ed.solve(problem, x + dx, tol=1e-11).x.pow(3).sum()
+            weight.sub_(by)
+        return value
+
+    in_weight = (moved(h, 0 * at) - moved(-h, 0 * at)) / (2 * h)
+    in_x = (moved(0.0, h * at) - moved(0.0, -h * at)) / (2 * h)
+    assert found[0] == pytest.approx(float(in_weight), rel=1e-4)
+    assert (found[1] * at).sum() == pytest.approx(float(in_x), rel=1e-4)
+
+
+@pytest.mark.parametrize("adjoint", [ed.OneStep, lambda: ed.Neumann(30), ed.Implicit])
+def test_each_sample_has_a_gradient_of_its_own(adjoint: Callable[[], AtSolution]) -> None:
+    """Which does not depend on what else is in the batch, though steps do on the sample."""
+    x = torch.cat([observation(batch=2), 50 * observation(3, batch=2), 0.02 * observation(4)])
+    problem = ed.Problem(ed.SquaredL2(0.6), ed.L1(0.7), ed.Dense(matrix()))
+    layer = ed.Solved(problem, tol=TIGHT, adjoint=adjoint())
+
+    def gradient(of: torch.Tensor) -> torch.Tensor:
+        of = of.clone().requires_grad_()
+        return torch.autograd.grad(layer(of).pow(3).sum(), of)[0]
+
+    alone = torch.cat([gradient(x[i : i + 1]) for i in range(len(x))])
+    torch.testing.assert_close(gradient(x), alone, rtol=1e-6, atol=1e-9)
+
+
+def test_a_series_cut_too_early_shows() -> None:
+    adjoint = ed.Neumann(2)
+    layer = ed.Solved(PROBLEMS["ridge"](), tol=TIGHT, adjoint=adjoint)
+    sizes = []
+    for adjoint.b in (2, 20, 400):
+        gradients(layer)
+        sizes.append(float(adjoint.last_term.max()))
+    assert sizes[0] > 0.05
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert sizes[2] < 1e-8
+
+
 def test_a_system_of_any_rank() -> None:
     generator = torch.Generator().manual_seed(0)
     for m, n, rank in ((5, 8, 3), (8, 5, 3), (6, 6, 2), (6, 6, 0), (3, 0, 0), (0, 3, 0)):
@@ -219,8 +296,20 @@ def test_a_system_of_any_rank() -> None:
 
 def test_refusals() -> None:
     problem = PROBLEMS["pairs"]()
-    with pytest.raises(ed.ErgodualError, match="sums over coordinates; take Neumann"):
-        gradients(ed.Solved(problem))
+    with pytest.raises(ed.ErgodualError, match=r"sums over coordinates; take Implicit\(Minres"):
+        gradients(ed.Solved(problem, adjoint=ed.Implicit(solver=ed.Direct())))
+    large = ed.Solved(
+        ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Gradient()),
+        adjoint=ed.Implicit(solver=ed.Direct()),
+    )
+    with pytest.raises(ed.ErgodualError, match="which is 12288 x 4096 here, and takes up to 2048"):
+        large(torch.zeros(1, 1, 64, 64, requires_grad=True))
+    with pytest.raises(ed.ErgodualError, match="solver is 'cg'; give ed.Direct"):
+        ed.Implicit(solver="cg")  # type: ignore[arg-type]
+    with pytest.raises(ed.ErgodualError, match="tolerance is 0"):
+        ed.Minres(tol=0.0)
+    with pytest.raises(ed.ErgodualError, match="number of iterations is 0"):
+        ed.Minres(max_iterations=0)
     with pytest.raises(ed.ErgodualError, match="adjoint is Reverse; Solved takes"):
         ed.Solved(problem, adjoint=ed.Reverse())  # type: ignore[arg-type]
     with pytest.raises(ed.ErgodualError, match="adjoint is <class .*Implicit'>; Solved takes"):

@@ -267,15 +267,6 @@ def test_networks_have_no_solution(adjoint: Callable[[], ed.Implicit]) -> None:
             refuses(problems, observation())  # type: ignore[arg-type]
 
 
-def test_implicit_refuses_what_would_be_too_large() -> None:
-    layer = ed.Solved(ed.Problem(ed.L1(0.1), ed.SquaredL2(), ed.Gradient()))
-    x = torch.zeros(1, 100, 100, dtype=torch.float64)
-    with pytest.raises(ed.ErgodualError, match=r"matrix, which has 20000 x 10000 entries"):
-        layer(x)
-    with torch.no_grad():  # and no derivative is asked
-        assert not layer(x).any()
-
-
 def test_a_users_operator_is_solved_by_forward_alone() -> None:
     problem = ed.Problem(ed.L1(0.2), ed.SquaredL2(), Mixing())
     assert ed.solve(problem, observation(sample=(2, 3))).converged.all()

@@ -18,11 +18,6 @@ def batch_of(like: Tensor) -> Tensor:
     return like if len(like) > 1 else like.expand(2, *like.shape[1:])
 
 
-def random_like(like: Tensor, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
-
-
 def tolerance(like: Tensor) -> float:
     return float(torch.finfo(like.dtype).eps ** 0.7)
 

@@ -10,13 +10,12 @@ from torch import Tensor
 from ergodual.checks.compare import (
     batch_of,
     near,
-    random_like,
     same,
     tolerance,
 )
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
-from ergodual.tensors import dots, total
+from ergodual.tensors import dots, random_like, total
 
 STEPS = (0.3, 1.0, 2.5)
 Which = Literal["prox", "prox_conjugate"]

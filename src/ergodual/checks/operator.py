@@ -8,14 +8,13 @@ from torch import Tensor
 from ergodual.checks.compare import (
     batch_of,
     near,
-    random_like,
     same,
     tolerance,
 )
 from ergodual.consistency import require_type_kept
 from ergodual.errors import ErgodualError
 from ergodual.operators import Operator
-from ergodual.tensors import dots
+from ergodual.tensors import dots, random_like
 
 
 def check_operator(K: Operator, like: Tensor) -> None:

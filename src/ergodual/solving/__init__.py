@@ -1,8 +1,10 @@
 """The lower level solved: certificates, methods, and gradients at the solution."""
 
+from ergodual.solving.at_solution import AtSolution
 from ergodual.solving.chambolle_pock import ChambollePock
 from ergodual.solving.implicit import Implicit
-from ergodual.solving.neumann import AtSolution, Neumann, OneStep
+from ergodual.solving.linear_solvers import Direct, Minres
+from ergodual.solving.neumann import Neumann, OneStep
 from ergodual.solving.restarted import Restarted
 from ergodual.solving.solve import Solution, solve
 from ergodual.solving.solved import Solved
@@ -10,7 +12,9 @@ from ergodual.solving.solved import Solved
 __all__ = [
     "AtSolution",
     "ChambollePock",
+    "Direct",
     "Implicit",
+    "Minres",
     "Neumann",
     "OneStep",
     "Restarted",

@@ -44,10 +44,17 @@ def least_norm(A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor) -> tuple[T
     return found[: len(a)], found[len(a) :]
 
 
+def residuals(
+    A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor, p: Tensor, s: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What is left of the system's right-hand side."""
+    return b - a * p - A.T @ s, c - e * s + A @ p
+
+
 def missed(A: Tensor, a: Tensor, e: Tensor, b: Tensor, c: Tensor, p: Tensor, s: Tensor) -> Tensor:
     """The residual of the system over the size of its right-hand side."""
     size = torch.cat([b, c]).norm()
-    residual: Tensor = torch.cat([a * p + A.T @ s - b, e * s - A @ p - c]).norm()
+    residual: Tensor = torch.cat(residuals(A, a, e, b, c, p, s)).norm()
     return residual / size if size > 0 else residual
 
 

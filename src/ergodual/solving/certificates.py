@@ -14,9 +14,8 @@ from ergodual.consistency import require_consistent
 from ergodual.errors import ErgodualError
 from ergodual.instance import Instance
 from ergodual.operators.norms import matrix_of
-from ergodual.primal_dual.steps import SAFETY
 from ergodual.solving.newton import applies
-from ergodual.solving.scales import Scales
+from ergodual.solving.scales import Scales, steps_of
 from ergodual.tensors import column, dots, largest, norms, total
 
 
@@ -123,16 +122,8 @@ class Pending:
         )
 
     def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖) for each sample, as they meet y and r.
-
-        With scales, those of the coordinates and the norm between their roots.
-        """
-        norm = self.norm if self.scales is None else self.scales.norm
-        sigma = column(weight * (SAFETY / norm), self.c)
-        tau = (SAFETY / (norm * weight)).view(-1, *[1] * len(self.instance.domain))
-        if self.scales is None:
-            return sigma, tau
-        return sigma * self.scales.dual, tau * self.scales.primal
+        """See :func:`~ergodual.solving.scales.steps_of`."""
+        return steps_of(self.instance, self.norm, self.scales, weight)
 
     def ratio(self, r: Tensor, y: Tensor) -> Tensor:
         """‖y‖/‖r‖ in the norms in which the steps are alike for all coordinates, ``(batch,)``.

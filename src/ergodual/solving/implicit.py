@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Literal
@@ -12,20 +11,18 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotDifferentiableWarning
 from ergodual.instance import Instance
-from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.gradients import Gradients, Wanted
-from ergodual.solving.active_set import least_norm, missed, solve_saddle
-from ergodual.solving.certificates import Pending
-from ergodual.solving.neumann import AtSolution, FixedPoint
-from ergodual.solving.newton import free, free_beside, newton
-from ergodual.tensors import Number, column, everywhere, largest
+from ergodual.solving.at_solution import AtSolution, FixedPoint
+from ergodual.solving.linear_solvers import Direct, LinearSolver, Minres, Solve, System, fits
+from ergodual.solving.linearised import Linearised
+from ergodual.solving.newton import within
+from ergodual.solving.uniqueness import leaves_unique, stays_silent
+from ergodual.tensors import column, everywhere
 
 LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
 """Errors that rounding may leave where the active set is the right one; a kink this near to a
 prox's argument counts as met.
 """
-MOST = 2**26
-"""Entries up to which K is set up as a matrix."""
 SAME = 1e-3
 """Derivatives of a prox that differ by no more are the same."""
 
@@ -37,14 +34,15 @@ class Report:
     Attributes
     ----------
     residual
-        ‖M δ − g‖/‖g‖ of each sample's linear system, ``(batch,)``.
+        How much of g is left by the solution of each sample's linear system, relative to it,
+        ``(batch,)``.
     settled
         Where a Newton step on the active set lands on a point with that same active set,
         ``(batch,)``.
     regular
-        Where moreover the solution is unique and strictly complementary, so that its derivative
-        exists, ``(batch,)``. Where x̂ = 0, as near silence, there may be a derivative in K and F,
-        which is 0, and none in x̃ and G: only what is asked for counts.
+        Where moreover the derivative that is asked for exists: the solution is unique, strictly
+        complementary, and, as far as the derivative depends on it, so is y, ``(batch,)``. Where
+        rows of K are redundant there may be one in x̃ and F, and none in K.
     """
 
     residual: Tensor
@@ -55,23 +53,30 @@ class Report:
 class Implicit(AtSolution):
     """The derivative of the solution map, by the implicit function theorem on the active set.
 
-    At a fixed point, let D_P and D_D be the diagonals of the derivatives of prox_{τG} and
-    prox_{σF*}, I and J the coordinates where they are not 0, a = (1 − D_P)/(τ D_P) and e = (1 −
-    D_D)/(σ D_D). The sums over the reverse sweep (7)–(9) for infinitely many iterations, P = τ Σ_k
-    δ_P^k on I and S = σ Σ_k δ_D^k on J, solve
+    At a fixed point, with M_P and M_D the derivatives of prox_{τG} and prox_{σF*}, the sums over
+    the reverse sweep (7)–(9) for infinitely many iterations, P = τ Σ_k δ_P^k and S = σ Σ_k δ_D^k,
+    solve
 
-        a ⊙ P − K_JIᵀ S = g_I,      K_JI P + e ⊙ S = 0,
+        P = M_P (P + τ(KᵀS + g)),      S = M_D (S − σKP),
 
-    and (10) becomes ∂L/∂K = S x̂ᵀ − y Pᵀ. For the paper's problem a = e = 0 and K_JI is square, so
-    P = 0 and one system of the size of the active set is left. The steps σ and τ cancel.
+    and (10) becomes ∂L/∂K = S x̂ᵀ − y Pᵀ. For functions that are sums over coordinates M_P and M_D
+    are diagonal, and with I and J the coordinates where they are not 0, a = (1 − M_P)/(τ M_P) and
+    e = (1 − M_D)/(σ M_D), this is a ⊙ P − K_JIᵀ S = g_I, K_JI P + e ⊙ S = 0. For the paper's
+    problem a = e = 0 and K_JI is square, so P = 0 and one system of the size of the active set is
+    left. The steps σ and τ cancel.
 
     Parameters
     ----------
     otherwise
         What is done for samples whose active set has not settled (the solution is not accurate
-        enough), or whose derivative does not exist, because the system is singular (the solution is
-        not unique) or a bound is met with a zero multiplier (it is not strictly complementary):
-        ``"least-squares"`` takes the solution of least norm and warns; ``"refuse"`` raises.
+        enough), or whose derivative does not exist, because the solution is not unique or a bound
+        is met with a zero multiplier (it is not strictly complementary): ``"least-squares"`` takes
+        the solution of least norm and warns; ``"refuse"`` raises.
+    solver
+        ``Direct()``, a factorisation for each sample; or ``Minres()``, which needs products alone
+        and so serves any operator, groups and other functions, and images. If None, the former
+        where it fits: functions that are sums over coordinates, at most 2048 coordinates of x and
+        of Kx.
 
     Attributes
     ----------
@@ -81,125 +86,72 @@ class Implicit(AtSolution):
     Raises
     ------
     ErgodualError
-        If ``otherwise`` is neither; in the backward pass, if F or G is not separable, or a
-        derivative does not exist and is to be refused.
+        If ``otherwise`` is neither, or Direct does not fit; in the backward pass, if a derivative
+        does not exist and is to be refused.
     """
 
-    def __init__(self, otherwise: Literal["least-squares", "refuse"] = "least-squares") -> None:
+    def __init__(
+        self,
+        otherwise: Literal["least-squares", "refuse"] = "least-squares",
+        solver: LinearSolver | None = None,
+    ) -> None:
         if otherwise not in ("least-squares", "refuse"):
             raise ErgodualError(
                 f"Implicit's otherwise is {otherwise!r}; it must be 'least-squares' or 'refuse'."
             )
-        self.otherwise = otherwise
+        if isinstance(solver, type) or not (solver is None or hasattr(solver, "prepare")):
+            raise ErgodualError(
+                f"Implicit's solver is {solver!r}; give ed.Direct() or ed.Minres()."
+            )
+        self.otherwise, self.solver = otherwise, solver
         self.report: Report | None = None
 
     def check(self, one: Instance) -> None:
         """See :class:`AtSolution`."""
-        if not (one.F.separable and one.G.separable):
-            raise ErgodualError(
-                "Implicit needs functions that are sums over coordinates; take Neumann(b) for "
-                "others."
-            )
-        n, m = math.prod(one.domain), math.prod(one.codomain)
-        if n * m > MOST:
-            raise ErgodualError(
-                f"Implicit sets K up as a matrix, which has {m} x {n} entries here, and at most "
-                f"{MOST} are taken; take Neumann(b)."
-            )
+        if self.solver is not None:
+            self.solver.check(one)
 
     def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> Gradients:
         """See :class:`AtSolution`."""
-        one, r, y, sigma, tau, _ = point
-        self.check(one)
-        c, matrix, at = one.constant(), matrix_of(one.K, one.domain, one.like), (sigma, tau)
-        free_at = D_P, D_D = free(one, c, r, y, *at)
-        step = newton(one, matrix, c, r, y, *at, D_P, D_D)
-        landed = LANDED.get(r.dtype, 1e-6)
-        below, above = (free_beside(one, c, *step, *at, shift) for shift in (-landed, landed))
-        kink, stays = ~_alike(below, above), _alike(free_at, below, above)
-        P, S, residual, singular = _systems(
-            matrix, free_at, at, g, self._silent(one, step, wanted, landed, matrix, below, above)
-        )
-        kink &= residual >= 0  # a sample that is silent has a derivative of 0
-        residual = residual.clamp(min=0)
-        settled = stays & ~singular
-        if singular.any():  # no Newton step was taken, and the point itself must be the solution
-            error = Pending.of(one, point.norm, 0.0, None).judge(*step).error
-            settled |= stays & (error <= landed)
-        self._account(Report(residual, settled, settled & ~singular & ~kink), singular)
-        P, S = P.view_as(r), S.view_as(y)
+        solver = self.solver or (Direct() if fits(point.instance) else Minres())
+        at = Linearised.of(point)
+        solve = solver.prepare(at)
+        landed, lands = _newton(point, at, solve)
+        # whether the active set is the same a rounding further in and out
+        below, above = (Linearised.beside(landed, s) for s in _roundings(point.r))
+        prints = [each.fingerprint() for each in (at, below, above)]
+        kink, stays = ~_alike(prints[1], prints[2]), _alike(*prints)
+        system = solve(g, torch.zeros_like(point.y))
+        silent = stays_silent(landed, below, above, wanted)
+        P, S = (torch.where(column(silent, t), 0.0, t) for t in (system.P, system.S))
+        unique = leaves_unique(at, solve, system, wanted) | silent
+        settled = stays & lands
         # the Newton point where that is nearer
-        near_r = torch.where(column(settled, r), step[0], r)
-        near_y = torch.where(column(settled, y), step[1], y)
-        return self._collect(point, P, S, near_r, near_y, g, wanted)
+        near = FixedPoint(*point)._replace(
+            r=torch.where(column(settled, point.r), landed.r, point.r),
+            y=torch.where(column(settled, point.y), landed.y, point.y),
+        )
+        residual = torch.where(silent, 0.0, system.residual)
+        regular = settled & unique & (~kink | silent)
+        self._account(Report(residual, settled, regular), unique)
+        return near.collect(at.all_sums(P, S, g), g, wanted)
 
-    def _silent(
-        self,
-        one: Instance,
-        step: tuple[Tensor, Tensor],
-        wanted: Wanted,
-        landed: float,
-        matrix: Tensor,
-        below: tuple[Tensor, Tensor],
-        above: tuple[Tensor, Tensor],
-    ) -> list[bool]:
-        """Samples whose x̂ is 0 and stays so, since y can answer any small change of K."""
-        silent = [False] * one.batch
-        if one.shift is None or "shift" in wanted.names or id(one.G) in wanted.modules:
-            return silent
-        small = largest(one.shift + step[0]) <= landed * largest(one.shift)
-        loose = ((below[0] > 0) | (above[0] > 0)).flatten(1)
-        inner = ((below[1] > 0) & (above[1] > 0)).flatten(1)
-        for i in small.nonzero()[:, 0].tolist():
-            silent[i] = _full_rank(matrix[inner[i]][:, loose[i]])
-        return silent
-
-    def _collect(
-        self,
-        point: FixedPoint,
-        P: Tensor,
-        S: Tensor,
-        r: Tensor,
-        y: Tensor,
-        g: Tensor,
-        wanted: Wanted,
-    ) -> Gradients:
-        """The gradients that the sums P and S make, (10) among them, at r and y."""
-        one, sigma, tau = point.instance, point.sigma, point.tau
-        F, G, K = one.F, one.G, one.K
-        kept_r = point.z_primal if G.keeps_input() else point.r
-        kept_y = point.z_dual if F.keeps_input() else point.y
-        KTS, found = K.adjoint(S, one.domain), Gradients(wanted)
-        for f, vjp, kept, into, scale in (
-            (G, G.prox_vjp, kept_r, P + tau * (KTS + g), tau),
-            (F, F.prox_conjugate_vjp, kept_y, S - sigma * K(P), sigma),
-        ):
-            if id(f) in wanted.modules:
-                found.add(f, vjp(kept, scale, into / scale, True)[1], 1.0)
-        if id(K) in wanted.modules:
-            totals = found.totals(K)
-            K.gradients_onto(totals, S, one.estimate(r), 1.0)
-            K.gradients_onto(totals, y, P, -1.0)
-        found.add_named("offset", S)
-        found.add_named("shift", g + KTS)
-        return found
-
-    def _account(self, report: Report, singular: Tensor) -> None:
+    def _account(self, report: Report, unique: Tensor) -> None:
         self.report = report
         unknown = ~report.regular
         if not unknown.any():
             return
         cases = (
             (
-                ~report.settled & ~singular,
+                ~report.settled & unique,
                 "have an active set that has not settled (solve to a smaller tolerance)",
             ),
             (
-                singular & unknown,
+                ~unique,
                 "a singular system (the solution is not unique, or not accurate enough to tell)",
             ),
             (
-                report.settled & unknown & ~singular,
+                report.settled & unknown & unique,
                 "a solution at a kink (it is not strictly complementary)",
             ),
         )
@@ -219,50 +171,36 @@ class Implicit(AtSolution):
         )
 
 
-def _systems(
-    matrix: Tensor,
-    free_at: tuple[Tensor, Tensor],
-    at: tuple[Number, float],
-    g: Tensor,
-    silent: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """P and S, flat, of each sample's system, its residual (−1 where x̂ is silent), and where it is
-    singular."""
-    (D_P, D_D), (sigma, tau), flat = (t.flatten(1) for t in free_at), at, g.flatten(1)
-    sigmas = torch.as_tensor(sigma, dtype=g.dtype, device=g.device).expand(D_D.shape[1])
-    P, S = torch.zeros_like(D_P), torch.zeros_like(D_D)
-    residual = g.new_zeros(len(g))
-    singular = torch.zeros_like(residual, dtype=torch.bool)
-    for i in range(len(g)):
-        if silent[i]:
-            residual[i] = -1
-            continue
-        free_r, free_y = D_P[i].nonzero()[:, 0], D_D[i].nonzero()[:, 0]
-        if not len(free_r):  # nothing can move, but where y is not unique it may leap
-            singular[i] = len(free_y) > 0
-            continue
-        a = (1 - D_P[i, free_r]) / (tau * D_P[i, free_r])
-        e = (1 - D_D[i, free_y]) / (sigmas[free_y] * D_D[i, free_y])
-        system = matrix[free_y][:, free_r], a, e, flat[i, free_r], torch.zeros_like(e)
-        found = solve_saddle(*system)
-        if found is None or not missed(*system, *found) <= torch.finfo(g.dtype).eps ** 0.4:
-            singular[i], found = True, least_norm(*system)
-        residual[i] = missed(*system, *found)
-        P[i, free_r], S[i, free_y] = found[0], -found[1]
-    return P, S, residual, singular
+def _newton(point: FixedPoint, at: Linearised, solve: Solve) -> tuple[FixedPoint, Tensor]:
+    """Where a semismooth Newton step from here lands, and whether there is such a place.
+
+    With ρ what a primal-dual step moves, Δr = M_P(Δr − τKᵀΔy) + ρ_r and Δy = M_D(Δy + σKΔr) + ρ_y.
+    A sample whose system has no solution stays; if ρ is no more than rounding it is there already.
+    """
+    K, domain = point.instance.K, point.instance.domain
+    moved_r, moved_y = at.moved()
+    b_P = moved_r / point.tau - K.adjoint(moved_y, domain)
+    b_D = -(moved_y / point.sigma + K(moved_r))
+    system: System = solve(b_P, b_D)
+    lands = system.residual <= 1e-2
+    for t in (system.P, system.S):
+        lands = lands & everywhere(t.isfinite())
+    r = torch.where(column(lands, point.r), point.r + system.P + moved_r, point.r)
+    y = torch.where(column(lands, point.y), point.y - system.S + moved_y, point.y)
+    r, y = within(point.instance, r, y)
+    there = at.size(moved_r, moved_y) <= _roundings(point.r)[1] * at.size(point.r, point.y)
+    return point._replace(r=r, y=y), lands | there
+
+
+def _roundings(like: Tensor) -> tuple[float, float]:
+    landed = LANDED.get(like.dtype, 1e-6)
+    return -landed, landed
 
 
 def _alike(one: tuple[Tensor, ...], *others: tuple[Tensor, ...]) -> Tensor:
-    """Whether the diagonals of each sample are, coordinate by coordinate, those of one of the
-    others.
-    """
+    """Whether the fingerprints of each sample are, entry by entry, those of one of the others."""
     near = [
         everywhere(torch.stack([(a - b).abs() <= SAME for b in of]).any(0))
         for a, *of in zip(one, *others, strict=True)
     ]
     return torch.stack(near).all(0)
-
-
-def _full_rank(A: Tensor) -> bool:
-    """Whether the columns are independent."""
-    return int(torch.linalg.matrix_rank(A)) == A.shape[1]

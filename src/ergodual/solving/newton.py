@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ergodual.instance import Instance
 from ergodual.solving.active_set import solve_saddle
-from ergodual.tensors import Number, column, largest
+from ergodual.tensors import Number
 
 LARGEST = 2048
 """Coordinates of r or y above which no dense system is set up unasked."""
@@ -31,24 +31,6 @@ def free(
     """
     kept_r = r - tau * one.K.adjoint(y, one.domain) if one.G.keeps_input() else r
     kept_y = y + sigma * (c + one.K(r)) if one.F.keeps_input() else y
-    return _derivatives(one, kept_r, kept_y, sigma, tau)
-
-
-def free_beside(
-    one: Instance, c: Tensor, r: Tensor, y: Tensor, sigma: Number, tau: Number, shift: float
-) -> tuple[Tensor, Tensor]:
-    """The same where the proxes' arguments are moved by ``shift``, relative to their largest."""
-    F, G, K = one.F, one.G, one.K
-    z_r, z_y = r - tau * K.adjoint(y, one.domain), y + sigma * (c + K(r))
-    z_r, z_y = (z + shift * column(largest(z), z) for z in (z_r, z_y))
-    kept_r = z_r if G.keeps_input() else G.prox(z_r, tau)
-    kept_y = z_y if F.keeps_input() else F.prox_conjugate(z_y, sigma)
-    return _derivatives(one, kept_r, kept_y, sigma, tau)
-
-
-def _derivatives(
-    one: Instance, kept_r: Tensor, kept_y: Tensor, sigma: Number, tau: Number
-) -> tuple[Tensor, Tensor]:
     ones_r, ones_y = torch.ones_like(kept_r), torch.ones_like(kept_y)
     in_r = one.G.prox_vjp(kept_r, tau, ones_r)[0]
     return in_r, one.F.prox_conjugate_vjp(kept_y, sigma, ones_y)[0]

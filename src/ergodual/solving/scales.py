@@ -14,7 +14,6 @@ from ergodual.instance import Instance
 from ergodual.operators import Dense, Operator, Stack
 from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.steps import SAFETY
-from ergodual.tensors import Number
 
 
 class Scales(NamedTuple):
@@ -59,14 +58,17 @@ def scales_of(one: Instance, precondition: bool | None) -> Scales | None:
     return _by_row_and_column(one)
 
 
-def shared_steps(norm: float, scales: Scales | None, weight: float) -> tuple[Number, float]:
-    """σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖) for a whole batch, σ with a row of the parts' scales.
+def steps_of(
+    one: Instance, norm: float, scales: Scales | None, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """σ = 0.99 ω/‖K‖ and τ = 0.99/(ω‖K‖) of each sample, as they meet y and r.
 
-    Where the columns of a matrix have scales too, there is no one τ, and none of them are used.
+    With scales, those of the coordinates and the norm between their roots.
     """
-    if scales is None or scales.primal.ndim > 0:
-        return SAFETY * weight / norm, SAFETY / (weight * norm)
-    return scales.dual * (SAFETY * weight / scales.norm), SAFETY / (weight * scales.norm)
+    norm = norm if scales is None else scales.norm
+    sigma = (weight * (SAFETY / norm)).view(-1, *[1] * len(one.codomain))
+    tau = (SAFETY / (norm * weight)).view(-1, *[1] * len(one.domain))
+    return (sigma, tau) if scales is None else (sigma * scales.dual, tau * scales.primal)
 
 
 def _by_part(one: Instance, parts: list[Operator]) -> Scales:

@@ -10,10 +10,10 @@ from torch import Size, Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
 from ergodual.problem import LowerLevel
+from ergodual.solving.at_solution import AtSolution, FixedPoint
 from ergodual.solving.implicit import Implicit
 from ergodual.solving.methods import Method, default_method
-from ergodual.solving.neumann import AtSolution, FixedPoint
-from ergodual.solving.scales import scales_of, shared_steps
+from ergodual.solving.scales import scales_of, steps_of
 from ergodual.solving.solve import Solution, solve
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-6}
@@ -31,8 +31,8 @@ class Solved(nn.Module):
         See :func:`solve`; the tolerance is 1e-9 in float64 and 3e-6 in float32 if None, since a
         derivative needs the right active set.
     adjoint
-        How gradients flow: ``Implicit()`` (if None), ``Neumann(b)`` or ``OneStep()``; for the
-        latter two, the steps σ and τ are those of the batch's mean primal weight.
+        How gradients flow: ``Implicit()`` (if None), ``Neumann(b)`` or ``OneStep()``; the
+        latter two take each sample's own steps.
 
     Attributes
     ----------
@@ -110,9 +110,8 @@ class Solved(nn.Module):
         self.solution = found
         if not torch.is_grad_enabled():
             return found.x
-        weight = float(found.weight.log().mean().exp()) if one.batch else 1.0
         scales = scales_of(one, method.precondition)
-        sigma, tau = shared_steps(norm or 1.0, scales, weight)
+        sigma, tau = steps_of(one, norm or 1.0, scales, found.weight)
         point = FixedPoint(one, found.r, found.y, sigma, tau, 1.0)
         return self.adjoint.attach(point, found.x)
 

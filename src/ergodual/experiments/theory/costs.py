@@ -22,7 +22,7 @@ from ergodual.primal_dual import Checkpointed, Last, Reverse, StepSizes, Tape, T
 from ergodual.primal_dual.unrolled import Adjoint
 from ergodual.problem import Problem
 from ergodual.solving import Implicit, Neumann, OneStep
-from ergodual.solving.neumann import AtSolution, FixedPoint
+from ergodual.solving.at_solution import AtSolution, FixedPoint
 
 WAYS: dict[str, Adjoint] = {
     "Tape": Tape(),
