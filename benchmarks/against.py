@@ -33,7 +33,7 @@ from benchmarks.measure import one_core
 assert ed.__file__.startswith(sys.argv[1]), ed.__file__
 one_core()
 def step(batch, depth):
-    """A training step as fit_data does it, but for reading the data: loss, gradient, update."""
+    """A training step as fit does it, but for reading the data: loss, gradient, update."""
     from ergodual.bilevel import HalfSquared
     torch.manual_seed(0)
     K = ed.Dense.dct(sweeps.N)

@@ -1,4 +1,4 @@
-"""A whole training step, as ``fit_data`` does it, over the gradient alone."""
+"""A whole training step, as ``fit`` does it, over the gradient alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import ergodual as ed
 from benchmarks import sweeps
 from benchmarks.measure import one_core, report
-from ergodual.bilevel import fit_data
+from ergodual.bilevel import fit
 from ergodual.speech.corpora import load_corpus, synthetic_speech
 from ergodual.speech.quantizers import MidRise
 
 DEPTH = 8
 NOTES = [
     "One core; synthetic speech at 4 bits. A step is everything between two mini-batches of "
-    "fit_data: fetching, quantizing, the loss, the gradient, its norm, the bound of ‖K‖, the "
+    "fit: fetching, quantizing, the loss, the gradient, its norm, the bound of ‖K‖, the "
     "update (SGD), the callback. Between any two steps the gradient alone is timed (the median of "
     "three), and the ratio is the median over all steps.",
 ]
@@ -54,7 +54,7 @@ def measured(corpus: object, batch: int) -> dict[str, float]:
         steps.append(ended - begun[0] if 0 < count < last else float("nan"))
         begun[0] = time.perf_counter()
 
-    fit_data(model, data, epochs=max(2, 6 * batch // 32), batch_size=batch, on_step=on_step)
+    fit(model, data, epochs=max(2, 6 * batch // 32), batch_size=batch, on_step=on_step)
     ratios = [step / alone for step, alone in zip(steps, gradients, strict=True) if step == step]
     return {
         "batch": batch,

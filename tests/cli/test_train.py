@@ -126,6 +126,7 @@ def test_what_a_run_leaves(
             "weights",
             "lr",
             "seconds",
+            "iterations",
         ),
     }
     assert lines[-1]["train_loss"] < lines[0]["train_loss"]

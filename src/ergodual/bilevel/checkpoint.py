@@ -14,17 +14,32 @@ from ergodual.bilevel.history import History
 from ergodual.errors import ErgodualError
 from ergodual.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
+STATE = ("model", "optimizer", "best", "memories")
+"""The fields that are checked for damage."""
 
 
 class Progress(NamedTuple):
-    """How far an epoch has got: mini-batches done, the sum of their gradients' norms, and the
-    seconds that took.
+    """How far an epoch has got.
+
+    Attributes
+    ----------
+    step
+        Mini-batches done.
+    norms, seconds
+        The sum of their gradients' norms, and what they took.
+    iterations, solved
+        Iterations of the lower level, where it is solved, and for how many samples.
+    random
+        The states of the generators of numbers from there on.
     """
 
     step: int = 0
     norms: float = 0.0
     seconds: float = 0.0
+    iterations: float = 0.0
+    solved: float = 0.0
+    random: tuple[Tensor, ...] = ()
 
 
 class Checkpoint(NamedTuple):
@@ -41,6 +56,10 @@ class Checkpoint(NamedTuple):
         All epochs so far.
     progress
         Of the epoch after them.
+    best
+        The best parameters so far, where they are kept.
+    memories
+        What the lower levels start from, where they do.
     """
 
     identity: dict[str, Any]
@@ -48,10 +67,12 @@ class Checkpoint(NamedTuple):
     optimizer: dict[str, Any]
     history: History
     progress: Progress
+    best: dict[str, Any] | None = None
+    memories: list[list[Tensor]] | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically."""
-        state = {"model": self.model, "optimizer": self.optimizer}
+        state = {name: getattr(self, name) for name in STATE}
         past = {"history": self.history.as_dicts(), "progress": tuple(self.progress)}
         content = {
             "format": FORMAT,
@@ -82,24 +103,21 @@ class Checkpoint(NamedTuple):
             version = int(content["format"])
         except Exception as error:  # torch's reader raises whatever it happens to run into
             raise _damaged(path) from error
-        if version > FORMAT:
+        if version != FORMAT:
             raise ErgodualError(
                 f"The checkpoint {path} has format {version} and this version of Ergodual reads "
-                f"up to {FORMAT}; update Ergodual, or start again in another folder."
+                f"{FORMAT}; go on with the version that wrote it, or start again in another folder."
             )
         try:
-            intact = content["digest"] == digest(
-                {"model": content["model"], "optimizer": content["optimizer"]}
-            )
+            state = {name: content[name] for name in STATE}
+            intact = content["digest"] == digest(state)
             history = History.from_dicts(content["history"])
             progress = Progress(*content["progress"])
         except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(path) from error
         if not intact or not history.epochs:
             raise _damaged(path)
-        return Checkpoint(
-            content["identity"], content["model"], content["optimizer"], history, progress
-        )
+        return Checkpoint(content["identity"], history=history, progress=progress, **state)
 
     def require_identity(self, identity: dict[str, Any], path: Path) -> None:
         """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs

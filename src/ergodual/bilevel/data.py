@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -11,7 +12,9 @@ from torch import Tensor
 Pair = tuple[Tensor, Tensor]
 
 CHUNK = 1024
-"""Frames that are measured at once."""
+"""Samples that are measured at once, ..."""
+CHUNK_NUMBERS = 2**19
+"""... if they have no more numbers than this."""
 
 
 class Share(NamedTuple):
@@ -43,7 +46,7 @@ class Data(Protocol):
 
 
 class InMemory:
-    """Frames held in memory, in a uniformly random order.
+    """Samples held in memory, in a uniformly random order.
 
     Parameters
     ----------
@@ -58,23 +61,38 @@ class InMemory:
         *tensors: Tensor,
         pair: Callable[..., Pair] = lambda x_tilde, x_true: (x_tilde, x_true),
     ) -> None:
-        self._tensors, self._pair = tensors, pair
+        self.tensors, self._pair = tensors, pair
 
     def __len__(self) -> int:
-        return len(self._tensors[0])
+        return len(self.tensors[0])
 
     def batches(self, size: int, seed: int, epoch: int, first: int, share: Share) -> Iterator[Pair]:
-        for rows in torch.split(shuffled(len(self), seed, epoch), size)[first:]:
-            yield self._pair(*(t[share.of(rows)] for t in self._tensors))
+        for rows in self.rows(size, seed, epoch, first):
+            yield self._pair(*(t[share.of(rows)] for t in self.tensors))
 
     def chunks(self, share: Share) -> Iterator[Pair]:
-        for start in share.of(range(0, len(self), CHUNK)):
-            yield self._pair(*(t[start : start + CHUNK] for t in self._tensors))
+        for rows in share.of(self.pieces()):
+            yield self._pair(*(t[rows] for t in self.tensors))
+
+    def rows(self, size: int, seed: int, epoch: int, first: int) -> tuple[Tensor, ...]:
+        """The samples of each mini-batch, from mini-batch ``first`` on."""
+        return torch.split(shuffled(len(self), seed, epoch), size)[first:]
+
+    def pieces(self) -> list[slice]:
+        """Those of each chunk."""
+        numbers = max(1, *(math.prod(t.shape[1:]) for t in self.tensors))
+        step = min(CHUNK, max(1, CHUNK_NUMBERS // numbers))
+        return [slice(start, start + step) for start in range(0, len(self), step)]
+
+
+def key_of(*parts: int) -> int:
+    """A seed that depends on all of them (seed, epoch, …)."""
+    number = 0
+    for part in parts:
+        number = 1_000_003 * number + part
+    return number % 2**64
 
 
 def shuffled(count: int, *key: int) -> Tensor:
     """0 … count − 1 in an order that depends on the key (seed, epoch, …) alone."""
-    number = 0
-    for part in key:
-        number = 1_000_003 * number + part
-    return torch.randperm(count, generator=torch.Generator().manual_seed(number % 2**64))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(key_of(*key)))

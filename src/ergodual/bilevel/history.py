@@ -22,7 +22,7 @@ class Epoch:
         The mean over the epoch's mini-batches of the Frobenius norm of the mini-batch's mean
         gradient in K (in everything that is learned where K is not); None for epoch 0.
     norm
-        The spectral norm of K.
+        The spectral norm of K, the largest where there are several; None without any.
     sigma, tau
         The step sizes of each iteration; empty where the lower level is solved.
     weights
@@ -31,18 +31,22 @@ class Epoch:
         The learning rate of the epoch; None for epoch 0.
     seconds
         How long learning and measuring took.
+    iterations
+        The mean number of iterations for a sample whose lower level was solved, in the learning
+        part of the epoch; None where none is.
     """
 
     epoch: int
     train_loss: float
     dev_loss: float | None
     gradient_norm: float | None
-    norm: float
+    norm: float | None
     sigma: list[float]
     tau: list[float]
     weights: list[float]
     lr: float | None
     seconds: float
+    iterations: float | None = None
 
 
 @dataclass

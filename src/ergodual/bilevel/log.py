@@ -76,6 +76,7 @@ class TensorBoardLog:
             "gradient_norm": epoch.gradient_norm,
             "norm_of_K": epoch.norm,
             "learning_rate": epoch.lr,
+            "iterations": epoch.iterations,
             "sigma/first": epoch.sigma[0] if epoch.sigma else None,
             "tau/first": epoch.tau[0] if epoch.tau else None,
         }

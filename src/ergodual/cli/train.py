@@ -157,7 +157,7 @@ class Train:
     def _learn(self, config: dict[str, Any], device: torch.device, workers: Workers) -> None:
         from rich.console import Console
 
-        from ergodual.bilevel import HalfSquared, fit_data
+        from ergodual.bilevel import HalfSquared, fit
         from ergodual.cli.corpora import describe, open_corpora
         from ergodual.cli.progress import progress_bar
         from ergodual.cli.run_folder import Recorder, RunFolder
@@ -225,7 +225,7 @@ class Train:
         with progress_bar("mini-batches", show=workers.leads) as bar:
             done = batches * max(0, len(started.epochs) - 1) + steps_done
             task = bar.add_task("learning", total=batches * self.epochs, completed=done, note="")
-            history = fit_data(
+            history = fit(
                 learner,
                 data,
                 epochs=self.epochs,
@@ -238,6 +238,7 @@ class Train:
                 loss=loss,
                 seed=self.seed,
                 dev=None if dev is None else dev.data(pair),
+                keep="last",
                 checkpoint=folder.checkpoint,
                 checkpoint_every=self.checkpoint_every,
                 resume=folder.resume,

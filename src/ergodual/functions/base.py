@@ -37,11 +37,14 @@ class Function(nn.Module):
     per_sample
         The names of parameters and buffers that may have a row for each sample; None if that is not
         known, and then samples that are solved stay in their batch.
+    nonnegative
+        The names of parameters that must not be negative.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "input"
     separable: ClassVar[bool] = False
     per_sample: ClassVar[tuple[str, ...] | None] = None
+    nonnegative: ClassVar[tuple[str, ...]] = ()
 
     def value(self, x: Tensor) -> Tensor:
         """f(x) for each sample, shape ``(batch,)``."""
@@ -94,6 +97,13 @@ class Function(nn.Module):
 
     def require_valid(self) -> None:
         """Raise :class:`ErgodualError` unless f's parameters make it a convex function."""
+
+    def project_(self) -> None:
+        """Move learned parameters that have left their range to its border."""
+        for name in self.nonnegative:
+            held = self._parameters.get(name)
+            if held is not None:
+                held.data.clamp_(min=0)
 
     def check(self, batch: int, sample: Size) -> None:
         """Raise :class:`ErgodualError` unless f's parameters fit so many samples of this shape, and

@@ -46,6 +46,7 @@ class Box(Function):
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
     separable: ClassVar[bool] = True
     per_sample: ClassVar[tuple[str, ...] | None] = ("radius", "_lower", "_upper")
+    nonnegative: ClassVar[tuple[str, ...]] = ("radius",)
     radius: Number
     _lower: Number
     _upper: Number
@@ -80,6 +81,19 @@ class Box(Function):
                 f"Box's bounds do not fit each other: {error}; give tensors that broadcast."
             ) from error
         require(ordered, "Box's lower bound lies above its upper one; exchange them.")
+
+    def project_(self) -> None:
+        super().project_()
+        for name, move, other in (
+            ("_lower", torch.minimum, "_upper"),
+            ("_upper", torch.maximum, "_lower"),
+        ):
+            held = self._parameters.get(name)
+            if held is not None:
+                bound = torch.as_tensor(getattr(self, other)).detach().to(held)
+                moved = move(held.data, bound)
+                if moved.shape == held.shape:  # else a sentence will say so
+                    held.data.copy_(moved)
 
     @property
     def lower(self) -> Number:

@@ -33,6 +33,7 @@ class L1(Function):
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
     separable: ClassVar[bool] = True
     per_sample: ClassVar[tuple[str, ...] | None] = ("weight",)
+    nonnegative: ClassVar[tuple[str, ...]] = ("weight",)
     weight: Number
 
     def __init__(self, weight: Number = 1.0) -> None:

@@ -43,6 +43,7 @@ class L21(Function):
     """
 
     per_sample: ClassVar[tuple[str, ...] | None] = ("weight",)
+    nonnegative: ClassVar[tuple[str, ...]] = ("weight",)
     weight: Number
 
     def __init__(

@@ -15,6 +15,8 @@ from ergodual.tensors import Number, hold, real, require
 
 SAFETY = 0.99
 """σ τ ‖K‖² = SAFETY² < 1 for the rules that follow ‖K‖."""
+LEAST = 1e-6
+"""What a learned step may not fall below, relative to where it began."""
 Operators = Operator | Sequence[Operator]
 """One operator for all iterations, or one for each."""
 
@@ -113,6 +115,9 @@ class StepSizes(nn.Module):
     def prepare(self, K: Operators, depth: int) -> None:
         """Make the parameters that depend on K or the depth; ``Unrolled`` calls this once."""
 
+    def project_(self) -> None:
+        """Move learned numbers that have left their range to its border."""
+
     def forward(
         self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
     ) -> Steps:
@@ -153,10 +158,19 @@ class _Fixed(StepSizes):
 
     def __init__(self, sigma: Number, tau: Number, theta: Number) -> None:
         super().__init__(theta)
+        self._least: dict[str, float] = {}
         for name, step in (("sigma", sigma), ("tau", tau)):
             step = real(f"The step size {name}", step)
             require(step > 0, f"The step size {name} is {step}; it must be positive.")
             hold(self, name, step)
+            self._least[name] = LEAST * float(torch.as_tensor(step).detach().min())
+
+    def project_(self) -> None:
+        """Keep learned steps positive: at least a millionth of the smallest given one."""
+        for name, least in self._least.items():
+            held = self._parameters.get(name)
+            if held is not None:
+                held.data.clamp_(min=least)
 
     def forward(
         self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None

@@ -6,7 +6,7 @@ from ergodual.solving.implicit import Implicit
 from ergodual.solving.linear_solvers import Direct, Minres
 from ergodual.solving.neumann import Neumann, OneStep
 from ergodual.solving.restarted import Restarted
-from ergodual.solving.solve import Solution, solve
+from ergodual.solving.solve import Solution, Start, solve
 from ergodual.solving.solved import Solved
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "Restarted",
     "Solution",
     "Solved",
+    "Start",
     "solve",
 ]

@@ -158,9 +158,9 @@ class Pending:
             error = torch.where(gap.isfinite(), error, self._residual(r, Kx, y, v))
         return Point(r, y, gap, error)
 
-    def nearest_dual(self) -> Tensor:
-        """A subgradient of F at c, the dual of r = 0; 0 where F is infinite there."""
-        return _limit(self.instance.F.prox_conjugate, self.c)
+    def nearest_dual(self, Kx: Tensor | None = None) -> Tensor:
+        """A subgradient of F at Kx, or at c, the dual of r = 0; 0 where F is infinite there."""
+        return _limit(self.instance.F.prox_conjugate, self.c if Kx is None else Kx)
 
     def first_weight(self) -> Tensor:
         """ω ∼ ‖y‖/‖r‖ of a solution, guessed from a dual point and the primal answer to it."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,13 +65,21 @@ class Solution:
     weight: Tensor
 
 
+class Start(NamedTuple):
+    """Where to start from: r, y and ω as :class:`Solution` has them."""
+
+    r: Tensor
+    y: Tensor
+    weight: Tensor
+
+
 def solve(
     problem: LowerLevel,
     observation: Tensor,
     tol: float | None = None,
     method: Method[Any] | None = None,
     max_iterations: int = 100_000,
-    start: Solution | None = None,
+    start: Solution | Start | Tensor | None = None,
     norm: float | None = None,
 ) -> Solution:
     """The lower level (1) of Brauer, Lorenz 2019, for every sample of a batch, to a relative gap.
@@ -92,7 +101,8 @@ def solve(
     max_iterations
         Where it ends in any case.
     start
-        An earlier solution to start from, for instance with a slightly different K.
+        What to start from: an earlier solution of the same samples, for instance with a slightly
+        different K; or an estimate of x, ``(batch, *domain)``, as ``Unrolled`` gives it.
     norm
         An upper bound of the operator's norm where one is known; the operator's own if None.
 
@@ -147,7 +157,7 @@ def _solve(
     tol: float,
     method: Method[Any],
     limit: int,
-    start: Solution | None,
+    start: Solution | Start | Tensor | None,
     norm: float | None,
 ) -> Solution:
     norm = _norm(one) if norm is None else norm
@@ -202,17 +212,23 @@ class _Found:
         return Solution(x, r, y, self.gap, self.error, self.iterations, converged, self.weight)
 
 
-def _first(pending: Pending, start: Solution | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def _first(
+    pending: Pending, start: Solution | Start | Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """r, y and ω to begin with.
 
-    Those of an earlier solution; else r = 0 with y = 0 or the dual that answers it, if that is
-    nearer.
+    Those of an earlier solution; or r of an estimate, or r = 0, with y = 0 or the dual that answers
+    it, whichever is nearer.
     """
     one = pending.instance
-    if start is None:
+    if start is None or isinstance(start, Tensor):
         r = one.zeros_primal()
-        zero, answer = (pending.judge(r, y) for y in (one.zeros_dual(), pending.nearest_dual()))
-        point = best(zero, answer)
+        points = [pending.judge(r, y) for y in (one.zeros_dual(), pending.nearest_dual())]
+        if start is not None:
+            r = _of_estimate(one, start)
+            answer = pending.nearest_dual(pending.c + one.K(r))
+            points += [pending.judge(r, y) for y in (one.zeros_dual(), answer)]
+        point = reduce(best, points)
         return point.r, point.y, None
     likes = {"r": one.zeros_primal(), "y": pending.c, "weight": pending.unit}
     for name, like in likes.items():
@@ -229,6 +245,22 @@ def _first(pending: Pending, start: Solution | None) -> tuple[Tensor, Tensor, Te
                 f"{like.dtype} on {like.device}: leave start out."
             )
     return *within(one, start.r, start.y), start.weight
+
+
+def _of_estimate(one: Instance, x: Tensor) -> Tensor:
+    """r of an estimate, in the domain of G."""
+    like = one.zeros_primal()
+    if x.shape != like.shape or x.dtype != like.dtype or x.device != like.device:
+        raise ErgodualError(
+            f"The estimate to start from has shape {tuple(x.shape)}, {x.dtype} on {x.device}; this "
+            f"batch needs {tuple(like.shape)}, {like.dtype} on {like.device}: leave start out."
+        )
+    if not x.isfinite().all():
+        raise ErgodualError(
+            "The estimate to start from has an entry that is not finite; leave start out."
+        )
+    r = x.detach() if one.shift is None else x.detach() - one.shift
+    return within(one, r, one.zeros_dual())[0]
 
 
 def _norm(one: Instance) -> float:

@@ -14,7 +14,7 @@ from ergodual.solving.at_solution import AtSolution, FixedPoint
 from ergodual.solving.implicit import Implicit
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.scales import scales_of, steps_of
-from ergodual.solving.solve import Solution, solve
+from ergodual.solving.solve import Solution, Start, solve
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-6}
 
@@ -38,6 +38,8 @@ class Solved(nn.Module):
     ----------
     solution
         The latest one, with its certificates; None before the first call.
+    start
+        Where the next call starts from, if it is not told; None for nowhere in particular.
 
     Raises
     ------
@@ -69,13 +71,14 @@ class Solved(nn.Module):
         self.method, self.max_iterations = method, max_iterations
         self.adjoint = Implicit() if adjoint is None else adjoint
         self.solution: Solution | None = None
+        self.start: Solution | Start | None = None
 
     def forward(
         self,
         observation: Tensor,
         G: Function | None = None,
         F: Function | None = None,
-        start: Solution | None = None,
+        start: Solution | Start | Tensor | None = None,
     ) -> Tensor:
         """The solution x̂, ``(batch, *domain)``.
 
@@ -86,7 +89,7 @@ class Solved(nn.Module):
         G, F
             Other functions for this call; gradients flow into their tensors.
         start
-            An earlier solution for these observations to start from.
+            What to start from, see :func:`solve`; the layer's own ``start`` if None.
 
         Raises
         ------
@@ -98,6 +101,10 @@ class Solved(nn.Module):
         NotConvergedWarning
             If a sample has not reached the tolerance.
         """
+        kind = observation.device.type if isinstance(observation, Tensor) else "cpu"
+        if torch.is_autocast_enabled(kind):  # a part of the products in bfloat16 would be no K
+            with torch.autocast(kind, enabled=False):
+                return self.forward(observation, G, F, start)
         changed = F is not None or G is not None
         problem = self.problem.with_functions(F, G) if changed else self.problem
         one = problem.instance(observation)
@@ -106,6 +113,7 @@ class Solved(nn.Module):
         method = default_method(one) if self.method is None else self.method
         norm = one.K.norm_bound(one.domain)
         tol = TOLERANCE.get(observation.dtype, 0.0) if self.tol is None else self.tol
+        start = self.start if start is None else start
         found = solve(problem, observation, tol, method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
