@@ -22,6 +22,9 @@ NAMES = (
     "solve",
     "networks",
     "norms",
+    "filters",
+    "lasso",
+    "bilevel",
 )
 
 

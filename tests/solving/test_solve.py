@@ -445,3 +445,50 @@ def test_any_problem_has_a_gap_that_closes(
         rtol=0,
         atol=1e-14 * max(1.0, float(cost.max()) if batch else 0.0),
     )
+
+
+def test_an_ill_conditioned_lasso_is_solved_by_the_default() -> None:
+    """Of condition 1000: no Newton step leads away from the objective that is there."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    U, V = (torch.linalg.qr(draw(30, 30))[0] for _ in range(2))
+    K = U @ torch.diag(torch.logspace(0, -3, 30, dtype=torch.float64)) @ V
+    problem, x = ed.Problem(ed.SquaredL2(), ed.L1(1e-4), ed.Dense(K)), draw(8, 30)
+    found = ed.solve(problem, x, max_iterations=20_000)
+    slow = ed.solve(problem, x, max_iterations=20_000, method=ed.Restarted(polish=False))
+    assert found.converged.all()
+    objective, least = (problem.instance(x).primal(each.r) for each in (found, slow))
+    assert (objective <= least * (1 + 1e-3)).all()
+
+
+@pytest.mark.parametrize("groups", [True, False])
+def test_newton_steps_by_products_where_no_matrix_is_set_up(groups: bool) -> None:
+    x = torch.rand(2, 1, 48, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    F = ed.L21(0.05, dim=1) if groups else ed.L1(0.05)
+    problem = ed.InverseProblem(data=ed.SquaredL2(), F=F, K=ed.Gradient(axes=(-2, -1)))
+    found = ed.solve(problem, x, tol=1e-11)
+    slow = ed.solve(problem, x, tol=1e-11, method=ed.Restarted(polish=False))
+    assert found.converged.all()
+    assert slow.converged.all()
+    assert found.iterations.sum() < slow.iterations.sum() or groups
+    assert (found.iterations <= slow.iterations).all()
+    torch.testing.assert_close(found.x, slow.x, atol=1e-4, rtol=0)
+
+
+def test_an_estimate_of_unrolled_is_a_start() -> None:
+    x = torch.rand(4, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    F = ed.L21(0.1, dim=1)
+    problem = ed.InverseProblem(data=ed.SquaredL2(), F=F, K=ed.Gradient(axes=(-2, -1)))
+    method, steps = ed.Restarted(polish=False), ed.StepSizes.balanced(by_part=True)
+    cold = ed.solve(problem, x, tol=1e-8, method=method)
+    x_hat = ed.Unrolled(problem, 200, steps, ed.Last())(x)
+    warm = ed.solve(problem, x, tol=1e-8, method=method, start=x_hat)
+    torch.testing.assert_close(warm.x, cold.x, atol=1e-4, rtol=0)
+    assert warm.iterations.sum() < 0.9 * cold.iterations.sum()
+    with pytest.raises(ed.ErgodualError, match=r"estimate to start from has shape \(1, 1, 16, 16"):
+        ed.solve(problem, x, start=x_hat[:1])
+    with pytest.raises(ed.ErgodualError, match="estimate to start from has an entry that is not"):
+        ed.solve(problem, x, start=x_hat * torch.nan)

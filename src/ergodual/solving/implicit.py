@@ -13,9 +13,9 @@ from ergodual.errors import ErgodualError, NotDifferentiableWarning
 from ergodual.instance import Instance
 from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.solving.at_solution import AtSolution, FixedPoint
-from ergodual.solving.linear_solvers import Direct, LinearSolver, Minres, Solve, System, fits
-from ergodual.solving.linearised import Linearised
-from ergodual.solving.newton import within
+from ergodual.solving.linear_solvers import Direct, LinearSolver, Minres, Solve, fits
+from ergodual.solving.linearised import SAME, Linearised
+from ergodual.solving.newton_step import newton_step
 from ergodual.solving.uniqueness import leaves_unique, stays_silent
 from ergodual.tensors import column, everywhere
 
@@ -23,8 +23,6 @@ LANDED = {torch.float64: 1e-10, torch.float32: 1e-6}
 """Errors that rounding may leave where the active set is the right one; a kink this near to a
 prox's argument counts as met.
 """
-SAME = 1e-3
-"""Derivatives of a prox that differ by no more are the same."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class Implicit(AtSolution):
         below, above = (Linearised.beside(landed, s) for s in _roundings(point.r))
         prints = [each.fingerprint() for each in (at, below, above)]
         kink, stays = ~_alike(prints[1], prints[2]), _alike(*prints)
-        system = solve(g, torch.zeros_like(point.y))
+        system = solve(g, torch.zeros_like(point.y), 0.0)
         silent = stays_silent(landed, below, above, wanted)
         P, S = (torch.where(column(silent, t), 0.0, t) for t in (system.P, system.S))
         unique = leaves_unique(at, solve, system, wanted) | silent
@@ -172,24 +170,12 @@ class Implicit(AtSolution):
 
 
 def _newton(point: FixedPoint, at: Linearised, solve: Solve) -> tuple[FixedPoint, Tensor]:
-    """Where a semismooth Newton step from here lands, and whether there is such a place.
-
-    With ρ what a primal-dual step moves, Δr = M_P(Δr − τKᵀΔy) + ρ_r and Δy = M_D(Δy + σKΔr) + ρ_y.
-    A sample whose system has no solution stays; if ρ is no more than rounding it is there already.
+    """Where a Newton step from here lands, and whether there is such a place: if a primal-dual step
+    moves nothing beyond rounding it is here.
     """
-    K, domain = point.instance.K, point.instance.domain
-    moved_r, moved_y = at.moved()
-    b_P = moved_r / point.tau - K.adjoint(moved_y, domain)
-    b_D = -(moved_y / point.sigma + K(moved_r))
-    system: System = solve(b_P, b_D)
-    lands = system.residual <= 1e-2
-    for t in (system.P, system.S):
-        lands = lands & everywhere(t.isfinite())
-    r = torch.where(column(lands, point.r), point.r + system.P + moved_r, point.r)
-    y = torch.where(column(lands, point.y), point.y - system.S + moved_y, point.y)
-    r, y = within(point.instance, r, y)
-    there = at.size(moved_r, moved_y) <= _roundings(point.r)[1] * at.size(point.r, point.y)
-    return point._replace(r=r, y=y), lands | there
+    landed, lands = newton_step(point, at, solve, enough=1e-4)
+    there = at.size(*at.moved()) <= _roundings(point.r)[1] * at.size(point.r, point.y)
+    return landed, lands | there
 
 
 def _roundings(like: Tensor) -> tuple[float, float]:

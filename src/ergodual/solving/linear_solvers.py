@@ -12,7 +12,7 @@ from torch import Tensor
 from ergodual.instance import Instance
 from ergodual.operators.norms import matrix_of
 from ergodual.solving.active_set import least_norm, missed, residuals, solve_saddle
-from ergodual.solving.linearised import Linearised
+from ergodual.solving.linearised import Linearised, ProxDerivative
 from ergodual.solving.minres import minres
 from ergodual.solving.newton import LARGEST
 from ergodual.tensors import require
@@ -39,8 +39,8 @@ class System(NamedTuple):
     left_S: Tensor
 
 
-Solve = Callable[[Tensor, Tensor], System]
-"""From b_P and b_D of :class:`Linearised`."""
+Solve = Callable[[Tensor, Tensor, float], System]
+"""From b_P and b_D of :class:`Linearised`, and a tolerance that will do, 0 for the solver's own."""
 
 
 class LinearSolver(Protocol):
@@ -93,7 +93,7 @@ class Direct:
         # a = (1 − M_P)/(τ M_P) and e likewise, where they are finite
         a, e = (1 - flat_P) / (taus * flat_P), (1 - flat_D) / (sigmas * flat_D)
 
-        def solve(b_P: Tensor, b_D: Tensor) -> System:
+        def solve(b_P: Tensor, b_D: Tensor, enough: float) -> System:
             P, S, left_P, left_S = (torch.zeros_like(t) for t in (flat_P, flat_D) * 2)
             residual = b_P.new_zeros(len(b_P))
             for i, (of_P, of_D) in enumerate(zip(_flat(b_P), _flat(b_D), strict=True)):
@@ -122,7 +122,7 @@ class Minres:
     Parameters
     ----------
     tol
-        Of a sample's residual, relative to the right-hand side; 1e-10 in float64 and 1e-5 in
+        Of a sample's residual, relative to the right-hand side; 1e-8 in float64 and 1e-5 in
         float32 if None.
     max_iterations
         Where it ends in any case; each takes a product with K and one with Kᵀ.
@@ -148,24 +148,53 @@ class Minres:
 
     def prepare(self, at: Linearised) -> Solve:
         """See :class:`LinearSolver`."""
-        like_r, like_y = at.point.r, at.point.y
-        n = math.prod(like_r.shape[1:])
-        tol = {torch.float64: 1e-10}.get(like_r.dtype, 1e-5) if self.tol is None else self.tol
+        dtype = at.point.r.dtype
+        tol = {torch.float64: 1e-8}.get(dtype, 1e-5) if self.tol is None else self.tol
+        primal, dual = (_Reached(M, z) for M, z in ((at.M_P, at.point.r), (at.M_D, at.point.y)))
 
         def parts(x: Tensor) -> tuple[Tensor, Tensor]:
-            return x[:, :n].reshape(like_r.shape), x[:, n:].reshape(like_y.shape)
+            return primal.spread(x[:, : primal.count]), dual.spread(x[:, primal.count :])
 
         def joined(pair: tuple[Tensor, Tensor]) -> Tensor:
-            return torch.cat([t.flatten(1) for t in pair], 1)
+            return torch.cat([primal.picked(pair[0]), dual.picked(pair[1])], 1)
 
-        def solve(b_P: Tensor, b_D: Tensor) -> System:
+        def solve(b_P: Tensor, b_D: Tensor, enough: float) -> System:
             right = joined(at.right(b_P, b_D))
-            found = minres(lambda x: joined(at.product(*parts(x))), right, tol, self.max_iterations)
+            found = minres(
+                lambda x: joined(at.product(*parts(x))),
+                right,
+                max(tol, enough),
+                self.max_iterations,
+            )
             size, left = (torch.linalg.vector_norm(t, dim=1) for t in (right, found.left))
             residual = torch.where(size > 0, left / size, 0.0)
             return System(*at.sums(*parts(found.x)), residual, *at.sums(*parts(found.left)))
 
         return solve
+
+
+class _Reached:
+    """The coordinates that a prox's derivative reaches in any sample, so that iterations handle no
+    others; all, where it is no diagonal.
+    """
+
+    def __init__(self, M: ProxDerivative, like: Tensor) -> None:
+        self._like = like
+        found = None if M.diagonal is None else (M.diagonal != 0).flatten(1).any(0)
+        self._rows = None if found is None or found.all() else found.nonzero()[:, 0]
+        self.count = math.prod(like.shape[1:]) if self._rows is None else len(self._rows)
+
+    def picked(self, t: Tensor) -> Tensor:
+        """``(batch, count)`` of ``(batch, *sample)``."""
+        flat = t.flatten(1)
+        return flat if self._rows is None else flat.index_select(1, self._rows)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The inverse, with zeros elsewhere."""
+        if self._rows is None:
+            return x.reshape(self._like.shape)
+        full = torch.zeros_like(self._like).flatten(1)
+        return full.index_copy_(1, self._rows, x).view_as(self._like)
 
 
 def _flat(t: Tensor) -> Tensor:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function
 from ergodual.solving.at_solution import FixedPoint, Sums
-from ergodual.tensors import Number, column, largest, norms, random_like
+from ergodual.tensors import column, largest, norms, random_like
+
+SAME = 1e-3
+"""Derivatives of a prox that differ by no more are the same."""
 
 
 class ProxDerivative:
@@ -32,7 +34,7 @@ class ProxDerivative:
         return self._vjp(v.clone()) if self.diagonal is None else self.diagonal * v
 
 
-class Linearised(NamedTuple):
+class Linearised:
     """The system whose solution is the derivative of a fixed point of a primal-dual step.
 
     With M_P and M_D the derivatives of prox_{τG} and prox_{σF*}, a reverse sweep that stands still
@@ -52,9 +54,13 @@ class Linearised(NamedTuple):
         The derivatives of the two proxes.
     """
 
-    point: FixedPoint
-    M_P: ProxDerivative
-    M_D: ProxDerivative
+    def __init__(self, point: FixedPoint, M_P: ProxDerivative, M_D: ProxDerivative) -> None:
+        self.point, self.M_P, self.M_D = point, M_P, M_D
+        self._root_tau, self._root_sigma = point.tau**0.5, point.sigma**0.5
+        self._blocks_P, self._blocks_D = (
+            None if M.diagonal is None else (root * M.diagonal, M.diagonal * (1 - M.diagonal))
+            for M, root in ((M_P, self._root_tau), (M_D, self._root_sigma))
+        )
 
     @staticmethod
     def of(point: FixedPoint) -> Linearised:
@@ -90,23 +96,34 @@ class Linearised(NamedTuple):
     def product(self, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """The symmetric matrix times (u, w)."""
         K, domain = self.point.instance.K, self.point.instance.domain
-        root_tau, root_sigma = _root(self.point.tau), _root(self.point.sigma)
+        if self._blocks_P is not None and self._blocks_D is not None:  # in fewer passes
+            (T, N_P), (S, N_D) = self._blocks_P, self._blocks_D
+            in_u = torch.addcmul(N_P * u, T, K.adjoint(S * w, domain))
+            return in_u, (S * K(T * u)).addcmul_(N_D, w, value=-1)
         Mu, Mw = self.M_P(u), self.M_D(w)
-        in_u = u - Mu + root_tau * K.adjoint(root_sigma * Mw, domain)
-        in_w = root_sigma * K(root_tau * Mu) - (w - Mw)
+        in_u = u - Mu + self._root_tau * K.adjoint(self._root_sigma * Mw, domain)
+        in_w = self._root_sigma * K(self._root_tau * Mu) - (w - Mw)
         return self.M_P(in_u), self.M_D(in_w)
 
     def right(self, b_P: Tensor, b_D: Tensor) -> tuple[Tensor, Tensor]:
         """The right-hand side."""
         return (
-            self.M_P(_root(self.point.tau) * b_P),
-            self.M_D(_root(self.point.sigma) * b_D),
+            self.M_P(self._root_tau * b_P),
+            self.M_D(self._root_sigma * b_D),
         )
 
     def sums(self, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """P and S of a solution."""
-        P = _root(self.point.tau) * self.M_P(u)
-        return P, -_root(self.point.sigma) * self.M_D(w)
+        P = self._root_tau * self.M_P(u)
+        return P, -self._root_sigma * self.M_D(w)
+
+    def active(self) -> Tensor:
+        """Which entries the proxes leave as they are, as far as products show, ``(batch, …)``."""
+        kept = []
+        for M, like in ((self.M_P, self.point.r), (self.M_D, self.point.y)):
+            v = torch.ones_like(like) if M.diagonal is not None else random_like(like, 1)
+            kept.append(((M(v) - v).abs() <= SAME * v.abs()).flatten(1))
+        return torch.cat(kept, 1)
 
     def fingerprint(self) -> tuple[Tensor, Tensor]:
         """What tells M_P and M_D from others: their diagonals, or else products of theirs,
@@ -133,9 +150,5 @@ class Linearised(NamedTuple):
 
     def size(self, P: Tensor, S: Tensor) -> Tensor:
         """√(‖P‖²/τ + ‖S‖²/σ) of each sample, ``(batch,)``."""
-        scaled = norms(P / _root(self.point.tau)), norms(S / _root(self.point.sigma))
+        scaled = norms(P / self._root_tau), norms(S / self._root_sigma)
         return torch.hypot(*scaled)
-
-
-def _root(step: Number) -> Number:
-    return step**0.5

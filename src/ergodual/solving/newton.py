@@ -41,8 +41,12 @@ def signature(D_P: Tensor, D_D: Tensor) -> Tensor:
 
     That two sets share one is as good as impossible.
     """
-    positive = torch.cat([D_P.flatten(1) > 0, D_D.flatten(1) > 0], 1)
-    return (positive * _numbers(positive.shape[1]).to(D_P.device)).sum(-1)
+    return number_of(torch.cat([D_P.flatten(1) > 0, D_D.flatten(1) > 0], 1))
+
+
+def number_of(which: Tensor) -> Tensor:
+    """A number for each row of booleans; that two rows share one is as good as impossible."""
+    return (which * _numbers(which.shape[1]).to(which.device)).sum(-1)
 
 
 @lru_cache(maxsize=8)

@@ -9,14 +9,20 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
+from ergodual.solving.at_solution import FixedPoint
 from ergodual.solving.certificates import Pending, Point, best
-from ergodual.solving.newton import free, newton, signature
+from ergodual.solving.linear_solvers import Minres
+from ergodual.solving.linearised import Linearised
+from ergodual.solving.newton import free, newton, number_of, signature
+from ergodual.solving.newton_step import newton_step
 from ergodual.tensors import column, norms
 
 ARRIVED = 4.0
 """By what the step of one variable grows at a restart where the other no longer moves, ..."""
 FARTHEST = 1000.0
 """... while ω is within this factor of the first guess."""
+EARLIEST = 256
+"""Iterations before the first Newton step by products."""
 
 
 class Restarts(NamedTuple):
@@ -40,6 +46,8 @@ class Restarts(NamedTuple):
     seen, tried
         Signatures of the active set when it was looked at last, and of the one on which a Newton
         step was no help.
+    attempted
+        When a Newton step by products was tried last.
     """
 
     r: Tensor
@@ -54,6 +62,7 @@ class Restarts(NamedTuple):
     last: Tensor
     seen: Tensor
     tried: Tensor
+    attempted: Tensor
 
 
 class Restarted:
@@ -81,7 +90,8 @@ class Restarted:
     polish
         Whether a sample whose active set has settled tries a Newton step on it, which is the
         solution, to rounding, if the set is the right one and F and G are piecewise linear or
-        quadratic. For functions that are sums over coordinates; others go without.
+        quadratic. By a dense system of the set where :class:`Direct` fits; else by MINRES, with no
+        more products than the iterations before took.
 
     Raises
     ------
@@ -105,7 +115,7 @@ class Restarted:
         unknown = torch.full_like(pending.unit, math.inf)
         none = torch.full_like(unknown, -1, dtype=torch.long)
         zero = torch.zeros_like(unknown)
-        return Restarts(r, y, r, y, r, y, weight, zero, unknown, unknown, none, none)
+        return Restarts(r, y, r, y, r, y, weight, zero, unknown, unknown, none, none, zero)
 
     def advance(self, pending: Pending, state: Restarts, iterations: int) -> Restarts:
         """See :class:`Method`."""
@@ -141,7 +151,7 @@ class Restarted:
         point = pending.judge(state.r_other, state.y_other)
         if self.kind == "average":
             point = best(point, pending.judge(state.r, state.y))
-        state, point, landed = self._polished(pending, state, point)
+        state, point, landed = self._polished(pending, state, point, done)
         error, since = point.error, state.since
         fell = (error <= 0.2 * state.begun) | ((error <= 0.8 * state.begun) & (error > state.last))
         restart = landed | fell | (since >= 0.36 * max(1, done))
@@ -159,10 +169,11 @@ class Restarted:
             torch.where(restart, math.inf, error),
             state.seen,
             state.tried,
+            state.attempted,
         ), point
 
     def _polished(
-        self, pending: Pending, state: Restarts, point: Point
+        self, pending: Pending, state: Restarts, point: Point, done: int
     ) -> tuple[Restarts, Point, Tensor]:
         """At their Newton step, if that is nearer: samples whose active set is that of the last
         look.
@@ -170,30 +181,66 @@ class Restarted:
         And which samples that is.
         """
         landed = torch.zeros_like(point.error, dtype=torch.bool)
-        if not self.polish or pending.matrix is None:
+        if not self.polish:
             return state, point, landed
+        polish = self._by_products if pending.matrix is None else self._by_matrix
+        state, rows, found = polish(pending, state, point, done)
+        if not len(rows):
+            return state, point, landed
+        some = Point(*(t[rows] for t in point))
+        better = _better(pending.at(rows), some, found)
+        found = found._replace(error=torch.where(better, found.error, math.inf))
+        nearer = best(some, found)
+        point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, nearer, strict=True)))
+        # no set is tried again in vain, and products are not spent on one at every look
+        tried = torch.where(better, state.tried[rows], state.seen[rows])
+        helped = better & (found.error <= 0.2 * some.error)
+        attempted = torch.where(helped, state.attempted[rows], float(done))
+        state = state._replace(
+            tried=state.tried.index_copy(0, rows, tried),
+            attempted=state.attempted.index_copy(0, rows, attempted),
+        )
+        return state, point, landed.index_copy(0, rows, better)
+
+    def _by_matrix(
+        self, pending: Pending, state: Restarts, point: Point, done: int
+    ) -> tuple[Restarts, Tensor, Point]:
+        """Dense systems, for samples whose set has settled and was not tried in vain."""
         sigma, tau = pending.steps(state.weight)
         D_P, D_D = free(pending.instance, pending.c, point.r, point.y, sigma, tau)
         seen = signature(D_P, D_D)
         settled = (seen == state.seen) & (seen != state.tried) & (point.error > pending.tol)
-        rows = settled.nonzero()[:, 0]
-        state = state._replace(seen=seen)
-        if not len(rows):
-            return state, point, landed
+        rows, state = settled.nonzero()[:, 0], state._replace(seen=seen)
+        if pending.matrix is None or not len(rows):
+            return state, rows, point
         some = pending.at(rows)
         at = (t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D))
         step = newton(some.instance, pending.matrix, some.c, *at)
-        found = some.judge(*step)
-        better = found.error < point.error[rows]
-        if pending.instance.shift is None:
-            # a step of a nearly singular set goes far, to where the residual is small by itself
-            better &= found.error <= pending.tol
-            found = found._replace(error=torch.where(better, found.error, math.inf))
-        nearer = best(Point(*(t[rows] for t in point)), found)
-        point = Point(*(t.index_copy(0, rows, new) for t, new in zip(point, nearer, strict=True)))
-        # no set is tried again in vain
-        tried = state.tried.index_copy(0, rows, torch.where(better, state.tried[rows], seen[rows]))
-        return state._replace(tried=tried), point, landed.index_copy(0, rows, better)
+        return state, rows, some.judge(*step)
+
+    def _by_products(
+        self, pending: Pending, state: Restarts, point: Point, done: int
+    ) -> tuple[Restarts, Tensor, Point]:
+        """MINRES, for samples whose set has settled, each time that the iterations have doubled and
+        with no more products than they took.
+        """
+        one = pending.instance
+        if one.F.per_sample is None or one.G.per_sample is None:
+            return state, state.seen.new_zeros(0), point
+        sigma, tau = pending.steps(state.weight)
+        at = Linearised.of(FixedPoint(one, point.r, point.y, sigma, tau, 1.0))
+        seen = number_of(at.active())
+        settled = (seen == state.seen) & (point.error > pending.tol)
+        settled &= (done >= EARLIEST) & (done >= 2 * state.attempted)
+        rows, state = settled.nonzero()[:, 0], state._replace(seen=seen)
+        if not len(rows):
+            return state, rows, point
+        some = pending.at(rows)
+        r, y, sigma, tau = (t[rows] for t in (point.r, point.y, sigma, tau))
+        there = FixedPoint(some.instance, r, y, sigma, tau, 1.0)
+        at = Linearised.of(there)
+        landed, _ = newton_step(there, at, Minres(1e-6, done).prepare(at))
+        return state, rows, some.judge(landed.r, landed.y)
 
     def _moved(self, pending: Pending, state: Restarts, point: Point) -> Tensor:
         """ω half-way to ‖Δy‖/‖Δr‖, where both moved.
@@ -210,3 +257,16 @@ class Restarted:
         one_sided = torch.where(far, state.weight, one_sided)
         both = (state.weight * pending.ratio(primal, dual)).sqrt()
         return torch.where(y_moved & r_moved, both, one_sided)
+
+
+def _better(pending: Pending, old: Point, new: Point) -> Tensor:
+    """Whether a Newton step helped: by the gap where there is one; else both the objective and the
+    error must not rise, as a step of a nearly singular set may go far, to where the residual is
+    small by itself.
+    """
+    K, c = pending.instance.K, pending.c
+    objectives = (pending.primal(p.r, c + K(p.r)) for p in (old, new))
+    before, after = objectives
+    lower = (after <= before) | (before.isinf() & after.isfinite()) | (new.error <= pending.tol)
+    finite = old.gap.isfinite() & new.gap.isfinite()
+    return torch.where(finite, new.gap < old.gap, lower) & (new.error < old.error)

@@ -35,23 +35,20 @@ def leaves_unique(at: Linearised, solve: Solve, system: System, wanted: Wanted) 
         What is asked for.
     """
     unique: Tensor = system.residual <= torch.finfo(system.P.dtype).eps ** 0.4
-    if not unique.any():
-        return unique
     point, negligible = at.point, NEGLIGIBLE.get(at.point.r.dtype, 1e-2)
     random = random_like(point.r, 3), random_like(point.y, 4)
-    kernel = solve(*random)
-    # a random vector of the active set, for comparison
+    # random vectors of the active set
     P, S = at.sums(*(M(v) for M, v in zip((at.M_P, at.M_D), random, strict=True)))
+    of_set, of_all = (_of_dual(at, v, None, wanted) for v in (S, random[1]))
+    if not unique.any() or all(a <= 1e-6 * b for a, b in zip(of_set, of_all, strict=True)):
+        return unique  # y enters nothing, and g, as good as random, has shown that x̂ is unique
+    kernel = solve(*random, 0.0)
     nothing = torch.zeros_like(P), torch.zeros_like(S)
-    all_P = at.size(P, nothing[1])
-    moves = at.size(kernel.left_P, nothing[1]) > negligible * all_P
-    unique = unique & ~moves
-    in_dual = at.size(nothing[0], kernel.left_S)
-    dual = in_dual > negligible * at.size(nothing[0], S)
-    for i in (dual & unique).nonzero()[:, 0].tolist():
+    unique = unique & (at.size(kernel.left_P, nothing[1]) <= negligible * at.size(P, nothing[1]))
+    in_dual, all_dual = (at.size(nothing[0], v) for v in (kernel.left_S, S))
+    for i in ((in_dual > negligible * all_dual) & unique).nonzero()[:, 0].tolist():
         found, usual = (
-            _of_dual(point, at, v, i, wanted)
-            for v in (kernel.left_S / in_dual[i], S / at.size(nothing[0], S)[i])
+            _of_dual(at, v, i, wanted) for v in (kernel.left_S / in_dual[i], S / all_dual[i])
         )
         unique[i] = all(a <= negligible * b for a, b in zip(found, usual, strict=True))
     return unique
@@ -82,13 +79,13 @@ def stays_silent(
     return silent
 
 
-def _of_dual(point: FixedPoint, at: Linearised, S: Tensor, i: int, wanted: Wanted) -> list[float]:
-    """The sizes of the gradients that S of one sample brings."""
-    only = torch.zeros_like(S)
-    only[i] = S[i]
-    nothing = torch.zeros_like(point.r)
-    found: Gradients = point.collect(at.all_sums(nothing, only, nothing), nothing, wanted)
-    if "offset" in found.named and point.instance.reach is not None:
-        found.named["offset"] = found.named["offset"][:, : point.instance.reach]
+def _of_dual(at: Linearised, S: Tensor, i: int | None, wanted: Wanted) -> list[float]:
+    """The sizes of the gradients that S brings, of one sample or of all."""
+    if i is not None:
+        S = torch.zeros_like(S).index_copy_(0, torch.tensor([i], device=S.device), S[i : i + 1])
+    nothing = torch.zeros_like(at.point.r)
+    found: Gradients = at.point.collect(at.all_sums(nothing, S, nothing), nothing, wanted)
+    if "offset" in found.named and at.point.instance.reach is not None:
+        found.named["offset"] = found.named["offset"][:, : at.point.instance.reach]
     tensors = [t for ts in found.of_module.values() for t in ts] + list(found.named.values())
     return [0.0 if t is None else float(t.norm()) for t in tensors]

@@ -1,0 +1,193 @@
+"""Regularisation weights learned on images by three gradients against a grid, and warm starts."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import ergodual as ed
+from benchmarks.measure import ROOT, one_core, report
+from ergodual.bilevel import History, fit
+
+IMAGES, CROP, NOISE, TOLERANCE, DEPTH = 20, 64, 25 / 255, 1e-5, 400
+FACTORS = [1.1**k for k in range(-6, 7)]
+WARM_EPOCHS, WARM_TOLERANCE = 6, 1e-8
+NOTES = [
+    f"½‖x − b‖² + the regulariser, {IMAGES} crops of {CROP} × {CROP} of images/train400, σ = "
+    f"25/255, mean squared error, float64; weights in a softplus, 15 iterations of LBFGS at "
+    "most, whole batch.",
+    "total variation: one weight, against a grid whose points are 1.1 apart. filters: 8 weights of "
+    "the 3 × 3 DCT without its mean; the grid goes through each weight, and all together, by the "
+    "same factors around what was learned.",
+    "from the grid: by what factor the learned weight is off the best grid point (of filters, the "
+    "largest); gain of the grid: by how much its best loss is lower, relative.",
+    f"Implicit and Neumann(200) at solutions to {TOLERANCE:g}; Reverse through {DEPTH} iterations.",
+    f"warm starts: the DCT filters' operator and weights learned by Neumann(100), Adam, batches of "
+    f"5, to {WARM_TOLERANCE:g}; iterations of the lower level a sample and epoch, cold and warm.",
+]
+"""What the numbers are."""
+
+
+def main(out: Path) -> None:
+    """The two problems by the three gradients, and the warm starts."""
+    one_core()
+    warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
+    x, b = crops(Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora")) / "images")
+    rows = [
+        {"problem": name, "gradient": gradient, **learned(make, gradient, x, b)}
+        for name, make in (("total variation", total_variation), ("filters", filters))
+        for gradient in ("Implicit", "Neumann", "Reverse")
+    ]
+    rows.append(warm_starts(x, b))
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    report(
+        "bilevel",
+        "Weights learned on images",
+        [{key: row.get(key) for key in columns} for row in rows],
+        out,
+        NOTES,
+    )
+
+
+def crops(folder: Path) -> tuple[Tensor, Tensor]:
+    """Clean and noisy, ``(images, 1, size, size)``."""
+    files = sorted((folder / "train400").glob("*.png"))[:IMAGES]
+    images = [np.asarray(Image.open(file).convert("L"), dtype=np.float64) for file in files]
+    x = torch.stack([torch.from_numpy(image[:CROP, :CROP] / 255) for image in images])[:, None]
+    generator = torch.Generator().manual_seed(0)
+    return x, x + NOISE * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+
+
+def total_variation() -> ed.InverseProblem:
+    """With one weight, far from the best."""
+    F = ed.L21(nn.Parameter(torch.tensor(0.02, dtype=torch.float64)), dim=1)
+    return ed.InverseProblem(data=ed.SquaredL2(), F=F, K=ed.Gradient(axes=(-2, -1)))
+
+
+def filters() -> ed.InverseProblem:
+    """With eight."""
+    C = ed.Dense.dct(3, torch.float64).matrix.detach()
+    kernel = torch.einsum("ij,kl->ikjl", C, C).reshape(9, 1, 3, 3)[1:]
+    F = ed.L1(nn.Parameter(torch.full((8, 1, 1), 0.01, dtype=torch.float64)))
+    K = ed.Conv(kernel)
+    K.requires_grad_(False)
+    return ed.InverseProblem(data=ed.SquaredL2(), F=F, K=K)
+
+
+def learned(
+    make: Callable[[], ed.InverseProblem], gradient: str, x: Tensor, b: Tensor
+) -> dict[str, Any]:
+    """The weights that one gradient leads to, and how a grid around them does."""
+    problem = make()
+    nn.utils.parametrize.register_parametrization(problem.F, "weight", Positive())
+    model: nn.Module = ed.Solved(
+        problem, TOLERANCE, ed.Implicit() if gradient == "Implicit" else ed.Neumann(200)
+    )
+    if gradient == "Reverse":
+        steps = ed.StepSizes.weighted(0.3, by_part=True)
+        model = ed.Unrolled(problem, DEPTH, steps, ed.Last(), ed.Checkpointed())
+    begun = time.perf_counter()
+    history = fit(
+        model,
+        b,
+        x,
+        epochs=1,
+        batch_size=len(b),
+        optimizer=functools.partial(
+            torch.optim.LBFGS, lr=1, max_iter=15, line_search_fn="strong_wolfe"
+        ),
+        schedule="constant",
+        loss=nn.MSELoss(),
+    )
+    seconds = time.perf_counter() - begun
+    with torch.no_grad():
+        weights = problem.F.weight.detach().clone()
+    nn.utils.parametrize.remove_parametrizations(problem.F, "weight")
+    best, factor = grid(model, problem, weights, x, b)
+    loss = history.epochs[-1].train_loss
+    return {
+        "weights": " ".join(f"{w:.4f}" for w in weights.flatten().tolist()),
+        "psnr before": psnr(history.epochs[0].train_loss),
+        "psnr": psnr(loss),
+        "from the grid": factor,
+        "gain of the grid": max(0.0, 1 - best / loss),
+        "seconds": seconds,
+    }
+
+
+class Positive(nn.Module):
+    """Softplus, in units of a hundredth."""
+
+    def forward(self, t: Tensor) -> Tensor:
+        return 0.01 * nn.functional.softplus(t)
+
+    def right_inverse(self, w: Tensor) -> Tensor:
+        return (w / 0.01).expm1().log()
+
+
+def grid(
+    model: nn.Module, problem: ed.InverseProblem, weights: Tensor, x: Tensor, b: Tensor
+) -> tuple[float, float]:
+    """The lowest loss on grids around these weights, and the largest factor that leads to one."""
+    lowest, factor = float("inf"), 1.0
+    directions = [torch.ones_like(weights)]
+    if weights.numel() > 1:
+        directions += list(torch.eye(weights.numel(), dtype=x.dtype).view(-1, *weights.shape))
+    for direction in directions:
+        losses = {}
+        for step in FACTORS:
+            with torch.no_grad():
+                problem.F.weight.copy_(weights * step**direction)
+                losses[step] = float((model(b) - x).square().mean())
+        best = min(losses, key=lambda step: losses[step])
+        lowest = min(lowest, losses[best])
+        factor = max(factor, best, 1 / best)
+    return lowest, factor
+
+
+def psnr(loss: float) -> float:
+    """Of images between 0 and 1."""
+    return float(-10 * np.log10(loss))
+
+
+def warm_starts(x: Tensor, b: Tensor) -> dict[str, Any]:
+    """Iterations by epoch, cold and warm."""
+
+    def learn(warm: bool) -> History:
+        problem = filters()
+        problem.K.requires_grad_()
+        model = ed.Solved(problem, WARM_TOLERANCE, ed.Neumann(100))
+        return fit(
+            model,
+            b,
+            x,
+            epochs=WARM_EPOCHS,
+            batch_size=5,
+            optimizer="adam",
+            lr=3e-4,
+            loss=nn.MSELoss(),
+            warm_start=warm,
+        )
+
+    cold, warm = learn(False), learn(True)
+    fifth = [history.epochs[5].iterations or 0.0 for history in (warm, cold)]
+    return {
+        "problem": "warm starts",
+        "gradient": "Neumann",
+        "psnr before": psnr(cold.epochs[0].train_loss),
+        "psnr": psnr(warm.epochs[-1].train_loss),
+        "cold": [epoch.iterations for epoch in cold.epochs[1:]],
+        "warm": [epoch.iterations for epoch in warm.epochs[1:]],
+        "warm/cold in epoch 5": fifth[0] / fifth[1],
+        "loss, warm/cold": warm.epochs[-1].train_loss / cold.epochs[-1].train_loss,
+    }

@@ -1,0 +1,148 @@
+"""The derivative of 48 filters at the solution, on crops of images: memory, residual, and against
+central differences.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import ergodual as ed
+from benchmarks.measure import ROOT, one_core, report
+from ergodual.solving import Start
+from ergodual.solving.at_solution import FixedPoint
+from ergodual.solving.linear_solvers import Minres
+from ergodual.solving.linearised import Linearised
+from ergodual.solving.newton_step import newton_step
+from ergodual.solving.scales import scales_of, steps_of
+
+FILTERS, SIZE, CROPS, CROP, NOISE = 48, 7, 8, 64, 25 / 255
+WEIGHT, TOLERANCE, DIRECTIONS, STEP = 0.005, 1e-10, 16, 1e-6
+NOTES = [
+    f"min ½‖x − b‖² + Σ_k {WEIGHT} ‖K_k x‖₁ with {FILTERS} random filters of {SIZE} × {SIZE} and "
+    f"mean 0, {CROPS} crops of {CROP} × {CROP} of images/train400 with noise of σ = 25/255, "
+    f"float64, solved to {TOLERANCE:g}; gradients of ½‖x̂ − x‖² in all filters and weights by "
+    "Implicit, whose solver is MINRES at this size.",
+    f"cosine, error: of {DIRECTIONS} slopes along random directions in the filters and weights "
+    "together against central differences, whose solutions are Newton steps from the solution, "
+    "with certificates of their own (the largest is shown); crops whose active set has settled.",
+    "MB: the largest resident memory of the process, Python and torch included, up to the "
+    "gradient.",
+]
+
+
+def main(out: Path) -> None:
+    """One row."""
+    one_core()
+    x, observed = crops(Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora")) / "images")
+    problem = problem_of()
+    layer = ed.Solved(problem, tol=TOLERANCE)
+    begun = time.perf_counter()
+    x_hat = layer(observed)
+    solving = time.perf_counter() - begun
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
+        losses(x_hat, x).sum().backward()
+    implicit = layer.adjoint
+    assert isinstance(implicit, ed.Implicit)
+    assert implicit.report is not None
+    assert layer.solution is not None
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    seconds = time.perf_counter() - begun - solving
+    settled = implicit.report.settled
+    ours, theirs, certificate = slopes(problem, layer.solution, observed, x, settled)
+    row = {
+        "filters": f"{FILTERS} of {SIZE} x {SIZE}",
+        "crops": CROPS,
+        "settled": int(settled.sum()),
+        "regular": int(implicit.report.regular.sum()),
+        "iterations": int(layer.solution.iterations.max()),
+        "error": float(layer.solution.error.max()),
+        "solving s": solving,
+        "gradient s": seconds,
+        "MB": memory,
+        "residual": float(implicit.report.residual.max()),
+        "cosine": float(torch.nn.functional.cosine_similarity(ours, theirs, dim=0)),
+        "relative error": float((ours - theirs).norm() / theirs.norm()),
+        "error of differences": certificate,
+    }
+    report("filters", "Filters on images at the solution", [row], out, NOTES)
+
+
+def crops(folder: Path) -> tuple[Tensor, Tensor]:
+    """Clean and noisy, ``(crops, 1, size, size)``."""
+    files = sorted((folder / "train400").glob("*.png"))[:CROPS]
+    images = [np.asarray(Image.open(file).convert("L"), dtype=np.float64) for file in files]
+    x = torch.stack([torch.from_numpy(image[:CROP, :CROP] / 255) for image in images])[:, None]
+    generator = torch.Generator().manual_seed(0)
+    return x, x + NOISE * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+
+
+def problem_of() -> ed.InverseProblem:
+    """With random filters."""
+    generator = torch.Generator().manual_seed(1)
+    kernel = torch.randn(FILTERS, 1, SIZE, SIZE, generator=generator, dtype=torch.float64) / SIZE
+    kernel -= kernel.mean((2, 3), keepdim=True)
+    weights = nn.Parameter(torch.full((FILTERS, 1, 1), WEIGHT, dtype=torch.float64))
+    return ed.InverseProblem(data=ed.SquaredL2(), F=ed.L1(weights), K=ed.Conv(kernel))
+
+
+def losses(x_hat: Tensor, x: Tensor) -> Tensor:
+    """½‖x̂ − x‖² of each crop."""
+    return (x_hat - x).square().flatten(1).sum(1) / 2
+
+
+def slopes(
+    problem: ed.InverseProblem, found: ed.Solution, b: Tensor, x: Tensor, which: Tensor
+) -> tuple[Tensor, Tensor, float]:
+    """Along each direction: ours, those of differences, and the largest error of a certificate."""
+    ours, theirs, largest = [], [], 0.0
+    tensors = list(problem.parameters())
+    generator = torch.Generator().manual_seed(2)
+    start = Start(found.r, found.y, found.weight)
+    for _ in range(DIRECTIONS):
+        moves = [
+            t.detach().norm() * STEP * v / v.norm()
+            for t in tensors
+            for v in [torch.randn(t.shape, generator=generator, dtype=t.dtype)]
+        ]
+        ends = []
+        for sign in (1.0, -1.0):
+            with torch.no_grad():
+                for t, move in zip(tensors, moves, strict=True):
+                    t.add_(move, alpha=sign)
+                value, error = resolved(problem, start, b, x)
+                for t, move in zip(tensors, moves, strict=True):
+                    t.sub_(move, alpha=sign)
+            ends.append(value[which].sum())
+            largest = max(largest, float(error[which].max()))
+        theirs.append((ends[0] - ends[1]) / 2)
+        ours.append(sum((t.grad * m).sum() for t, m in zip(tensors, moves, strict=True)))
+        print(f"slopes {float(ours[-1]):.6e} {float(theirs[-1]):.6e}", flush=True)
+    return torch.stack(ours), torch.stack(theirs), largest
+
+
+def resolved(
+    problem: ed.InverseProblem, start: Start, b: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The losses at a solution beside another one, by Newton steps, and its certificate."""
+    one = problem.instance(b).detached()
+    norm, method = one.K.norm_bound(one.domain), ed.Restarted()
+    sigma, tau = steps_of(one, norm, scales_of(one, method.precondition), start.weight)
+    point = FixedPoint(one, start.r, start.y, sigma, tau, 1.0)
+    at = Linearised.of(point)
+    landed, _ = newton_step(point, at, Minres(1e-7).prepare(at))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ed.NotConvergedWarning)
+        there = Start(landed.r, landed.y, start.weight)
+        judged: Any = ed.solve(problem, b, 1e-9, method, 0, there, norm)
+    return losses(judged.x, x), judged.error
