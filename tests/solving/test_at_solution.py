@@ -10,6 +10,7 @@ import pytest
 import torch
 from cases import DEGENERATE, PROBLEMS, N, lower_level, matrix, observation, parameter
 from differences import five_point, relative
+from torch.nn.utils import parametrize
 
 import ergodual as ed
 from ergodual.solving import AtSolution
@@ -266,6 +267,28 @@ def test_each_sample_has_a_gradient_of_its_own(adjoint: Callable[[], AtSolution]
 
     alone = torch.cat([gradient(x[i : i + 1]) for i in range(len(x))])
     torch.testing.assert_close(gradient(x), alone, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("adjoint", [ed.Implicit, lambda: ed.Neumann(400)])
+def test_parametrised_weights_are_solved_and_learned(adjoint: Callable[[], AtSolution]) -> None:
+    """Whatever samples are left of a batch."""
+    x = torch.cat([observation(batch=2), 30 * observation(3, batch=2)])
+
+    def problem(weight: torch.nn.Parameter) -> ed.InverseProblem:
+        K = ed.Dense(matrix().detach())
+        K.requires_grad_(False)
+        return ed.InverseProblem(data=ed.SquaredL2(), F=ed.L1(weight), K=K)
+
+    plain, made = (problem(parameter(0.4)) for _ in range(2))
+    parametrize.register_parametrization(made.F, "weight", torch.nn.Softplus(), unsafe=True)
+    inner = made.F.parametrizations.weight.original
+    with torch.no_grad():
+        inner.copy_(plain.F.weight.expm1().log())
+    found = []
+    for one, leaf in ((plain, plain.F.weight), (made, inner)):
+        layer = ed.Solved(one, tol=TIGHT, adjoint=adjoint())
+        found.append(torch.autograd.grad(layer(x).pow(3).sum(), leaf)[0])
+    torch.testing.assert_close(found[1], found[0] * inner.sigmoid())
 
 
 def test_a_series_cut_too_early_shows() -> None:

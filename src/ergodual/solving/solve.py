@@ -19,7 +19,7 @@ from ergodual.solving.certificates import Pending, Point, best
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.newton import within
 from ergodual.solving.scales import scales_of
-from ergodual.tensors import require
+from ergodual.tensors import plain, require
 
 EVERY = 32
 """Iterations between two looks at the error, each of which costs as much as one or two iterations.
@@ -124,6 +124,8 @@ def solve(
         )
     one = problem.instance(observation).detached()
     _check(one)
+    with torch.no_grad():  # of what is parametrised, the values of now
+        one = one._replace(F=plain(one.F), G=plain(one.G), K=plain(one.K))
     tol = TOLERANCE[one.like.dtype] if tol is None else tol
     require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
     require(
