@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ergodual as ed
-from ergodual.speech.convert import dequantize_file, quantize_file, quantizer_of
+from ergodual.speech.convert import dequantize_file, quantize_file
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.model import ModelSpec, build
-from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law
+from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law, quantizer_of
 
 TOOL = Dequantizer({4: build(ModelSpec(n=64, depth=3, units="half-steps"))}, 16_000)
 RESOLUTION = {"PCM_U8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 2.0**-23}
@@ -155,6 +155,39 @@ def test_a_sentence_and_nothing_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ed.ErgodualError, match=sentence):
         dequantize_file(source, target, TOOL, bits, "mid-rise" if bits else None)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def linked(source: Path, target: Path) -> Path:
+    target.hardlink_to(source)
+    return target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        lambda file: file,
+        lambda file: file.parent / ".." / file.parent.name / file.name,
+        lambda file: linked(file, file.with_name("out.wav")),
+    ],
+    ids=["itself", "another way there", "a link"],
+)
+@pytest.mark.parametrize(
+    "tool",
+    [
+        lambda source, target: quantize_file(source, target, mid_rise(2)),
+        lambda source, target: dequantize_file(source, target, TOOL),
+    ],
+    ids=["quantize", "dequantize"],
+)
+def test_a_recording_is_never_its_own_result(
+    tmp_path: Path, tool: Callable[[Path, Path], object], target: Callable[[Path], Path]
+) -> None:
+    file = tmp_path / "in.wav"
+    soundfile.write(file, mid_rise(4).quantize(torch.from_numpy(MEANT)).numpy(), 8000, "PCM_16")
+    before, out = file.read_bytes(), target(file)
+    with pytest.raises(ed.ErgodualError, match="is the recording itself"):
+        tool(file, out)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(

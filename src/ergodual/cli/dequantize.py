@@ -160,10 +160,6 @@ def _files(source: Path, target: Path) -> Iterator[list[tuple[Path, Path]]]:
             other = Path(folder) / "out.wav"
         elif target.is_dir():
             other = target / ("restored.wav" if str(source) == "-" else source.name)
-        if other.exists() and other.resolve() == one.resolve():
-            raise ErgodualError(
-                f"{target} is the recording itself; give another name for the result."
-            )
         yield [(one, other)]
         if str(target) == "-":
             with open(other, "rb") as made:

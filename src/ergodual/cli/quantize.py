@@ -35,8 +35,8 @@ class Quantize:
     def run(self) -> None:
         """Check, and quantize."""
         from ergodual.cli.ranges import check_seed
-        from ergodual.speech.convert import quantize_file, quantizer_of
-        from ergodual.speech.quantizers import MidRise
+        from ergodual.speech.convert import quantize_file
+        from ergodual.speech.quantizers import MidRise, quantizer_of
 
         MidRise(self.bits)
         check_seed(self.seed)

@@ -16,22 +16,15 @@ from numpy.typing import NDArray
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
-from ergodual.speech.detect import Found, detect, distance, needed, occurring, resolution
-from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_law
+from ergodual.speech.detect import Found, occurring
+from ergodual.speech.quantizers import Levels
+from ergodual.speech.recognise import Kind, recognise
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
-Kind = Literal["mid-rise", "mid-tread", "mu-law", "a-law"]
 WORD = {"PCM_16": 16, "PCM_24": 24}
 BLOCK = 1 << 16
 
 Advance = Callable[[int], None]
-
-
-def quantizer_of(kind: Kind, bits: int) -> Levels:
-    """A quantizer by its name; G.711 has 8 bits whatever is said."""
-    if kind in ("mu-law", "a-law"):
-        return mu_law() if kind == "mu-law" else a_law()
-    return mid_rise(bits) if kind == "mid-rise" else mid_tread(bits)
 
 
 def dequantize_file(
@@ -65,11 +58,14 @@ def dequantize_file(
     Raises
     ------
     ErgodualError
-        If the source is not whole, finite audio, or the target cannot be written.
+        If the source is not whole, finite audio or the target itself, its samples contradict what
+        was said of the quantizer, or the target cannot be written.
     """
-    _check_target(target, subtype)
+    _check_target(source, target, subtype)
     with open_audio(source) as audio:
-        found = _found(source, audio, bits, kind)
+        values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
+        audio.rewind()
+        found = recognise(str(source), values, audio.subtype, bits, kind)
         if found.quantizer is None:
             _copy(source, target, audio, subtype)
             advance(audio.frames)
@@ -118,7 +114,7 @@ def quantize_file(
     """
     import torch
 
-    _check_target(target, "PCM_24")
+    _check_target(source, target, "PCM_24")
     noise = np.random.default_rng(seed)
     with open_audio(source) as audio, writing(target, audio, "PCM_24") as write:
         peak = 1.0
@@ -178,28 +174,9 @@ def _encoded(
     return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
 
 
-def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> Found:
-    """The quantizer that was named, if it gives the values that occur; else the one they show."""
-    values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
-    audio.rewind()
-    named: list[Kind] = (
-        [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
-    )
-    for name in named:
-        quantizer = quantizer_of(name, bits or 8)
-        if distance(quantizer, values) <= 1.01 * resolution(values, audio.subtype):
-            return Found(quantizer, quantizer.name, needed(quantizer, values))
-    found = detect(values, audio.subtype)
-    if kind is not None or (bits is not None and found.quantizer is None):
-        what = f"{quantizer_of(kind, bits or 8).name}" if kind else f"{bits} bits"
-        raise ErgodualError(
-            f"{source} has values that are no levels of a quantizer ({what}) on [-1, 1]; leave "
-            "--bits and --quantizer to auto, which also finds one that was rescaled."
-        )
-    return found
-
-
-def _check_target(target: Path, subtype: Subtype) -> None:
+def _check_target(source: Path, target: Path, subtype: Subtype) -> None:
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ErgodualError(f"{target} is the recording itself; give another name for the result.")
     if target.suffix.lower() not in ENDINGS:
         raise ErgodualError(f"{target} does not end in .wav or .flac; give it a name that does.")
     if subtype == "FLOAT" and target.suffix.lower() == ".flac":

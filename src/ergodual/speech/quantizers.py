@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
+
+Kind = Literal["mid-rise", "mid-tread", "mu-law", "a-law"]
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,13 @@ def a_law() -> Levels:
     """The A-law of ITU-T G.711, on the same scale: the first two segments have equal cells."""
     steps = [16.0 * 2 ** max(segment - 1, 0) for segment in range(8) for _ in range(16)]
     return _companded("A-law", steps, middle=False)
+
+
+def quantizer_of(kind: Kind, bits: int) -> Levels:
+    """A quantizer by its name; G.711 has 8 bits whatever is said."""
+    if kind in ("mu-law", "a-law"):
+        return mu_law() if kind == "mu-law" else a_law()
+    return mid_rise(bits) if kind == "mid-rise" else mid_tread(bits)
 
 
 def _companded(name: str, steps: list[float], middle: bool) -> Levels:

@@ -1,0 +1,68 @@
+"""What a user says of the quantizer, held against the samples."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ergodual.errors import ErgodualError
+from ergodual.speech.detect import Found, detect, distance, needed, resolution
+from ergodual.speech.quantizers import Kind, Levels, quantizer_of
+
+TELLING = 8
+"""So many different values, all of them on every second level or fewer, are no accident."""
+
+
+def recognise(
+    name: str, values: NDArray[np.float64], subtype: str, bits: int | None, kind: Kind | None
+) -> Found:
+    """The quantizer that was named, if it gives the values that occur; else the one they show.
+
+    Parameters
+    ----------
+    name
+        Of the recording, for messages.
+    values
+        Those that occur, rising.
+    subtype
+        The format of the file's samples, as libsndfile names it.
+    bits, kind
+        What was said; ``kind`` None means mid-rise or mid-tread where ``bits`` is given, and
+        anything where it is not.
+
+    Raises
+    ------
+    ErgodualError
+        If the samples contradict what was said.
+    """
+    named: list[Kind] = (
+        [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
+    )
+    for one in named:
+        quantizer = quantizer_of(one, bits or 8)
+        if _possible(quantizer, values, subtype):
+            return Found(quantizer, quantizer.name, needed(quantizer, values))
+    found = detect(values, subtype)
+    # a quiet recording needs fewer bits than its quantizer had, but never more
+    fits = found.bits is not None and found.bits <= (bits or found.bits)
+    if kind is not None or (bits is not None and not fits):
+        said = quantizer_of(kind, bits or 8).name if kind is not None else f"{bits} bits"
+        seen = f"they show {found.said}" if found.quantizer is not None else found.said
+        raise ErgodualError(
+            f"{name} has values that are no levels of a quantizer ({said}) on [-1, 1]: {seen}; "
+            "leave --bits and --quantizer to auto, which also finds one that was rescaled."
+        )
+    return found
+
+
+def _possible(quantizer: Levels, values: NDArray[np.float64], subtype: str) -> bool:
+    """Whether the values are levels, up to the rounding of the file but by less than what would
+    make them those of another quantizer, and of a step no finer than they show.
+    """
+    tolerance = min(1.01 * resolution(values, subtype), quantizer.step / 4)
+    if distance(quantizer, values) > tolerance:
+        return False
+    if quantizer.companded or len(values) < TELLING:
+        return True
+    places = np.rint(np.diff(values) / quantizer.step).astype(np.int64)
+    return int(np.gcd.reduce(places)) == 1
