@@ -50,7 +50,7 @@ def test_every_cell_is_kept(
     soundfile.write(tmp_path / name, stored.numpy(), 22_050, subtype)
     as_read = torch.from_numpy(soundfile.read(tmp_path / name)[0])
     kind = {"ULAW": "mu-law", "ALAW": "a-law"}.get(subtype)
-    found = dequantize_file(tmp_path / name, tmp_path / "out.wav", TOOL, bits, kind, to)
+    found = dequantize_file(tmp_path / name, tmp_path / "out.wav", TOOL, bits, kind, to).found
     assert found.quantizer is not None
     info = soundfile.info(tmp_path / "out.wav")
     assert (info.samplerate, info.channels, info.frames, info.subtype) == (22_050, 2, 3000, to)
@@ -69,7 +69,7 @@ def test_the_quantizer_is_worked_out_after_a_change_of_volume(
 ) -> None:
     stored = gain * mid_rise(bits).quantize(torch.from_numpy(MEANT))
     soundfile.write(tmp_path / "in.flac", stored.numpy(), 16_000, "PCM_24")
-    found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL)
+    found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL).found
     assert found.bits == bits
     lower, upper = mid_rise(bits).scaled(gain).cell(stored)
     restored = torch.from_numpy(soundfile.read(tmp_path / "out.flac")[0])
@@ -86,11 +86,43 @@ def test_what_is_not_coarsely_quantized_is_copied(
     tmp_path: Path, samples: np.ndarray, to: str
 ) -> None:
     soundfile.write(tmp_path / "in.wav", samples, 8000, "PCM_24")
-    found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL)
+    found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL).found
     assert found.quantizer is None
     if to.endswith("wav"):
         assert (tmp_path / "in.wav").read_bytes() == (tmp_path / to).read_bytes()
     assert np.array_equal(soundfile.read(tmp_path / "in.wav")[0], soundfile.read(tmp_path / to)[0])
+
+
+@pytest.mark.parametrize(
+    ("subtype", "to", "asked", "written"),
+    [
+        ("FLOAT", "out.wav", None, "FLOAT"),
+        ("DOUBLE", "out.wav", None, "FLOAT"),
+        ("FLOAT", "out.flac", None, "PCM_24"),
+        ("FLOAT", "out.wav", "PCM_16", "PCM_16"),
+        ("PCM_16", "out.wav", None, "PCM_24"),
+    ],
+)
+@pytest.mark.parametrize("coarse", [True, False])
+def test_what_leaves_the_scale_is_kept_or_counted(
+    tmp_path: Path, subtype: str, to: str, asked: str | None, written: str, coarse: bool
+) -> None:
+    stored = 1.6 * (mid_tread(4).quantize(torch.from_numpy(MEANT)).numpy() if coarse else MEANT)
+    soundfile.write(tmp_path / "in.wav", stored, 8000, subtype)
+    done = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL, subtype=asked)
+    restored = soundfile.read(tmp_path / to)[0]
+    if not coarse and to.endswith("wav"):  # a copy
+        assert (soundfile.info(tmp_path / to).subtype, done.clipped) == (subtype, 0)
+        return
+    assert soundfile.info(tmp_path / to).subtype == written
+    if subtype == "PCM_16":  # clipped before: its outermost cell has no bound
+        assert (np.abs(restored) <= 1).all()
+    elif written == "FLOAT":
+        assert done.clipped == 0
+        assert np.abs(restored).max() > 1.3
+    else:
+        assert done.clipped > 100
+        assert np.abs(restored).max() <= 1
 
 
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 65])
@@ -258,7 +290,7 @@ def test_whatever_the_samples(
     folder = tmp_path_factory.mktemp("samples")
     stored = QUANTIZERS[name].quantize(torch.tensor(samples, dtype=torch.float64)).numpy()
     soundfile.write(folder / "in.wav", stored, 8000, "DOUBLE")
-    found = dequantize_file(folder / "in.wav", folder / "out.wav", TOOL, subtype="FLOAT")
+    found = dequantize_file(folder / "in.wav", folder / "out.wav", TOOL, subtype="FLOAT").found
     restored, as_read = (soundfile.read(folder / file)[0] for file in ("out.wav", "in.wav"))
     if found.quantizer is None:
         assert np.array_equal(restored, as_read)

@@ -39,8 +39,8 @@ class Dequantize:
     overlap: float = 0.75
     """Share of a frame that it has in common with the next: 0.75 is best, 0 is four times as fast.
     """
-    subtype: Literal["PCM_24", "PCM_16", "FLOAT"] = "PCM_24"
-    """Format of the samples in OUT."""
+    subtype: Literal["auto", "PCM_24", "PCM_16", "FLOAT"] = "auto"
+    """Format of the samples in OUT; auto means FLOAT where IN has it and OUT can, else PCM_24."""
     threads: int = 1
     """Threads for the products."""
 
@@ -70,6 +70,7 @@ class Dequantize:
         torch.set_num_threads(self.threads)
         dequantizer = Dequantizer.load(self.model, self.overlap)
         kind = None if self.quantizer == "auto" else self.quantizer
+        subtype = None if self.subtype == "auto" else self.subtype
         failed: list[str] = []
         with _files(self.source, self.target) as pairs, progress_bar("samples") as bar:
             for source, target in pairs:
@@ -77,13 +78,13 @@ class Dequantize:
                     target.parent.mkdir(parents=True, exist_ok=True)
                 task = bar.add_task(source.name, total=_frames(source), note="")
                 try:
-                    found = dequantize_file(
+                    done = dequantize_file(
                         source,
                         target,
                         dequantizer,
                         bits,
                         kind,
-                        self.subtype,
+                        subtype,
                         partial(bar.advance, task),
                     )
                 except ErgodualError as error:
@@ -93,7 +94,7 @@ class Dequantize:
                     continue
                 finally:
                     bar.remove_task(task)
-                rate = _rate(target)
+                found, rate = done.found, _rate(target)
                 said = (
                     found.said if found.quantizer is not None else f"{found.said}; copied unchanged"
                 )
@@ -102,6 +103,12 @@ class Dequantize:
                     print(
                         f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz "
                         "and does less well",
+                        file=sys.stderr,
+                    )
+                if done.clipped:
+                    print(
+                        f"  {done.clipped:,} samples left [-1, 1] and were cut off there; a .wav "
+                        "file with --subtype FLOAT keeps them",
                         file=sys.stderr,
                     )
         if failed:

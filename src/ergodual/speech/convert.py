@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +18,8 @@ from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.detect import Found, occurring
-from ergodual.speech.quantizers import Levels
-from ergodual.speech.recognise import Kind, recognise
+from ergodual.speech.quantizers import Kind, Levels
+from ergodual.speech.recognise import recognise
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
 WORD = {"PCM_16": 16, "PCM_24": 24}
@@ -27,15 +28,31 @@ BLOCK = 1 << 16
 Advance = Callable[[int], None]
 
 
+@dataclass(frozen=True)
+class Done:
+    """What became of a recording.
+
+    Attributes
+    ----------
+    found
+        What was found out about its quantizer.
+    clipped
+        How many samples left [-1, 1] and were cut off, since the format holds no others.
+    """
+
+    found: Found
+    clipped: int
+
+
 def dequantize_file(
     source: Path,
     target: Path,
     dequantizer: Dequantizer,
     bits: int | None = None,
     kind: Kind | None = None,
-    subtype: Subtype = "PCM_24",
+    subtype: Subtype | None = None,
     advance: Advance = lambda samples: None,
-) -> Found:
+) -> Done:
     """Restore a recording; one that is not coarsely quantized is copied as it is.
 
     Parameters
@@ -47,13 +64,14 @@ def dequantize_file(
     bits, kind
         The quantizer, where it is known; worked out from the samples if both are None.
     subtype
-        The format of the samples to be written.
+        The format of the samples to be written; None for floating point where the source has it
+        and the target can, else 24 bits.
     advance
         Called with a number of samples that are done.
 
     Returns
     -------
-    What was found out about the quantizer.
+    What was found out, and what was lost.
 
     Raises
     ------
@@ -66,15 +84,17 @@ def dequantize_file(
         values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
         audio.rewind()
         found = recognise(str(source), values, audio.subtype, bits, kind)
+        subtype = subtype or _like(audio, target)
         if found.quantizer is None:
-            _copy(source, target, audio, subtype)
+            clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
-            return found
+            return Done(found, clipped)
         assert found.bits is not None
         streams = [dequantizer.stream(found.quantizer, found.bits) for _ in range(audio.channels)]
         with writing(target, audio, subtype) as write:
+            clipped = 0
             for block in audio.blocks(BLOCK):
-                write(
+                clipped += write(
                     np.stack(
                         [
                             stream.push(channel)
@@ -84,8 +104,8 @@ def dequantize_file(
                     )
                 )
                 advance(len(block))
-            write(np.stack([stream.finish() for stream in streams], axis=1))
-    return found
+            clipped += write(np.stack([stream.finish() for stream in streams], axis=1))
+    return Done(found, clipped)
 
 
 def quantize_file(
@@ -131,8 +151,10 @@ def quantize_file(
 @contextlib.contextmanager
 def writing(
     path: Path, like: Audio, subtype: Subtype
-) -> Iterator[Callable[[NDArray[np.float64]], None]]:
+) -> Iterator[Callable[[NDArray[np.float64]], int]]:
     """Writes blocks of samples, ``(length, channels)``; the file appears whole or not at all.
+
+    Of each block it says how many samples left [-1, 1] and were cut off.
 
     Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point
     numbers, would scale them by one part in 2^23 first.
@@ -143,11 +165,16 @@ def writing(
         If the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+
+    def write(block: NDArray[np.float64]) -> int:
+        file.write(_encoded(block, subtype))
+        return 0 if subtype == "FLOAT" else int((np.abs(block) > 1).sum())
+
     try:
         with soundfile.SoundFile(
             temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()
         ) as file:
-            yield lambda block: file.write(_encoded(block, subtype))
+            yield write
         os.replace(temporary, path)
     except (soundfile.LibsndfileError, OSError, AssertionError) as error:
         # on a full disk soundfile asserts that all samples were written
@@ -174,7 +201,15 @@ def _encoded(
     return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
 
 
-def _check_target(source: Path, target: Path, subtype: Subtype) -> None:
+def _like(audio: Audio, target: Path) -> Subtype:
+    """A format that holds what that of the recording held, and what is estimated between its
+    levels.
+    """
+    floating = audio.subtype in ("FLOAT", "DOUBLE") and target.suffix.lower() == ".wav"
+    return "FLOAT" if floating else "PCM_24"
+
+
+def _check_target(source: Path, target: Path, subtype: Subtype | None) -> None:
     if target.exists() and source.exists() and target.samefile(source):
         raise ErgodualError(f"{target} is the recording itself; give another name for the result.")
     if target.suffix.lower() not in ENDINGS:
@@ -188,13 +223,14 @@ def _check_target(source: Path, target: Path, subtype: Subtype) -> None:
         raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")
 
 
-def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> None:
-    """Byte for byte where the kind of file is the same, else sample for sample."""
+def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> int:
+    """Byte for byte where the kind of file is the same, else sample for sample; how many of them
+    were cut off.
+    """
     if source.suffix.lower() == target.suffix.lower():
         temporary = target.with_name(f".{target.name}.tmp")
         shutil.copyfile(source, temporary)
         os.replace(temporary, target)
-        return
+        return 0
     with writing(target, audio, subtype) as write:
-        for block in audio.blocks(BLOCK):
-            write(block.astype(np.float64))
+        return sum(write(block.astype(np.float64)) for block in audio.blocks(BLOCK))
