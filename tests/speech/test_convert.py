@@ -50,7 +50,7 @@ def test_every_cell_is_kept(
     soundfile.write(tmp_path / name, stored.numpy(), 22_050, subtype)
     as_read = torch.from_numpy(soundfile.read(tmp_path / name)[0])
     kind = {"ULAW": "mu-law", "ALAW": "a-law"}.get(subtype)
-    found = dequantize_file(tmp_path / name, tmp_path / "out.wav", TOOL, bits, kind, to).found
+    found = dequantize_file(tmp_path / name, tmp_path / "out.wav", TOOL, bits, kind, to).channels[0]
     assert found.quantizer is not None
     info = soundfile.info(tmp_path / "out.wav")
     assert (info.samplerate, info.channels, info.frames, info.subtype) == (22_050, 2, 3000, to)
@@ -69,7 +69,7 @@ def test_the_quantizer_is_worked_out_after_a_change_of_volume(
 ) -> None:
     stored = gain * mid_rise(bits).quantize(torch.from_numpy(MEANT))
     soundfile.write(tmp_path / "in.flac", stored.numpy(), 16_000, "PCM_24")
-    found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL).found
+    found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL).channels[0]
     assert found.bits == bits
     lower, upper = mid_rise(bits).scaled(gain).cell(stored)
     restored = torch.from_numpy(soundfile.read(tmp_path / "out.flac")[0])
@@ -86,7 +86,7 @@ def test_what_is_not_coarsely_quantized_is_copied(
     tmp_path: Path, samples: np.ndarray, to: str
 ) -> None:
     soundfile.write(tmp_path / "in.wav", samples, 8000, "PCM_24")
-    found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL).found
+    found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL).channels[0]
     assert found.quantizer is None
     if to.endswith("wav"):
         assert (tmp_path / "in.wav").read_bytes() == (tmp_path / to).read_bytes()
@@ -123,6 +123,42 @@ def test_what_leaves_the_scale_is_kept_or_counted(
     else:
         assert done.clipped > 100
         assert np.abs(restored).max() <= 1
+
+
+def test_each_channel_by_itself(tmp_path: Path) -> None:
+    meant = torch.from_numpy(MEANT)
+    left, middle = mid_tread(4).quantize(meant).numpy(), mid_rise(6).quantize(-0.9 * meant).numpy()
+    fine = np.rint(0.8 * MEANT * 2**15) / 2**15
+    soundfile.write(
+        tmp_path / "in.wav", np.stack([left, middle, fine, 0 * fine], axis=1), 8000, "PCM_16"
+    )
+    done = dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL)
+    assert not done.copied
+    assert [found.bits for found in done.channels] == [4, 6, None, None]
+    for said in ("channel 1: mid-tread, 4 bits", "channel 2: mid-rise, 6", "channel 3: it has"):
+        assert said in done.said
+    restored = soundfile.read(tmp_path / "out.wav")[0]
+    assert np.array_equal(restored[:, 2], fine)
+    assert not restored[:, 3].any()
+    for name, samples, channel in (("left", left, 0), ("middle", middle, 1)):
+        soundfile.write(tmp_path / f"{name}.wav", samples, 8000, "PCM_16")
+        dequantize_file(tmp_path / f"{name}.wav", tmp_path / "alone.wav", TOOL)
+        assert np.array_equal(soundfile.read(tmp_path / "alone.wav")[0], restored[:, channel])
+    with pytest.raises(ed.ErgodualError, match="channel 2, has values"):
+        dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL, 4)
+
+
+def test_what_is_off_the_lattice_keeps_its_value(tmp_path: Path) -> None:
+    stored = mid_tread(4).quantize(torch.from_numpy(MEANT)).numpy()
+    stored[1000:1160] = np.rint(MEANT[1000:1160] * 2**15) / 2**15
+    odd = stored[1000:1160] % 0.125 != 0
+    soundfile.write(tmp_path / "in.wav", stored, 8000, "PCM_16")
+    for bits, kind in ((None, None), (4, None), (4, "mid-tread")):
+        done = dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL, bits, kind)
+        assert f"{odd.sum()} of 3,000 samples are off the lattice and were kept" in done.said
+        restored = soundfile.read(tmp_path / "out.wav")[0]
+        assert np.array_equal(restored[1000:1160][odd], stored[1000:1160][odd])
+        assert (restored != stored).mean() > 0.8
 
 
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 65])
@@ -290,10 +326,12 @@ def test_whatever_the_samples(
     folder = tmp_path_factory.mktemp("samples")
     stored = QUANTIZERS[name].quantize(torch.tensor(samples, dtype=torch.float64)).numpy()
     soundfile.write(folder / "in.wav", stored, 8000, "DOUBLE")
-    found = dequantize_file(folder / "in.wav", folder / "out.wav", TOOL, subtype="FLOAT").found
+    found = dequantize_file(folder / "in.wav", folder / "out.wav", TOOL, subtype="FLOAT").channels[
+        0
+    ]
     restored, as_read = (soundfile.read(folder / file)[0] for file in ("out.wav", "in.wav"))
     if found.quantizer is None:
         assert np.array_equal(restored, as_read)
     else:
-        lower, upper = found.quantizer.cell(torch.from_numpy(as_read))
+        _, lower, upper = found.cells.intervals(torch.from_numpy(as_read))
         assert ((lower.numpy() - 1e-6 <= restored) & (restored <= upper.numpy() + 1e-6)).all()

@@ -7,15 +7,16 @@ import torch
 import ergodual as ed
 from ergodual.speech.quantizers import quantizer_of
 from ergodual.speech.recognise import recognise
+from ergodual.speech.tally import Tally
 
 MEANT = np.sin(np.arange(3000) / 9) * np.sin(np.arange(3000) / 800)
 UNIT = {"PCM_U8": 2.0**7, "PCM_16": 2.0**15, "PCM_24": 2.0**23}
 
 
-def values(stored: str, gain: float, subtype: str) -> np.ndarray:
+def tally(stored: str, gain: float, subtype: str) -> Tally:
     kind, _, bits = stored.partition(" ")
     samples = gain * quantizer_of(kind, int(bits or 8)).quantize(torch.from_numpy(MEANT)).numpy()
-    return np.unique(np.rint(samples * UNIT[subtype]) / UNIT[subtype])
+    return Tally(np.rint(samples * UNIT[subtype]) / UNIT[subtype])
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def values(stored: str, gain: float, subtype: str) -> np.ndarray:
 def test_what_may_be_said(
     stored: str, gain: float, subtype: str, bits: int | None, kind: str | None, found: str
 ) -> None:
-    assert recognise("in.wav", values(stored, gain, subtype), subtype, bits, kind).said.startswith(
+    assert recognise("in.wav", tally(stored, gain, subtype), subtype, bits, kind).said.startswith(
         found
     )
 
@@ -61,4 +62,4 @@ def test_what_the_samples_contradict(
     stored: str, gain: float, subtype: str, bits: int | None, kind: str | None
 ) -> None:
     with pytest.raises(ed.ErgodualError, match=r"in\.wav has values that are no levels"):
-        recognise("in.wav", values(stored, gain, subtype), subtype, bits, kind)
+        recognise("in.wav", tally(stored, gain, subtype), subtype, bits, kind)

@@ -94,12 +94,10 @@ class Dequantize:
                     continue
                 finally:
                     bar.remove_task(task)
-                found, rate = done.found, _rate(target)
-                said = (
-                    found.said if found.quantizer is not None else f"{found.said}; copied unchanged"
-                )
+                rate = _rate(target)
+                said = f"{done.said}; copied unchanged" if done.copied else done.said
                 print(f"{_shown(self.source, source)}: {said}", file=sys.stderr)
-                if found.quantizer is not None and rate != dequantizer.rate:
+                if not done.copied and rate != dequantizer.rate:
                     print(
                         f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz "
                         "and does less well",

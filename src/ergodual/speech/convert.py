@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
-from ergodual.speech.detect import Found, occurring
+from ergodual.speech.detect import Found
 from ergodual.speech.quantizers import Kind, Levels
 from ergodual.speech.recognise import recognise
+from ergodual.speech.tally import Tally
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
 WORD = {"PCM_16": 16, "PCM_24": 24}
@@ -34,14 +35,29 @@ class Done:
 
     Attributes
     ----------
-    found
-        What was found out about its quantizer.
+    channels
+        What was found out about the quantizer of each.
     clipped
         How many samples left [-1, 1] and were cut off, since the format holds no others.
     """
 
-    found: Found
+    channels: tuple[Found, ...]
     clipped: int
+
+    @property
+    def copied(self) -> bool:
+        """Whether no channel is coarsely quantized."""
+        return all(found.quantizer is None for found in self.channels)
+
+    @property
+    def said(self) -> str:
+        """What was found out, as a sentence, of each channel where they differ."""
+        different = list(dict.fromkeys(found.said for found in self.channels))
+        if len(different) == 1:
+            return different[0]
+        return "; ".join(
+            f"channel {number}: {found.said}" for number, found in enumerate(self.channels, 1)
+        )
 
 
 def dequantize_file(
@@ -81,16 +97,13 @@ def dequantize_file(
     """
     _check_target(source, target, subtype)
     with open_audio(source) as audio:
-        values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
-        audio.rewind()
-        found = recognise(str(source), values, audio.subtype, bits, kind)
+        channels = _recognised(source, audio, bits, kind)
         subtype = subtype or _like(audio, target)
-        if found.quantizer is None:
+        if all(found.quantizer is None for found in channels):
             clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
-            return Done(found, clipped)
-        assert found.bits is not None
-        streams = [dequantizer.stream(found.quantizer, found.bits) for _ in range(audio.channels)]
+            return Done(channels, clipped)
+        streams = [dequantizer.stream(found.cells, found.bits or 8) for found in channels]
         with writing(target, audio, subtype) as write:
             clipped = 0
             for block in audio.blocks(BLOCK):
@@ -105,7 +118,7 @@ def dequantize_file(
                 )
                 advance(len(block))
             clipped += write(np.stack([stream.finish() for stream in streams], axis=1))
-    return Done(found, clipped)
+    return Done(channels, clipped)
 
 
 def quantize_file(
@@ -199,6 +212,25 @@ def _encoded(
     word = WORD[subtype]
     whole = np.clip(np.rint(block * 2.0 ** (word - 1)), -(2 ** (word - 1)), 2 ** (word - 1) - 1)
     return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
+
+
+def _recognised(
+    source: Path, audio: Audio, bits: int | None, kind: Kind | None
+) -> tuple[Found, ...]:
+    """What is found out about each channel by itself."""
+    tallies = [Tally() for _ in range(audio.channels)]
+    for block in audio.blocks(BLOCK):
+        for tally, channel in zip(tallies, block.T, strict=True):
+            tally.add(channel)
+    audio.rewind()
+    names = [
+        str(source) if audio.channels == 1 else f"{source}, channel {number},"
+        for number in range(1, audio.channels + 1)
+    ]
+    return tuple(
+        recognise(name, tally, audio.subtype, bits, kind)
+        for name, tally in zip(names, tallies, strict=True)
+    )
 
 
 def _like(audio: Audio, target: Path) -> Subtype:

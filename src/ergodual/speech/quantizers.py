@@ -116,6 +116,26 @@ class Levels:
         edges = self.edges.to(x_tilde.device)
         return edges[index], edges[index + 1]
 
+    def distance(self, x: Tensor) -> Tensor:
+        """How far x is from the nearest level, in float64."""
+        between = (self.levels[:-1] + self.levels[1:]) / 2
+        return (x.double() - self.levels[torch.bucketize(x.double(), between)]).abs()
+
+    def intervals(self, x_tilde: Tensor) -> Tensor:
+        """The middle of each number's cell, and its bounds, ``(3, length)``.
+
+        The middle is the number itself where the level lies in the middle of its cell. A cell
+        without a bound counts as wide as its level is far from the next one.
+        """
+        gaps = torch.cat([self.levels.diff(), self.levels.diff()[-1:]])
+        lower = self.edges[:-1].where(self.edges[:-1].isfinite(), self.edges[1:] - gaps)
+        upper = self.edges[1:].where(self.edges[1:].isfinite(), self.edges[:-1] + gaps)
+        shift = (lower + upper) / 2 - self.levels
+        shift = shift.where(shift.isfinite() & (shift.abs() > 1e-9 * self.step), 0.0)
+        between = (self.levels[:-1] + self.levels[1:]) / 2
+        middle = x_tilde.double() + shift[torch.bucketize(x_tilde.double(), between)]
+        return torch.stack([middle, *self.cell(x_tilde)])
+
     def scaled(self, factor: float) -> Levels:
         """What the quantizer becomes when its output is multiplied by a positive factor."""
         return Levels(self.name, self.levels * factor, self.edges * factor)

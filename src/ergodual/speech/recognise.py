@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
-from ergodual.speech.detect import Found, detect, distance, needed, resolution
+from ergodual.speech.detect import Found, detect, needed, resolution
 from ergodual.speech.quantizers import Kind, Levels, quantizer_of
+from ergodual.speech.tally import Tally
 
 TELLING = 8
 """So many different values, all of them on every second level or fewer, are no accident."""
 
 
-def recognise(
-    name: str, values: NDArray[np.float64], subtype: str, bits: int | None, kind: Kind | None
-) -> Found:
+def recognise(name: str, tally: Tally, subtype: str, bits: int | None, kind: Kind | None) -> Found:
     """The quantizer that was named, if it gives the values that occur; else the one they show.
 
     Parameters
     ----------
     name
         Of the recording, for messages.
-    values
-        Those that occur, rising.
+    tally
+        Of the values that occur.
     subtype
         The format of the file's samples, as libsndfile names it.
     bits, kind
@@ -38,11 +41,16 @@ def recognise(
     named: list[Kind] = (
         [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
     )
+    found, values = detect(tally, subtype), tally.values
+    if len(values) < 2:
+        return found
     for one in named:
         quantizer = quantizer_of(one, bits or 8)
-        if _possible(quantizer, values, subtype):
+        if not tally.forgot and _possible(quantizer, values, subtype):
             return Found(quantizer, quantizer.name, needed(quantizer, values))
-    found = detect(values, subtype)
+        lattice = None if math.isinf(found.tolerance) else found.quantizer
+        if lattice is not None and _possible(quantizer, lattice.levels.numpy(), subtype):
+            return replace(found, quantizer=quantizer)
     # a quiet recording needs fewer bits than its quantizer had, but never more
     fits = found.bits is not None and found.bits <= (bits or found.bits)
     if kind is not None or (bits is not None and not fits):
@@ -60,7 +68,7 @@ def _possible(quantizer: Levels, values: NDArray[np.float64], subtype: str) -> b
     make them those of another quantizer, and of a step no finer than they show.
     """
     tolerance = min(1.01 * resolution(values, subtype), quantizer.step / 4)
-    if distance(quantizer, values) > tolerance:
+    if quantizer.distance(torch.from_numpy(values)).max() > tolerance:
         return False
     if quantizer.companded or len(values) < TELLING:
         return True
