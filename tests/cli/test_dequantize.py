@@ -253,9 +253,9 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
             str(stored),
             str(stored.with_name("out.wav")),
             "--quantizer",
-            "mid-rise",
+            "truncate",
         ],
-        "add --bits",
+        "they show mid-rise",
     ),
     "overlap": (
         lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--overlap", "1"],

@@ -32,8 +32,10 @@ class Dequantize:
     """Where it goes; files that are there are replaced."""
     bits: int | Literal["auto"] = "auto"
     """Word length of the quantizer; auto works it out from the samples."""
-    quantizer: Literal["auto", "mid-rise", "mid-tread", "mu-law", "a-law"] = "auto"
-    """Its kind; auto works it out, and means mid-rise where --bits is given."""
+    quantizer: Literal["auto", "mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"] = (
+        "auto"
+    )
+    """Its kind; auto works it out. floor is cut down instead of rounded, truncate towards 0."""
     model: str = "speech-16k"
     """A model that comes with Ergodual, or the file of one of your own."""
     overlap: float = 0.75
@@ -57,11 +59,6 @@ class Dequantize:
         bits = None if self.bits == "auto" else self.bits
         if bits is not None:
             MidRise(bits)
-        if self.quantizer in ("mid-rise", "mid-tread") and bits is None:
-            raise ErgodualError(
-                f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both "
-                "to auto."
-            )
         if not 0 <= self.overlap < 1:
             raise ErgodualError(
                 f"The value of --overlap is {self.overlap}; it must be at least 0 and below 1."

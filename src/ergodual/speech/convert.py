@@ -20,6 +20,7 @@ from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.detect import Found
 from ergodual.speech.quantizers import Kind, Levels
 from ergodual.speech.recognise import recognise
+from ergodual.speech.rounding import Rounding
 from ergodual.speech.tally import Tally
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
@@ -227,10 +228,37 @@ def _recognised(
         str(source) if audio.channels == 1 else f"{source}, channel {number},"
         for number in range(1, audio.channels + 1)
     ]
-    return tuple(
+    channels = [
         recognise(name, tally, audio.subtype, bits, kind)
         for name, tally in zip(names, tallies, strict=True)
-    )
+    ]
+    return tuple(channels if kind is not None else _cut(audio, channels))
+
+
+def _cut(audio: Audio, channels: list[Found]) -> list[Found]:
+    """The same, of samples that seem to have been cut instead of rounded."""
+    counts = {
+        at: Rounding(found.quantizer.step)
+        for at, found in enumerate(channels)
+        if found.quantizer is not None and found.kind == "mid-tread"
+    }
+    if counts:
+        for block in audio.blocks(BLOCK):
+            for at, count in counts.items():
+                count.add(block[:, at])
+        audio.rewind()
+    why = {
+        "floor": "assumed to be cut down, not rounded, since the mean is half a step below 0",
+        "truncate": "assumed to be cut towards 0, not rounded, since 0 is twice as frequent",
+    }
+    found = list(channels)
+    for at, count in counts.items():
+        kind = count.kind()
+        if kind != "mid-tread":
+            found[at] = found[at].cut(
+                kind, f"{why[kind]} (--quantizer mid-tread takes it as rounded)"
+            )
+    return found
 
 
 def _like(audio: Audio, target: Path) -> Subtype:

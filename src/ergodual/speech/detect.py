@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ergodual.speech.cells import Cells, Known, OnLattice
-from ergodual.speech.quantizers import Levels, a_law, mu_law, uniform
+from ergodual.speech.quantizers import Levels, a_law, cut, mu_law, uniform
 from ergodual.speech.tally import Tally
 
 RESOLUTION = {
@@ -84,6 +85,21 @@ class Found:
         if math.isinf(self.tolerance):
             return self.quantizer
         return OnLattice(self.quantizer, self.tolerance)
+
+    @property
+    def kind(self) -> Literal["mid-rise", "mid-tread"] | None:
+        """Where 0 lies in the lattice; None where it is neither on a level nor half-way between
+        two, and where there is no lattice.
+        """
+        if self.quantizer is None or self.quantizer.companded:
+            return None
+        return _kind(float(self.quantizer.levels[0]) / self.quantizer.step)
+
+    def cut(self, kind: Literal["floor", "truncate"], why: str = "") -> Found:
+        """The same lattice, of samples that were not rounded to it."""
+        assert self.quantizer is not None
+        said = self.said.replace("mid-tread", kind) + (f"; {why}" if why else "")
+        return replace(self, quantizer=cut(self.quantizer, kind), said=said)
 
 
 def resolution(values: NDArray[np.float64], subtype: str) -> float:
@@ -259,19 +275,20 @@ def _described(step: float, offset: float, values: NDArray[np.float64], bits: in
     offset -= step * round(
         offset / step - 0.25
     )  # into [−Δ/4, 3Δ/4): 0 for mid-tread, Δ/2 for mid-rise
-    fraction = offset / step
-    kind = (
-        "mid-tread"
-        if abs(fraction) < 0.02
-        else "mid-rise"
-        if abs(fraction - 0.5) < 0.02
-        else f"shifted by {fraction:.2f} steps"
-    )
+    kind = _kind(offset / step) or f"shifted by {offset / step:.2f} steps"
     lowest, highest = round((values[0] - offset) / step), round((values[-1] - offset) / step)
     half = 2 ** (bits - 1)
     name = f"{kind}, {bits} bits"
     quantizer = uniform(name, step, offset, lowest, highest, (lowest <= -half, highest >= half - 1))
     return Found(quantizer, f"{name}, step {step:.6g}", needed(quantizer, values))
+
+
+def _kind(steps: float) -> Literal["mid-rise", "mid-tread"] | None:
+    """That of a lattice with a level at so many steps."""
+    fraction = steps - math.floor(steps)
+    if min(fraction, 1 - fraction) < 0.02:
+        return "mid-tread"
+    return "mid-rise" if abs(fraction - 0.5) < 0.02 else None
 
 
 def _companded(values: NDArray[np.float64], subtype: str) -> Levels | None:

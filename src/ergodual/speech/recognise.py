@@ -14,6 +14,8 @@ from ergodual.speech.detect import Found, detect, needed, resolution
 from ergodual.speech.quantizers import Kind, Levels, quantizer_of
 from ergodual.speech.tally import Tally
 
+LATTICE: tuple[Kind, ...] = ("mid-rise", "mid-tread", "floor", "truncate")
+"""Kinds that, without a word length, say how samples came onto the lattice that is found."""
 TELLING = 8
 """So many different values, all of them on every second level or fewer, are no accident."""
 
@@ -38,9 +40,11 @@ def recognise(name: str, tally: Tally, subtype: str, bits: int | None, kind: Kin
     ErgodualError
         If the samples contradict what was said.
     """
-    named: list[Kind] = (
-        [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
-    )
+    by_lattice = bits is None and kind in LATTICE
+    if by_lattice:
+        named: list[Kind] = []
+    else:
+        named = [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits else []
     found, values = detect(tally, subtype), tally.values
     if len(values) < 2:
         return found
@@ -51,10 +55,13 @@ def recognise(name: str, tally: Tally, subtype: str, bits: int | None, kind: Kin
         lattice = None if math.isinf(found.tolerance) else found.quantizer
         if lattice is not None and _possible(quantizer, lattice.levels.numpy(), subtype):
             return replace(found, quantizer=quantizer)
+    if by_lattice and found.kind == ("mid-rise" if kind == "mid-rise" else "mid-tread"):
+        return found.cut(kind) if kind in ("floor", "truncate") else found
     # a quiet recording needs fewer bits than its quantizer had, but never more
     fits = found.bits is not None and found.bits <= (bits or found.bits)
     if kind is not None or (bits is not None and not fits):
-        said = quantizer_of(kind, bits or 8).name if kind is not None else f"{bits} bits"
+        said = f"{bits} bits" if kind is None else kind
+        said = f"{kind}, {bits} bits" if kind in LATTICE and bits else said
         seen = f"they show {found.said}" if found.quantizer is not None else found.said
         raise ErgodualError(
             f"{name} has values that are no levels of a quantizer ({said}) on [-1, 1]: {seen}; "
