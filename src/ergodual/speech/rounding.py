@@ -42,11 +42,11 @@ class Rounding:
         self._steep += [(steep == 0).sum(), (steep == 1).sum() / 2, (steep == 2).sum() / 2]
 
     def kind(self) -> Literal["mid-tread", "floor", "truncate"]:
-        """The likelier one: floors where the mean is 0.4 to 0.6 steps below 0; cut towards 0 where
-        the level 0 is more than half as frequent again as the levels around it let expect, and
-        these are about as frequent as each other; else rounded.
+        """The likelier one: floors where the mean is nearer to half a step below 0 than to 0 or to
+        a whole step; cut towards 0 where the level 0 is more than half as frequent again as the
+        levels around it let expect, and these are about as frequent as each other; else rounded.
         """
-        if self._moving >= ENOUGH and -0.6 < self._sum / self._moving < -0.4:
+        if self._moving >= ENOUGH and -0.75 < self._sum / self._moving < -0.25:
             return "floor"
         zero, first, second = self._steep
         if second >= CROSSINGS and first < 1.5 * second and zero * second > 1.5 * first**2:
