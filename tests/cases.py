@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import ergodual as ed
-from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law, uniform
+from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law, quantizer_of, uniform
 
 BATCH, N, M = 2, 3, 4
 
@@ -275,6 +275,7 @@ def observation(
 QUANTIZERS = {
     **{f"mid-rise {bits}": mid_rise(bits) for bits in (1, 2, 4, 8, 16)},
     **{f"mid-tread {bits}": mid_tread(bits) for bits in (1, 2, 4, 8, 16)},
+    **{f"{kind} 4": quantizer_of(kind, 4) for kind in ("floor", "truncate")},
     "mu-law": mu_law(),
     "a-law": a_law(),
     "shifted": uniform("shifted", 0.1, 0.03, -9, 9),

@@ -131,6 +131,18 @@ def test_a_folder(
     assert inside(tmp_path / "out" / "deeper" / "b.flac")
 
 
+@pytest.mark.parametrize("name", ["out.wav", "out.flac"])
+def test_clipping_is_said(
+    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    soundfile.write(tmp_path / "in.wav", 1.5 * STORED, 16_000, "FLOAT")
+    files = [str(tmp_path / "in.wav"), str(tmp_path / name)]
+    assert main(["dequantize", *files, "--model", model]) == 0
+    said = "samples left [-1, 1] and were cut off there" in capsys.readouterr().err
+    assert said == name.endswith("flac")
+    assert soundfile.info(files[1]).subtype == ("PCM_24" if said else "FLOAT")
+
+
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "ergodual", *arguments], capture_output=True, check=False, **options
@@ -241,9 +253,9 @@ BAD: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
             str(stored),
             str(stored.with_name("out.wav")),
             "--quantizer",
-            "mid-rise",
+            "truncate",
         ],
-        "add --bits",
+        "they show mid-rise",
     ),
     "overlap": (
         lambda stored, model: [str(stored), str(stored.with_name("out.wav")), "--overlap", "1"],

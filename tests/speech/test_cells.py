@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ergodual as ed
+from ergodual.speech.cells import Known, OnLattice
 from ergodual.speech.quantizers import Levels, MidRise, a_law, mid_rise, mu_law
 
 
@@ -60,3 +61,25 @@ def test_g711_is_that_of_libsndfile(subtype: str, make) -> None:
 def test_levels_outside_of_their_cells_are_refused() -> None:
     with pytest.raises(ed.ErgodualError, match="outside of their cells"):
         Levels("wrong", torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.7, 1.0]))
+
+
+def test_what_is_off_the_levels_is_known() -> None:
+    samples = torch.tensor([0.25, 0.3, -0.5, 0.2501, 5.0, -7.0], dtype=torch.float64)
+    cells = OnLattice(QUANTIZERS["mid-tread 4"], 1e-3)
+    middle, lower, upper = cells.intervals(samples)
+    assert torch.equal(middle, samples)
+    assert (upper - lower).tolist() == pytest.approx([0.125, 0, 0.125, 0.125, 0, 0])
+    for edge in Known().intervals(samples):
+        assert torch.equal(edge, samples)
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_the_middle_of_a_cell(name: str) -> None:
+    """A level that lies in the middle of its cell is that middle, bit for bit."""
+    quantizer = QUANTIZERS[name]
+    middle, lower, upper = quantizer.intervals(quantizer.levels)
+    assert torch.equal(torch.stack([lower, upper]), torch.stack(quantizer.cell(quantizer.levels)))
+    if name.split()[0] not in ("floor", "truncate"):
+        assert torch.equal(middle, quantizer.levels)
+    closed = lower.isfinite() & upper.isfinite()
+    assert torch.allclose(middle[closed], ((lower + upper) / 2)[closed], atol=1e-12)

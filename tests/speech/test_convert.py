@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ergodual as ed
-from ergodual.speech.convert import dequantize_file, quantize_file, quantizer_of
+from ergodual.speech.convert import dequantize_file, quantize_file
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.model import ModelSpec, build
-from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law
+from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law, quantizer_of
 
 TOOL = Dequantizer({4: build(ModelSpec(n=64, depth=3, units="half-steps"))}, 16_000)
 RESOLUTION = {"PCM_U8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 2.0**-23}
@@ -50,7 +50,7 @@ def test_every_cell_is_kept(
     soundfile.write(tmp_path / name, stored.numpy(), 22_050, subtype)
     as_read = torch.from_numpy(soundfile.read(tmp_path / name)[0])
     kind = {"ULAW": "mu-law", "ALAW": "a-law"}.get(subtype)
-    found = dequantize_file(tmp_path / name, tmp_path / "out.wav", TOOL, bits, kind, to)
+    found = dequantize_file(tmp_path / name, tmp_path / "out.wav", TOOL, bits, kind, to).channels[0]
     assert found.quantizer is not None
     info = soundfile.info(tmp_path / "out.wav")
     assert (info.samplerate, info.channels, info.frames, info.subtype) == (22_050, 2, 3000, to)
@@ -69,7 +69,7 @@ def test_the_quantizer_is_worked_out_after_a_change_of_volume(
 ) -> None:
     stored = gain * mid_rise(bits).quantize(torch.from_numpy(MEANT))
     soundfile.write(tmp_path / "in.flac", stored.numpy(), 16_000, "PCM_24")
-    found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL)
+    found = dequantize_file(tmp_path / "in.flac", tmp_path / "out.flac", TOOL).channels[0]
     assert found.bits == bits
     lower, upper = mid_rise(bits).scaled(gain).cell(stored)
     restored = torch.from_numpy(soundfile.read(tmp_path / "out.flac")[0])
@@ -86,11 +86,79 @@ def test_what_is_not_coarsely_quantized_is_copied(
     tmp_path: Path, samples: np.ndarray, to: str
 ) -> None:
     soundfile.write(tmp_path / "in.wav", samples, 8000, "PCM_24")
-    found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL)
+    found = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL).channels[0]
     assert found.quantizer is None
     if to.endswith("wav"):
         assert (tmp_path / "in.wav").read_bytes() == (tmp_path / to).read_bytes()
     assert np.array_equal(soundfile.read(tmp_path / "in.wav")[0], soundfile.read(tmp_path / to)[0])
+
+
+@pytest.mark.parametrize(
+    ("subtype", "to", "asked", "written"),
+    [
+        ("FLOAT", "out.wav", None, "FLOAT"),
+        ("DOUBLE", "out.wav", None, "FLOAT"),
+        ("FLOAT", "out.flac", None, "PCM_24"),
+        ("FLOAT", "out.wav", "PCM_16", "PCM_16"),
+        ("PCM_16", "out.wav", None, "PCM_24"),
+    ],
+)
+@pytest.mark.parametrize("coarse", [True, False])
+def test_what_leaves_the_scale_is_kept_or_counted(
+    tmp_path: Path, subtype: str, to: str, asked: str | None, written: str, coarse: bool
+) -> None:
+    stored = 1.6 * (mid_tread(4).quantize(torch.from_numpy(MEANT)).numpy() if coarse else MEANT)
+    soundfile.write(tmp_path / "in.wav", stored, 8000, subtype)
+    done = dequantize_file(tmp_path / "in.wav", tmp_path / to, TOOL, subtype=asked)
+    restored = soundfile.read(tmp_path / to)[0]
+    if not coarse and to.endswith("wav"):  # a copy
+        assert (soundfile.info(tmp_path / to).subtype, done.clipped) == (subtype, 0)
+        return
+    assert soundfile.info(tmp_path / to).subtype == written
+    if subtype == "PCM_16":  # clipped before: its outermost cell has no bound
+        assert (np.abs(restored) <= 1).all()
+    elif written == "FLOAT":
+        assert done.clipped == 0
+        assert np.abs(restored).max() > 1.3
+    else:
+        assert done.clipped > 100
+        assert np.abs(restored).max() <= 1
+
+
+def test_each_channel_by_itself(tmp_path: Path) -> None:
+    meant = torch.from_numpy(MEANT)
+    left, middle = mid_tread(4).quantize(meant).numpy(), mid_rise(6).quantize(-0.9 * meant).numpy()
+    fine = np.rint(0.8 * MEANT * 2**15) / 2**15
+    soundfile.write(
+        tmp_path / "in.wav", np.stack([left, middle, fine, 0 * fine], axis=1), 8000, "PCM_16"
+    )
+    done = dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL)
+    assert not done.copied
+    assert [found.bits for found in done.channels] == [4, 6, None, None]
+    for said in ("channel 1: mid-tread, 4 bits", "channel 2: mid-rise, 6", "channel 3: it has"):
+        assert said in done.said
+    restored = soundfile.read(tmp_path / "out.wav")[0]
+    assert np.array_equal(restored[:, 2], fine)
+    assert not restored[:, 3].any()
+    for name, samples, channel in (("left", left, 0), ("middle", middle, 1)):
+        soundfile.write(tmp_path / f"{name}.wav", samples, 8000, "PCM_16")
+        dequantize_file(tmp_path / f"{name}.wav", tmp_path / "alone.wav", TOOL)
+        assert np.array_equal(soundfile.read(tmp_path / "alone.wav")[0], restored[:, channel])
+    with pytest.raises(ed.ErgodualError, match="channel 2, has values"):
+        dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL, 4)
+
+
+def test_what_is_off_the_lattice_keeps_its_value(tmp_path: Path) -> None:
+    stored = mid_tread(4).quantize(torch.from_numpy(MEANT)).numpy()
+    stored[1000:1160] = np.rint(MEANT[1000:1160] * 2**15) / 2**15
+    odd = stored[1000:1160] % 0.125 != 0
+    soundfile.write(tmp_path / "in.wav", stored, 8000, "PCM_16")
+    for bits, kind in ((None, None), (4, None), (4, "mid-tread")):
+        done = dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL, bits, kind)
+        assert f"{odd.sum()} of 3,000 samples are off the lattice and were kept" in done.said
+        restored = soundfile.read(tmp_path / "out.wav")[0]
+        assert np.array_equal(restored[1000:1160][odd], stored[1000:1160][odd])
+        assert (restored != stored).mean() > 0.8
 
 
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 65])
@@ -155,6 +223,39 @@ def test_a_sentence_and_nothing_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ed.ErgodualError, match=sentence):
         dequantize_file(source, target, TOOL, bits, "mid-rise" if bits else None)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def linked(source: Path, target: Path) -> Path:
+    target.hardlink_to(source)
+    return target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        lambda file: file,
+        lambda file: file.parent / ".." / file.parent.name / file.name,
+        lambda file: linked(file, file.with_name("out.wav")),
+    ],
+    ids=["itself", "another way there", "a link"],
+)
+@pytest.mark.parametrize(
+    "tool",
+    [
+        lambda source, target: quantize_file(source, target, mid_rise(2)),
+        lambda source, target: dequantize_file(source, target, TOOL),
+    ],
+    ids=["quantize", "dequantize"],
+)
+def test_a_recording_is_never_its_own_result(
+    tmp_path: Path, tool: Callable[[Path, Path], object], target: Callable[[Path], Path]
+) -> None:
+    file = tmp_path / "in.wav"
+    soundfile.write(file, mid_rise(4).quantize(torch.from_numpy(MEANT)).numpy(), 8000, "PCM_16")
+    before, out = file.read_bytes(), target(file)
+    with pytest.raises(ed.ErgodualError, match="is the recording itself"):
+        tool(file, out)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -225,10 +326,12 @@ def test_whatever_the_samples(
     folder = tmp_path_factory.mktemp("samples")
     stored = QUANTIZERS[name].quantize(torch.tensor(samples, dtype=torch.float64)).numpy()
     soundfile.write(folder / "in.wav", stored, 8000, "DOUBLE")
-    found = dequantize_file(folder / "in.wav", folder / "out.wav", TOOL, subtype="FLOAT")
+    found = dequantize_file(folder / "in.wav", folder / "out.wav", TOOL, subtype="FLOAT").channels[
+        0
+    ]
     restored, as_read = (soundfile.read(folder / file)[0] for file in ("out.wav", "in.wav"))
     if found.quantizer is None:
         assert np.array_equal(restored, as_read)
     else:
-        lower, upper = found.quantizer.cell(torch.from_numpy(as_read))
+        _, lower, upper = found.cells.intervals(torch.from_numpy(as_read))
         assert ((lower.numpy() - 1e-6 <= restored) & (restored <= upper.numpy() + 1e-6)).all()

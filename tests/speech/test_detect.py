@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from ergodual.speech.audio import read_audio
 from ergodual.speech.corpora import find_audio, synthetic_speech
-from ergodual.speech.detect import detect, occurring
+from ergodual.speech.detect import detect
 from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law
+from ergodual.speech.tally import Tally
 
 WORD = {"PCM_16": 2**15, "PCM_24": 2**23}
 SPEECH = read_audio(find_audio(synthetic_speech())[0])[0].astype(np.float64)
@@ -41,7 +42,7 @@ def test_found_again(subtype: str, make, kind: str, bits: int, gain: float) -> N
         )
     quantizer = make(bits)
     values = stored(gain * quantizer.quantize(torch.from_numpy(0.97 * SPEECH)).numpy(), subtype)
-    found = detect(occurring([values]), subtype)
+    found = detect(Tally(*[values]), subtype)
     assert found.quantizer is not None, found.said
     assert kind in found.said
     assert found.bits == bits
@@ -57,7 +58,7 @@ def test_found_again(subtype: str, make, kind: str, bits: int, gain: float) -> N
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 def test_good_recordings_are_left_alone(subtype: str) -> None:
     for gain in (1.0, 0.3, 0.01):
-        found = detect(occurring([stored(gain * SPEECH, subtype)]), subtype)
+        found = detect(Tally(*[stored(gain * SPEECH, subtype)]), subtype)
         assert found.quantizer is None
         assert "not coarsely quantized" in found.said
 
@@ -68,28 +69,96 @@ def test_numbers_at_random_are_no_lattice(values: list[float]) -> None:
     assume(len(different) >= 12)
     gaps = np.diff(different)
     assume(np.abs(gaps / gaps.min() - np.round(gaps / gaps.min())).max() > 0.05)
-    assert detect(different, "PCM_24").quantizer is None
+    assert detect(Tally(different), "PCM_24").quantizer is None
 
 
 @pytest.mark.parametrize("make", [mu_law, a_law])
 def test_g711_decoded_to_16_bits(make) -> None:
     values = make().quantize(torch.from_numpy(0.9 * SPEECH)).numpy()
-    found = detect(occurring([values]), "PCM_16")
+    found = detect(Tally(*[values]), "PCM_16")
     assert found.quantizer is not None
     assert found.quantizer.name == make().name
     assert found.bits == 8
 
 
 def test_files_of_eight_bits() -> None:
-    found = detect(
-        occurring([mid_tread(8).quantize(torch.from_numpy(0.5 * SPEECH)).numpy()]), "PCM_U8"
-    )
+    found = detect(Tally(mid_tread(8).quantize(torch.from_numpy(0.5 * SPEECH)).numpy()), "PCM_U8")
     assert found.quantizer is not None
     assert float(found.quantizer.levels.diff().mean()) == 2.0**-7
 
 
 @pytest.mark.parametrize("values", [[], [0.0], [0.25]])
 def test_too_little_to_tell(values: list[float]) -> None:
-    found = detect(np.asarray(values), "PCM_16")
+    found = detect(Tally(np.asarray(values)), "PCM_16")
     assert found.quantizer is None
     assert "one value only" in found.said
+
+
+def click(samples: np.ndarray) -> np.ndarray:
+    samples[1000] += 5 * 2.0**-15
+    return samples
+
+
+def loud_click(samples: np.ndarray) -> np.ndarray:
+    samples[1000] = 0.99
+    return 0.7 * samples
+
+
+def repair(samples: np.ndarray) -> np.ndarray:
+    samples[2000:2160] = SPEECH[2000:2160]
+    return samples
+
+
+def faded(samples: np.ndarray) -> np.ndarray:
+    return samples * np.clip((np.arange(len(samples)) - 0.2 * len(samples)) / 16_000, 0, 1)
+
+
+def fine_to_the_end(samples: np.ndarray) -> np.ndarray:
+    samples[2 * len(samples) // 3 :] = SPEECH[2 * len(samples) // 3 :]
+    return samples
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("bits", [4, 6])
+@pytest.mark.parametrize("edit", [click, loud_click, repair, faded, fine_to_the_end])
+def test_samples_off_the_lattice_are_known(subtype: str, bits: int, edit) -> None:
+    quantizer = mid_tread(bits)
+    before = quantizer.quantize(torch.from_numpy(0.9 * SPEECH)).numpy()
+    gain = 0.7 if edit is loud_click else 1.0
+    values = stored(edit(before.copy()), subtype)
+    found = detect(Tally(*np.array_split(values, 5)), subtype)
+    assert found.quantizer is not None, found.said
+    assert f"mid-tread, {bits} bits" in found.said
+    assert f"of {len(values):,} samples are off the lattice and were kept" in found.said
+    _, lower, upper = found.cells.intervals(torch.from_numpy(values)).numpy()
+    untouched = np.abs(values - gain * before) <= 2.0**-15 * 0.51
+    expected = [edge.numpy() * gain for edge in quantizer.cell(torch.from_numpy(before))]
+    width = (upper - lower)[untouched & np.isfinite(expected[0]) & np.isfinite(expected[1])]
+    assert np.median(width) == pytest.approx(gain * quantizer.step, rel=1e-3)
+    touched = (np.abs(values - gain * before) > 2.0**-14) & (values != 0)
+    assert (lower == upper)[touched].mean() > 0.8  # the rest is on it by accident
+    assert ((lower <= values) & (values <= upper)).all()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda x: x * np.linspace(0, 1, len(x)),
+        lambda x: np.where(np.arange(len(x)) < 0.6 * len(x), 0, x),
+        lambda x: np.convolve(x, [0.25, 0.5, 0.25])[: len(x)],
+    ],
+    ids=["faded", "mostly silent", "filtered"],
+)
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_edited_good_recordings_are_left_alone(subtype: str, edit) -> None:
+    assert detect(Tally(stored(edit(0.99 * SPEECH), subtype)), subtype).quantizer is None
+
+
+def test_a_tally_forgets_the_rarest() -> None:
+    common, rare = np.tile([0.25, -0.5], 70_000), np.arange(150_000) / 2**20
+    tally = Tally(common, *np.array_split(rare, 3))
+    assert tally.forgot
+    assert tally.total == 290_000
+    assert len(tally.values) <= 2**16
+    counts = dict(zip(tally.values.tolist(), tally.counts.tolist(), strict=True))
+    assert (counts[0.25], counts[-0.5]) == (70_000, 70_000)

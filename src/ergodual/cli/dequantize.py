@@ -32,15 +32,17 @@ class Dequantize:
     """Where it goes; files that are there are replaced."""
     bits: int | Literal["auto"] = "auto"
     """Word length of the quantizer; auto works it out from the samples."""
-    quantizer: Literal["auto", "mid-rise", "mid-tread", "mu-law", "a-law"] = "auto"
-    """Its kind; auto works it out, and means mid-rise where --bits is given."""
+    quantizer: Literal["auto", "mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"] = (
+        "auto"
+    )
+    """Its kind; auto works it out. floor is cut down instead of rounded, truncate towards 0."""
     model: str = "speech-16k"
     """A model that comes with Ergodual, or the file of one of your own."""
     overlap: float = 0.75
     """Share of a frame that it has in common with the next: 0.75 is best, 0 is four times as fast.
     """
-    subtype: Literal["PCM_24", "PCM_16", "FLOAT"] = "PCM_24"
-    """Format of the samples in OUT."""
+    subtype: Literal["auto", "PCM_24", "PCM_16", "FLOAT"] = "auto"
+    """Format of the samples in OUT; auto means FLOAT where IN has it and OUT can, else PCM_24."""
     threads: int = 1
     """Threads for the products."""
 
@@ -57,11 +59,6 @@ class Dequantize:
         bits = None if self.bits == "auto" else self.bits
         if bits is not None:
             MidRise(bits)
-        if self.quantizer in ("mid-rise", "mid-tread") and bits is None:
-            raise ErgodualError(
-                f"--quantizer {self.quantizer} needs its word length; add --bits, or leave both "
-                "to auto."
-            )
         if not 0 <= self.overlap < 1:
             raise ErgodualError(
                 f"The value of --overlap is {self.overlap}; it must be at least 0 and below 1."
@@ -70,6 +67,7 @@ class Dequantize:
         torch.set_num_threads(self.threads)
         dequantizer = Dequantizer.load(self.model, self.overlap)
         kind = None if self.quantizer == "auto" else self.quantizer
+        subtype = None if self.subtype == "auto" else self.subtype
         failed: list[str] = []
         with _files(self.source, self.target) as pairs, progress_bar("samples") as bar:
             for source, target in pairs:
@@ -77,13 +75,13 @@ class Dequantize:
                     target.parent.mkdir(parents=True, exist_ok=True)
                 task = bar.add_task(source.name, total=_frames(source), note="")
                 try:
-                    found = dequantize_file(
+                    done = dequantize_file(
                         source,
                         target,
                         dequantizer,
                         bits,
                         kind,
-                        self.subtype,
+                        subtype,
                         partial(bar.advance, task),
                     )
                 except ErgodualError as error:
@@ -94,14 +92,18 @@ class Dequantize:
                 finally:
                     bar.remove_task(task)
                 rate = _rate(target)
-                said = (
-                    found.said if found.quantizer is not None else f"{found.said}; copied unchanged"
-                )
+                said = f"{done.said}; copied unchanged" if done.copied else done.said
                 print(f"{_shown(self.source, source)}: {said}", file=sys.stderr)
-                if found.quantizer is not None and rate != dequantizer.rate:
+                if not done.copied and rate != dequantizer.rate:
                     print(
                         f"  its rate is {rate} Hz; the model was trained at {dequantizer.rate} Hz "
                         "and does less well",
+                        file=sys.stderr,
+                    )
+                if done.clipped:
+                    print(
+                        f"  {done.clipped:,} samples left [-1, 1] and were cut off there; a .wav "
+                        "file with --subtype FLOAT keeps them",
                         file=sys.stderr,
                     )
         if failed:
@@ -160,10 +162,6 @@ def _files(source: Path, target: Path) -> Iterator[list[tuple[Path, Path]]]:
             other = Path(folder) / "out.wav"
         elif target.is_dir():
             other = target / ("restored.wav" if str(source) == "-" else source.name)
-        if other.exists() and other.resolve() == one.resolve():
-            raise ErgodualError(
-                f"{target} is the recording itself; give another name for the result."
-            )
         yield [(one, other)]
         if str(target) == "-":
             with open(other, "rb") as made:

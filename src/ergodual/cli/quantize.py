@@ -23,8 +23,8 @@ class Quantize:
     """Where the result goes."""
     bits: int = 4
     """Word length, 1 to 16; mu-law and a-law have 8 whatever is said."""
-    quantizer: Literal["mid-rise", "mid-tread", "mu-law", "a-law"] = "mid-rise"
-    """Its kind."""
+    quantizer: Literal["mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"] = "mid-rise"
+    """Its kind; floor cuts down instead of rounding, truncate towards 0."""
     normalize: bool = False
     """Divide by the peak first, so that the quantizer is used to the full."""
     dither: float = 0.0
@@ -35,8 +35,8 @@ class Quantize:
     def run(self) -> None:
         """Check, and quantize."""
         from ergodual.cli.ranges import check_seed
-        from ergodual.speech.convert import quantize_file, quantizer_of
-        from ergodual.speech.quantizers import MidRise
+        from ergodual.speech.convert import quantize_file
+        from ergodual.speech.quantizers import MidRise, quantizer_of
 
         MidRise(self.bits)
         check_seed(self.seed)

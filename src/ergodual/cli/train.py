@@ -258,8 +258,7 @@ class Train:
                 console.print(str(file))
 
     def _quantizer(self) -> MidRise | Levels:
-        from ergodual.speech.convert import quantizer_of
-        from ergodual.speech.quantizers import MidRise
+        from ergodual.speech.quantizers import MidRise, quantizer_of
 
         return (
             MidRise(self.bits)

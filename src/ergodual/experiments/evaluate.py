@@ -19,13 +19,12 @@ from scipy.stats import t
 from ergodual.errors import ErgodualError
 from ergodual.experiments.classical import Linear, Perceptron, converged_dct, gabor
 from ergodual.speech.audio import read_audio
-from ergodual.speech.convert import Kind, quantizer_of
 from ergodual.speech.corpora import find_audio, load_corpus
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.frames import normalize
 from ergodual.speech.half_steps import Estimator, half_step
 from ergodual.speech.measures import measures
-from ergodual.speech.quantizers import Levels
+from ergodual.speech.quantizers import Kind, Levels, quantizer_of
 from ergodual.speech.stream import restore_channel
 
 Restore = Callable[[NDArray[np.float64], Levels, int], NDArray[np.float64]]

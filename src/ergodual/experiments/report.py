@@ -33,11 +33,11 @@ from ergodual.files import write_atomically
 from ergodual.operators import Dense
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio
-from ergodual.speech.convert import Kind, quantizer_of
 from ergodual.speech.corpora import find_audio
 from ergodual.speech.frames import normalize
 from ergodual.speech.measures import measures
 from ergodual.speech.model import ModelSpec, load_model
+from ergodual.speech.quantizers import Kind, quantizer_of
 from ergodual.speech.stream import estimator_of, restore_channel
 
 Signals = dict[str, NDArray[np.floating]]

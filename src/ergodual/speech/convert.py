@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,22 +17,48 @@ from numpy.typing import NDArray
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
-from ergodual.speech.detect import Found, detect, distance, needed, occurring, resolution
-from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_law
+from ergodual.speech.detect import Found
+from ergodual.speech.quantizers import Kind, Levels
+from ergodual.speech.recognise import recognise
+from ergodual.speech.rounding import Rounding
+from ergodual.speech.tally import Tally
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
-Kind = Literal["mid-rise", "mid-tread", "mu-law", "a-law"]
 WORD = {"PCM_16": 16, "PCM_24": 24}
 BLOCK = 1 << 16
 
 Advance = Callable[[int], None]
 
 
-def quantizer_of(kind: Kind, bits: int) -> Levels:
-    """A quantizer by its name; G.711 has 8 bits whatever is said."""
-    if kind in ("mu-law", "a-law"):
-        return mu_law() if kind == "mu-law" else a_law()
-    return mid_rise(bits) if kind == "mid-rise" else mid_tread(bits)
+@dataclass(frozen=True)
+class Done:
+    """What became of a recording.
+
+    Attributes
+    ----------
+    channels
+        What was found out about the quantizer of each.
+    clipped
+        How many samples left [-1, 1] and were cut off, since the format holds no others.
+    """
+
+    channels: tuple[Found, ...]
+    clipped: int
+
+    @property
+    def copied(self) -> bool:
+        """Whether no channel is coarsely quantized."""
+        return all(found.quantizer is None for found in self.channels)
+
+    @property
+    def said(self) -> str:
+        """What was found out, as a sentence, of each channel where they differ."""
+        different = list(dict.fromkeys(found.said for found in self.channels))
+        if len(different) == 1:
+            return different[0]
+        return "; ".join(
+            f"channel {number}: {found.said}" for number, found in enumerate(self.channels, 1)
+        )
 
 
 def dequantize_file(
@@ -40,9 +67,9 @@ def dequantize_file(
     dequantizer: Dequantizer,
     bits: int | None = None,
     kind: Kind | None = None,
-    subtype: Subtype = "PCM_24",
+    subtype: Subtype | None = None,
     advance: Advance = lambda samples: None,
-) -> Found:
+) -> Done:
     """Restore a recording; one that is not coarsely quantized is copied as it is.
 
     Parameters
@@ -54,31 +81,34 @@ def dequantize_file(
     bits, kind
         The quantizer, where it is known; worked out from the samples if both are None.
     subtype
-        The format of the samples to be written.
+        The format of the samples to be written; None for floating point where the source has it
+        and the target can, else 24 bits.
     advance
         Called with a number of samples that are done.
 
     Returns
     -------
-    What was found out about the quantizer.
+    What was found out, and what was lost.
 
     Raises
     ------
     ErgodualError
-        If the source is not whole, finite audio, or the target cannot be written.
+        If the source is not whole, finite audio or the target itself, its samples contradict what
+        was said of the quantizer, or the target cannot be written.
     """
-    _check_target(target, subtype)
+    _check_target(source, target, subtype)
     with open_audio(source) as audio:
-        found = _found(source, audio, bits, kind)
-        if found.quantizer is None:
-            _copy(source, target, audio, subtype)
+        channels = _recognised(source, audio, bits, kind)
+        subtype = subtype or _like(audio, target)
+        if all(found.quantizer is None for found in channels):
+            clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
-            return found
-        assert found.bits is not None
-        streams = [dequantizer.stream(found.quantizer, found.bits) for _ in range(audio.channels)]
+            return Done(channels, clipped)
+        streams = [dequantizer.stream(found.cells, found.bits or 8) for found in channels]
         with writing(target, audio, subtype) as write:
+            clipped = 0
             for block in audio.blocks(BLOCK):
-                write(
+                clipped += write(
                     np.stack(
                         [
                             stream.push(channel)
@@ -88,8 +118,8 @@ def dequantize_file(
                     )
                 )
                 advance(len(block))
-            write(np.stack([stream.finish() for stream in streams], axis=1))
-    return found
+            clipped += write(np.stack([stream.finish() for stream in streams], axis=1))
+    return Done(channels, clipped)
 
 
 def quantize_file(
@@ -118,7 +148,7 @@ def quantize_file(
     """
     import torch
 
-    _check_target(target, "PCM_24")
+    _check_target(source, target, "PCM_24")
     noise = np.random.default_rng(seed)
     with open_audio(source) as audio, writing(target, audio, "PCM_24") as write:
         peak = 1.0
@@ -135,8 +165,10 @@ def quantize_file(
 @contextlib.contextmanager
 def writing(
     path: Path, like: Audio, subtype: Subtype
-) -> Iterator[Callable[[NDArray[np.float64]], None]]:
+) -> Iterator[Callable[[NDArray[np.float64]], int]]:
     """Writes blocks of samples, ``(length, channels)``; the file appears whole or not at all.
+
+    Of each block it says how many samples left [-1, 1] and were cut off.
 
     Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point
     numbers, would scale them by one part in 2^23 first.
@@ -147,11 +179,16 @@ def writing(
         If the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+
+    def write(block: NDArray[np.float64]) -> int:
+        file.write(_encoded(block, subtype))
+        return 0 if subtype == "FLOAT" else int((np.abs(block) > 1).sum())
+
     try:
         with soundfile.SoundFile(
             temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()
         ) as file:
-            yield lambda block: file.write(_encoded(block, subtype))
+            yield write
         os.replace(temporary, path)
     except (soundfile.LibsndfileError, OSError, AssertionError) as error:
         # on a full disk soundfile asserts that all samples were written
@@ -178,28 +215,63 @@ def _encoded(
     return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
 
 
-def _found(source: Path, audio: Audio, bits: int | None, kind: Kind | None) -> Found:
-    """The quantizer that was named, if it gives the values that occur; else the one they show."""
-    values = occurring(block.astype(np.float64) for block in audio.blocks(BLOCK))
+def _recognised(
+    source: Path, audio: Audio, bits: int | None, kind: Kind | None
+) -> tuple[Found, ...]:
+    """What is found out about each channel by itself."""
+    tallies = [Tally() for _ in range(audio.channels)]
+    for block in audio.blocks(BLOCK):
+        for tally, channel in zip(tallies, block.T, strict=True):
+            tally.add(channel)
     audio.rewind()
-    named: list[Kind] = (
-        [kind] if kind is not None else ["mid-rise", "mid-tread"] if bits is not None else []
-    )
-    for name in named:
-        quantizer = quantizer_of(name, bits or 8)
-        if distance(quantizer, values) <= 1.01 * resolution(values, audio.subtype):
-            return Found(quantizer, quantizer.name, needed(quantizer, values))
-    found = detect(values, audio.subtype)
-    if kind is not None or (bits is not None and found.quantizer is None):
-        what = f"{quantizer_of(kind, bits or 8).name}" if kind else f"{bits} bits"
-        raise ErgodualError(
-            f"{source} has values that are no levels of a quantizer ({what}) on [-1, 1]; leave "
-            "--bits and --quantizer to auto, which also finds one that was rescaled."
-        )
+    names = [
+        str(source) if audio.channels == 1 else f"{source}, channel {number},"
+        for number in range(1, audio.channels + 1)
+    ]
+    channels = [
+        recognise(name, tally, audio.subtype, bits, kind)
+        for name, tally in zip(names, tallies, strict=True)
+    ]
+    return tuple(channels if kind is not None else _cut(audio, channels))
+
+
+def _cut(audio: Audio, channels: list[Found]) -> list[Found]:
+    """The same, of samples that seem to have been cut instead of rounded."""
+    counts = {
+        at: Rounding(found.quantizer.step)
+        for at, found in enumerate(channels)
+        if found.quantizer is not None and found.kind == "mid-tread"
+    }
+    if counts:
+        for block in audio.blocks(BLOCK):
+            for at, count in counts.items():
+                count.add(block[:, at])
+        audio.rewind()
+    why = {
+        "floor": "assumed to be cut down, not rounded, since the mean is half a step below 0",
+        "truncate": "assumed to be cut towards 0, not rounded, since 0 is twice as frequent",
+    }
+    found = list(channels)
+    for at, count in counts.items():
+        kind = count.kind()
+        if kind != "mid-tread":
+            found[at] = found[at].cut(
+                kind, f"{why[kind]} (--quantizer mid-tread takes it as rounded)"
+            )
     return found
 
 
-def _check_target(target: Path, subtype: Subtype) -> None:
+def _like(audio: Audio, target: Path) -> Subtype:
+    """A format that holds what that of the recording held, and what is estimated between its
+    levels.
+    """
+    floating = audio.subtype in ("FLOAT", "DOUBLE") and target.suffix.lower() == ".wav"
+    return "FLOAT" if floating else "PCM_24"
+
+
+def _check_target(source: Path, target: Path, subtype: Subtype | None) -> None:
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ErgodualError(f"{target} is the recording itself; give another name for the result.")
     if target.suffix.lower() not in ENDINGS:
         raise ErgodualError(f"{target} does not end in .wav or .flac; give it a name that does.")
     if subtype == "FLOAT" and target.suffix.lower() == ".flac":
@@ -211,13 +283,14 @@ def _check_target(target: Path, subtype: Subtype) -> None:
         raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")
 
 
-def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> None:
-    """Byte for byte where the kind of file is the same, else sample for sample."""
+def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> int:
+    """Byte for byte where the kind of file is the same, else sample for sample; how many of them
+    were cut off.
+    """
     if source.suffix.lower() == target.suffix.lower():
         temporary = target.with_name(f".{target.name}.tmp")
         shutil.copyfile(source, temporary)
         os.replace(temporary, target)
-        return
+        return 0
     with writing(target, audio, subtype) as write:
-        for block in audio.blocks(BLOCK):
-            write(block.astype(np.float64))
+        return sum(write(block.astype(np.float64)) for block in audio.blocks(BLOCK))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
 from ergodual.primal_dual import Unrolled
+from ergodual.speech.cells import Cells
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import Levels, mid_rise
@@ -65,14 +66,14 @@ class Dequantizer:
             trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
         return Dequantizer(models or g711, rate, overlap, g711.get(8))
 
-    def stream(self, quantizer: Levels, bits: int) -> Stream:
-        """For one channel of samples that have been through this quantizer; the model is that of
-        the nearest word length, or G.711's.
+    def stream(self, cells: Cells, bits: int) -> Stream:
+        """For one channel of samples that lay in these cells; the model is that of the nearest
+        word length, or G.711's.
         """
         nearest = min(self.models, key=lambda trained: (abs(trained - bits), trained))
-        model = self.g711 if self.g711 is not None and quantizer.companded else self.models[nearest]
+        model = self.g711 if self.g711 is not None and cells.companded else self.models[nearest]
         frame = model.problem.K.tensors()[0].shape[-1]
-        return Stream(model, frame, quantizer, self.overlap)
+        return Stream(model, frame, cells, self.overlap)
 
     def restore(
         self, samples: NDArray[np.floating], bits: int, quantizer: Levels | None = None

@@ -38,7 +38,7 @@ def in_half_steps(estimator: Estimator, x_tilde: Tensor, lower: Tensor, upper: T
     estimator
         Restores frames that are divided by their :func:`half_step`, in float32.
     x_tilde, lower, upper
-        The frames and their cells, ``(count, n)``.
+        The middles of the cells of frames, and their bounds, ``(count, n)``.
     """
     half = half_step(lower, upper)
     scaled, below, above = ((t / half).float() for t in (x_tilde, lower - x_tilde, upper - x_tilde))
@@ -69,4 +69,5 @@ class Companded(Unrolled):
         self, observation: Tensor, G: Functions | None = None, F: Functions | None = None
     ) -> Tensor:
         """The estimates of frames, ``(batch, n)``, in the quantizer's cells, whatever G and F."""
-        return in_half_steps(super().forward, observation, *self._quantizer.cell(observation))
+        estimate = in_half_steps(super().forward, *self._quantizer.intervals(observation))
+        return estimate.to(observation.dtype)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
+
+Kind = Literal["mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Levels:
     stored of it.
 
     The outermost cells have no outer bound where the quantizer saturates there. Made by
-    :func:`uniform`, :func:`mid_rise`, :func:`mid_tread`, :func:`mu_law` and :func:`a_law`.
+    :func:`uniform`, :func:`mid_rise`, :func:`mid_tread`, :func:`cut`, :func:`mu_law` and
+    :func:`a_law`.
 
     Attributes
     ----------
@@ -113,6 +117,27 @@ class Levels:
         edges = self.edges.to(x_tilde.device)
         return edges[index], edges[index + 1]
 
+    def distance(self, x: Tensor) -> Tensor:
+        """How far x is from the nearest level, in float64."""
+        between = (self.levels[:-1] + self.levels[1:]) / 2
+        return (x.double() - self.levels[torch.bucketize(x.double(), between)]).abs()
+
+    def intervals(self, x_tilde: Tensor) -> Tensor:
+        """The middle of each number's cell, and its bounds, ``(3, length)``.
+
+        The middle is the number itself where the level lies in the middle of its cell. A cell
+        without a bound counts as wide as its level is far from the next one.
+        """
+        gaps = torch.cat([self.levels.diff(), self.levels.diff()[-1:]])
+        lower = self.edges[:-1].where(self.edges[:-1].isfinite(), self.edges[1:] - gaps)
+        upper = self.edges[1:].where(self.edges[1:].isfinite(), self.edges[:-1] + gaps)
+        shift = (lower + upper) / 2 - self.levels
+        shift = shift.where(shift.isfinite() & (shift.abs() > 1e-9 * self.step), 0.0)
+        between = ((self.levels[:-1] + self.levels[1:]) / 2).to(x_tilde.device)
+        index = torch.bucketize(x_tilde.double(), between)
+        middle = x_tilde.double() + shift.to(x_tilde.device)[index]
+        return torch.stack([middle, *self.cell(x_tilde)])
+
     def scaled(self, factor: float) -> Levels:
         """What the quantizer becomes when its output is multiplied by a positive factor."""
         return Levels(self.name, self.levels * factor, self.edges * factor)
@@ -161,6 +186,31 @@ def a_law() -> Levels:
     """The A-law of ITU-T G.711, on the same scale: the first two segments have equal cells."""
     steps = [16.0 * 2 ** max(segment - 1, 0) for segment in range(8) for _ in range(16)]
     return _companded("A-law", steps, middle=False)
+
+
+def quantizer_of(kind: Kind, bits: int) -> Levels:
+    """A quantizer by its name; G.711 has 8 bits whatever is said."""
+    if kind in ("mu-law", "a-law"):
+        return mu_law() if kind == "mu-law" else a_law()
+    if kind in ("floor", "truncate"):
+        return cut(mid_tread(bits), kind)
+    return mid_rise(bits) if kind == "mid-rise" else mid_tread(bits)
+
+
+def cut(rounding: Levels, kind: Literal["floor", "truncate"]) -> Levels:
+    """What a mid-tread quantizer becomes when it cuts down (``floor``, as ``>>`` does) or towards 0
+    (``truncate``) instead of rounding: level kΔ holds [kΔ, (k+1)Δ), or, towards 0, the like on the
+    other side for k < 0, and 0 what lies within Δ of it.
+    """
+    up = torch.ones_like(rounding.edges) if kind == "floor" else rounding.edges.sign()
+    edges = rounding.edges + up * rounding.step / 2
+    # what rounding of numbers moves past a level is put back
+    edges[:-1] = edges[:-1].minimum(rounding.levels)
+    edges[1:] = edges[1:].maximum(rounding.levels)
+    if kind == "truncate":  # a negative level is the upper end of its cell, and belongs to it
+        below = (edges < 0) & edges.isfinite()
+        edges[below] = torch.nextafter(edges[below], torch.zeros_like(edges[below]))
+    return Levels(rounding.name.replace("mid-tread", kind), rounding.levels, edges)
 
 
 def _companded(name: str, steps: list[float], middle: bool) -> Levels:

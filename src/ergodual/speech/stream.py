@@ -12,10 +12,11 @@ from torch import Tensor
 from ergodual.errors import ErgodualError
 from ergodual.functions import Box
 from ergodual.primal_dual import Unrolled
+from ergodual.speech.cells import Cells
 from ergodual.speech.frames import window
 from ergodual.speech.half_steps import Estimator, in_half_steps
 from ergodual.speech.model import ModelSpec
-from ergodual.speech.quantizers import Levels, MidRise
+from ergodual.speech.quantizers import MidRise
 
 FRAMES_AT_ONCE = 512
 
@@ -34,16 +35,16 @@ class Stream:
         For frames whose samples are divided by half a step.
     n
         Samples a frame.
-    quantizer
-        What the samples have been through.
+    cells
+        The intervals that the samples lay in.
     overlap
         The share of a frame that it has in common with the next one, 0 ≤ overlap < 1.
     """
 
-    def __init__(self, estimator: Estimator, n: int, quantizer: Levels, overlap: float) -> None:
+    def __init__(self, estimator: Estimator, n: int, cells: Cells, overlap: float) -> None:
         if not 0 <= overlap < 1:
             raise ErgodualError(f"The overlap is {overlap}; it must be at least 0 and below 1.")
-        self._estimator, self._n, self._quantizer = estimator, n, quantizer
+        self._estimator, self._n, self._cells = estimator, n, cells
         self._hop = max(1, round(self._n * (1 - overlap)))
         self._window = (
             window(self._n) if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
@@ -51,7 +52,7 @@ class Stream:
         self._lead = self._n - self._hop
         self._waiting = torch.empty(
             3, 0, dtype=torch.float64
-        )  # x̃, lower, upper from the next frame's first sample on
+        )  # middle, lower, upper from the next frame's first sample on
         self._summed = torch.zeros(
             2, self._lead, dtype=torch.float64
         )  # of estimates and of weights, from there on
@@ -62,12 +63,11 @@ class Stream:
         """Take samples, give those that are final by now."""
         if not len(block):
             return np.empty(0)
-        samples = torch.as_tensor(block, dtype=torch.float64)
-        cells = torch.stack([samples, *self._quantizer.cell(samples)])
+        cells = self._cells.intervals(torch.as_tensor(block, dtype=torch.float64))
         if self._last is None:
             self._dropped = self._lead
-            cells = torch.cat([_unbounded(samples[0], self._lead), cells], dim=1)
-        self._last = samples[-1]
+            cells = torch.cat([_unbounded(cells[0, 0], self._lead), cells], dim=1)
+        self._last = cells[0, -1]
         self._waiting = torch.cat([self._waiting, cells], dim=1)
         return self._advance()
 
@@ -93,9 +93,7 @@ class Stream:
             some = min(FRAMES_AT_ONCE, count - first)
             start, stop = first * self._hop, (first + some - 1) * self._hop + self._n
             with torch.no_grad():
-                frames = in_half_steps(
-                    self._estimator, *self._waiting[:, start:stop].unfold(1, self._n, self._hop)
-                )
+                frames = self._restored(self._waiting[:, start:stop].unfold(1, self._n, self._hop))
             estimates = frames * self._window
             places = torch.arange(start, start + some * self._hop, self._hop)[
                 :, None
@@ -110,6 +108,16 @@ class Stream:
         drop = min(self._dropped, done)
         self._dropped -= drop
         return restored[drop:].numpy()
+
+    def _restored(self, cells: Tensor) -> Tensor:
+        """The estimates of frames, ``(3, count, n)``; where all samples are known, themselves."""
+        middle, lower, upper = cells.unbind()
+        unknown = ((upper > lower) & (lower.isfinite() | upper.isfinite())).any(1)
+        frames = torch.clone(middle)
+        frames[unknown] = in_half_steps(
+            self._estimator, middle[unknown], lower[unknown], upper[unknown]
+        )
+        return frames
 
 
 def _unbounded(value: Tensor, count: int) -> Tensor:
@@ -140,9 +148,9 @@ def restore_channel(
     estimator: Estimator,
     n: int,
     samples: NDArray[np.floating],
-    quantizer: Levels,
+    cells: Cells,
     overlap: float = 0.75,
 ) -> NDArray[np.float64]:
     """The estimate of a whole channel, ``(length,)``; see :class:`Stream`."""
-    stream = Stream(estimator, n, quantizer, overlap)
+    stream = Stream(estimator, n, cells, overlap)
     return np.concatenate([stream.push(samples.astype(np.float64)), stream.finish()])
