@@ -17,3 +17,7 @@ class NotConvergedWarning(UserWarning):
 
 class NotDifferentiableWarning(UserWarning):
     """Some samples' solutions have no derivative."""
+
+
+class NotQuantizedWarning(UserWarning):
+    """A recording is not coarsely quantized, as far as its samples show, and stays as it is."""

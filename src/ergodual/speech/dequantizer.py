@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ergodual.errors import ErgodualError
+from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
+from ergodual.speech.arrays import Samples, held_as, like, on_unit_scale
 from ergodual.speech.cells import Cells
+from ergodual.speech.detect import Found, detect
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
-from ergodual.speech.quantizers import Levels, mid_rise
+from ergodual.speech.quantizers import Levels, MidRise, mid_rise
+from ergodual.speech.rounding import Rounding
 from ergodual.speech.stream import Stream
+from ergodual.speech.tally import Tally
 
 
 class Dequantizer:
@@ -75,35 +82,110 @@ class Dequantizer:
         frame = model.problem.K.tensors()[0].shape[-1]
         return Stream(model, frame, cells, self.overlap)
 
+    @overload
     def restore(
-        self, samples: NDArray[np.floating], bits: int, quantizer: Levels | None = None
-    ) -> NDArray[np.float64]:
+        self, samples: Tensor, bits: int | None = None, quantizer: Levels | None = None
+    ) -> Tensor: ...
+
+    @overload
+    def restore(
+        self,
+        samples: NDArray[np.floating] | NDArray[np.integer],
+        bits: int | None = None,
+        quantizer: Levels | None = None,
+    ) -> NDArray[np.float64]: ...
+
+    def restore(
+        self, samples: Samples, bits: int | None = None, quantizer: Levels | None = None
+    ) -> NDArray[np.float64] | Tensor:
         """The estimate of a whole recording, ``(length,)`` or ``(length, channels)``, inside the
-        cell of every sample.
+        cell of every sample; in float64, a tensor where the samples are one.
 
         Parameters
         ----------
         samples
-            As they were stored, on the scale of the quantizer.
+            As they were stored, on the scale of the quantizer; integers are divided by
+            2^(word length - 1) of their type.
         bits
-            The word length.
+            The word length; if None, each channel's quantizer is worked out from its samples, and
+            one that is not coarsely quantized is returned as it is, with a
+            :class:`~ergodual.errors.NotQuantizedWarning`.
         quantizer
             What the samples have been through; mid-rise with this word length if None.
+
+        Raises
+        ------
+        ErgodualError
+            If the samples are not finite or of no shape or type of a recording, or are no levels
+            of a mid-rise quantizer with this word length; if a quantizer comes without one.
         """
-        whole = samples[:, None] if samples.ndim == 1 else samples
-        restored = [
-            np.concatenate(list(self.restore_stream([channel], bits, quantizer)))
-            for channel in whole.T
-        ]
-        return np.stack(restored, axis=1).reshape(samples.shape)
+        whole = on_unit_scale(samples)
+        if bits is None and quantizer is not None:
+            raise ErgodualError(
+                f"The quantizer {quantizer.name} comes without a word length; give bits too."
+            )
+        subtype = held_as(samples, whole)
+        restored = []
+        for number, channel in enumerate(np.ascontiguousarray(whole.reshape(len(whole), -1).T)):
+            if bits is not None:
+                restored.append(
+                    np.concatenate(list(self.restore_stream([channel], bits, quantizer)))
+                )
+                continue
+            found = _found(channel, subtype)
+            if found.quantizer is None:
+                warnings.warn(
+                    f"Channel {number} is returned as it is: {found.said}.",
+                    NotQuantizedWarning,
+                    stacklevel=2,
+                )
+                restored.append(channel)
+            else:
+                restored.append(_whole(self.stream(found.cells, found.bits or 8), channel))
+        return like(np.stack(restored, axis=1).reshape(whole.shape), samples)
 
     def restore_stream(
-        self, blocks: Iterable[NDArray[np.floating]], bits: int, quantizer: Levels | None = None
+        self, blocks: Iterable[Samples], bits: int, quantizer: Levels | None = None
     ) -> Iterator[NDArray[np.float64]]:
         """The same for one channel in blocks of any lengths; what comes out lags behind by less
         than a frame.
         """
         stream = self.stream(mid_rise(bits) if quantizer is None else quantizer, bits)
         for block in blocks:
-            yield stream.push(block.astype(np.float64))
+            samples = on_unit_scale(block)
+            if samples.ndim != 1:
+                raise ErgodualError(
+                    f"A block has the shape {samples.shape}; it must be (length,), one channel."
+                )
+            if quantizer is None:
+                _check_mid_rise(samples, bits)
+            yield stream.push(samples)
         yield stream.finish()
+
+
+def _found(channel: NDArray[np.float64], subtype: str) -> Found:
+    """The quantizer of a channel, rounding, or cutting down or towards 0, told as of a file."""
+    found = detect(Tally(channel), subtype)
+    if found.quantizer is None or found.kind != "mid-tread":
+        return found
+    count = Rounding(found.quantizer.step)
+    count.add(channel)
+    kind = count.kind()
+    return found if kind == "mid-tread" else found.cut(kind)
+
+
+def _whole(stream: Stream, channel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([stream.push(channel), stream.finish()])
+
+
+def _check_mid_rise(samples: NDArray[np.float64], bits: int) -> None:
+    """Refuses samples off the lattice of a mid-rise quantizer by more than 16-bit files round, or
+    by what would make them another quantizer's. Two word lengths share no level.
+    """
+    step = MidRise(bits).step
+    off = np.abs(samples / step - np.floor(samples / step) - 0.5) * step
+    if off.max(initial=0) > min(1.01 * 2.0**-15, step / 4):
+        raise ErgodualError(
+            f"The sample {samples[off.argmax()]:.6g} is no level of a mid-rise quantizer with "
+            f"{bits} bits on [-1, 1]; leave bits out to have the quantizer worked out, or give it."
+        )
