@@ -264,6 +264,15 @@ def network(*operators: ed.Operator) -> ed.Unrolled:
         ),
         (lambda: ed.Unrolled([PROBLEMS["lasso"]()], depth=2), "there are 1 problems"),
         (lambda: ed.Unrolled(PROBLEMS["lasso"]()), "depth is missing"),
+        (lambda: ed.Unrolled(PROBLEMS["lasso"](), 1, output="last"), "output is 'last'"),
+        (lambda: ed.Unrolled(PROBLEMS["lasso"](), 1, output=ed.Last), "output is <class"),
+        (lambda: ed.Unrolled(PROBLEMS["lasso"](), 1, steps=1.0), "steps is 1.0"),
+        (lambda: ed.Unrolled(PROBLEMS["lasso"](), 1, adjoint="reverse"), "adjoint is 'reverse'"),
+        (lambda: ed.Unrolled(PROBLEMS["lasso"](), 1, adjoint=ed.Reverse), "adjoint is <class"),
+        (
+            lambda: ed.Unrolled(PROBLEMS["lasso"](), 1)(torch.empty(1, 3, device="meta")),
+            "on the meta device",
+        ),
         (
             lambda: network(ed.Dense(matrix()), ed.Dense(matrix(2, N)))(observation()),
             r"iteration 2 has an operator from \(3,\) to \(2,\)",

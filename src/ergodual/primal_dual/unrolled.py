@@ -19,6 +19,7 @@ from ergodual.primal_dual.reverse import Reverse
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import unroll
 from ergodual.problem import LowerLevel
+from ergodual.tensors import require
 
 Functions = Function | Sequence[Function]
 """One function for all iterations, or one for each."""
@@ -75,6 +76,7 @@ class Unrolled(nn.Module):
         if not isinstance(depth, int) or depth < 1:
             given = "missing" if depth is None else depth
             raise ErgodualError(f"The depth is {given}; it must be a whole number, at least 1.")
+        _require_parts(steps, output, adjoint)
         self.depth = depth
         self.steps = StepSizes.balanced() if steps is None else steps
         self.output = Ergodic("1/k") if output is None else output
@@ -113,6 +115,9 @@ class Unrolled(nn.Module):
             the iterations.
         """
         kind = observation.device.type if isinstance(observation, Tensor) else "cpu"
+        require(
+            kind != "meta", "The observations are on the meta device and have no values; move them."
+        )
         if torch.is_autocast_enabled(kind):  # a part of the products in bfloat16 would be no K
             with torch.autocast(kind, enabled=False):
                 return self.forward(observation, G, F)
@@ -210,3 +215,19 @@ def _alike(instances: list[Instance]) -> list[Instance]:
             one = alike[-1]
         alike.append(one)
     return alike
+
+
+def _require_parts(steps: StepSizes | None, output: Output | None, adjoint: Adjoint | None) -> None:
+    """Raise :class:`ErgodualError` for a name or a class in place of an object."""
+    require(
+        steps is None or isinstance(steps, StepSizes),
+        f"steps is {steps!r}; it must be a rule, as ed.StepSizes.balanced().",
+    )
+    require(
+        output is None or isinstance(output, Output),
+        f"output is {output!r}; it must be an output, as ed.Last() or ed.Ergodic().",
+    )
+    require(
+        adjoint is None or (callable(adjoint) and not isinstance(adjoint, type)),
+        f"adjoint is {adjoint!r}; it must be an adjoint, as ed.Reverse().",
+    )
