@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -29,6 +30,15 @@ def norms(x: Tensor) -> Tensor:
     """‖x‖₂ of each sample, ``(batch,)``."""
     found: Tensor = torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim)))
     return found
+
+
+def room(count: int, dtype: torch.dtype) -> float:
+    """By how much, relatively, rounding may put a projection onto a ball outside of it.
+
+    A norm over n entries was off by up to 60 ε for n = 2·10⁶ (less than √n ε/20), and by 2 ε below
+    n = 10³.
+    """
+    return (4 + math.sqrt(count) / 8) * torch.finfo(dtype).eps
 
 
 def largest(x: Tensor) -> Tensor:

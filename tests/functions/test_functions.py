@@ -146,6 +146,31 @@ def test_at_a_kink_the_derivative_is_zero_on_the_bound(
     assert ours.tolist() == [slope]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("groups", [{"dim": 1}, {"size": 2}, {"dim": -1}], ids=str)
+def test_groups_of_zeros(groups: dict[str, int], dtype: torch.dtype) -> None:
+    x = torch.zeros(2, 12, 3, dtype=dtype, requires_grad=True)
+    value = ed.L21(0.3, **groups).value(x)
+    value.sum().backward()
+    assert value.tolist() == [0.0, 0.0]
+    assert x.grad is not None
+    assert not x.grad.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("size", [2, 9, 1000, 300_000])
+@pytest.mark.parametrize("radius", [0.3, 7e-3])
+def test_projections_are_inside(radius: float, size: int, dtype: torch.dtype) -> None:
+    z = torch.randn(20, size, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    groups, ball = ed.L21(radius, dim=1), ed.L2Ball(radius)
+    assert not groups.conjugate(groups.prox_conjugate(z, 1.0)).any()
+    assert not ball.value(ball.prox(z, 1.0)).any()
+    # and what is outside by more is told
+    outside = 1.001 * groups.prox_conjugate(z, 1.0)
+    assert groups.conjugate(outside).isinf().equal(z.norm(dim=1) > radius)
+    assert ball.value(outside).isinf().equal(z.norm(dim=1) > radius)
+
+
 @given(
     st.lists(st.floats(-10, 10), min_size=1, max_size=6), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)
 )

@@ -332,3 +332,17 @@ def test_measurements_without_noise(weight: float) -> None:
     cost = weight * x.abs().sum(1)
     objective = 0.5 * (found.x @ A.T - b).square().sum(1) + weight * found.x.abs().sum(1)
     assert (objective <= cost * 1.001 + 1e-12 * b.square().sum(1)).all()
+
+
+@pytest.mark.parametrize("level", [0.0, 0.7])
+def test_nothing_to_do(level: float) -> None:
+    """Of a constant image total variation is 0, and a silent frame has no coefficients."""
+    K = ed.Dense(matrix())
+    image = torch.full((2, 8, 8), level, dtype=torch.float64)
+    for problem, x in (
+        (ed.Problem(ed.L21(0.1, dim=1), ed.SquaredL2(), ed.Gradient()), image),
+        (ed.Problem(ed.L21(0.1, size=2), ed.SquaredL2(), K), torch.zeros(BATCH, N).double()),
+    ):
+        solution = ed.solve(problem, x, max_iterations=100)
+        assert solution.converged.all()
+        torch.testing.assert_close(solution.x, x, rtol=0, atol=1e-12)

@@ -8,7 +8,7 @@ import torch
 from torch import Size, Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, column, dots, hold, norms, real, require_nonnegative
+from ergodual.tensors import Number, column, dots, hold, norms, real, require_nonnegative, room
 
 
 class L2Ball(Function):
@@ -47,7 +47,7 @@ class L2Ball(Function):
 
     def value(self, x: Tensor) -> Tensor:
         # a projection is outside by a rounding; not less than that counts
-        slack = 1 + 4 * torch.finfo(x.dtype).eps
+        slack = 1 + room(x[0:1].numel(), x.dtype)
         inside = column(norms(x), x) <= slack * self.radius
         return torch.where(inside.flatten(), 0.0, torch.inf).to(x.dtype)
 

@@ -9,7 +9,16 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, everywhere, hold, real, require, require_nonnegative, total
+from ergodual.tensors import (
+    Number,
+    everywhere,
+    hold,
+    real,
+    require,
+    require_nonnegative,
+    room,
+    total,
+)
 
 
 class L21(Function):
@@ -70,11 +79,16 @@ class L21(Function):
         return (self.weight,) if isinstance(self.weight, Tensor) else ()
 
     def value(self, x: Tensor) -> Tensor:
-        return total(self.weight * self._norms(self._groups(x)))
+        groups = self._groups(x)
+        norms = self._norms(groups)
+        # of a group of zeros exactly 0, with the derivative 0
+        nothing = self._dot(groups, groups) < torch.finfo(x.dtype).tiny
+        return total(self.weight * torch.where(nothing, 0.0, norms))
 
     def conjugate(self, y: Tensor) -> Tensor:
         # a projection is outside by a rounding; not less than that counts
-        slack, groups = 1 + 4 * torch.finfo(y.dtype).eps, self._groups(y)
+        groups = self._groups(y)
+        slack = 1 + room(groups.shape[self._axis(groups)], y.dtype)
         feasible = everywhere(self._dot(groups, groups).sqrt() <= slack * self.weight)
         return torch.where(feasible, 0.0, torch.inf).to(y.dtype)
 
