@@ -139,7 +139,7 @@ def resolved(
     norm, method = one.K.norm_bound(one.domain), ed.Restarted()
     sigma, tau = steps_of(one, norm, scales_of(one, method.precondition), start.weight)
     point = FixedPoint(one, start.r, start.y, sigma, tau, 1.0)
-    at = Linearised.of(point)
+    at = Linearised.beside(point, 0.0)  # y may be inside of weights that have grown
     landed, _ = newton_step(point, at, Minres(1e-7).prepare(at))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ed.NotConvergedWarning)
