@@ -26,7 +26,7 @@ from ergodual.solving.newton_step import newton_step
 from ergodual.solving.scales import scales_of, steps_of
 
 FILTERS, SIZE, CROPS, CROP, NOISE = 48, 7, 8, 64, 25 / 255
-WEIGHT, TOLERANCE, DIRECTIONS, STEP = 0.005, 1e-10, 16, 1e-6
+WEIGHT, TOLERANCE, DIRECTIONS, STEP = 0.005, 1e-10, 16, 1e-8
 NOTES = [
     f"min ½‖x − b‖² + Σ_k {WEIGHT} ‖K_k x‖₁ with {FILTERS} random filters of {SIZE} × {SIZE} and "
     f"mean 0, {CROPS} crops of {CROP} × {CROP} of images/train400 with noise of σ = 25/255, "
