@@ -227,3 +227,12 @@ def require_nonnegative(said: str, value: Number) -> None:
         )
 
     require(value >= 0, message)
+
+
+def require_weight(said: str, value: Number) -> None:
+    """Raise :class:`ErgodualError` where a weight is negative or infinite, with which products with
+    0 are no numbers.
+    """
+    require_nonnegative(said, value)
+    finite = value.isfinite() if isinstance(value, Tensor) else math.isfinite(value)
+    require(finite, f"{said} is infinite; give a finite number (a bound is a Box, or an L2Ball).")

@@ -106,6 +106,9 @@ def test_a_false_claim_to_be_separable_is_found() -> None:
         (lambda: ed.L2Ball(None), "L2Ball's radius is a NoneType"),  # type: ignore[arg-type]
         (lambda: ed.SquaredL2(torch.ones(3).bool()), "is a tensor of type torch.bool"),
         (lambda: ed.Box(radius=-1.0), "Box's radius is -1; it must not be negative"),
+        (lambda: ed.L1(math.inf), "L1's weight is infinite; give a finite number"),
+        (lambda: ed.SquaredL2(torch.tensor([1.0, math.inf])), "SquaredL2's weight is infinite"),
+        (lambda: ed.L21(math.inf, dim=1), "L21's weight is infinite"),
         (lambda: ed.Box(lower=torch.zeros(3), upper=torch.ones(4)), "bounds do not fit"),
         (lambda: ed.check_function(torch.nn.ReLU(), observation()), "give an ed.Function"),  # type: ignore[arg-type]
         (

@@ -107,16 +107,17 @@ SPECS = [
 ]
 
 
+@pytest.mark.parametrize("bits", [4, 6])
 @pytest.mark.parametrize("spec", SPECS)
-def test_model_file(spec: ModelSpec, tmp_path: Path) -> None:
-    model, path, x = build(spec, bits=4), tmp_path / "model.safetensors", torch.randn(5, 16)
+def test_model_file(spec: ModelSpec, bits: int, tmp_path: Path) -> None:
+    model, path, x = build(spec, bits), tmp_path / "model.safetensors", torch.randn(5, 16)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.01 * torch.randn(parameter.shape)
-        save_model(path, model, spec, {"bits": 4, "quantizer": "mid-rise", "rate": 16_000})
+        save_model(path, model, spec, {"bits": bits, "quantizer": "mid-rise", "rate": 16_000})
         again, its_spec, metadata = load_model(path)
         assert its_spec == spec
-        assert metadata == {"bits": 4, "quantizer": "mid-rise", "rate": 16_000}
+        assert metadata == {"bits": bits, "quantizer": "mid-rise", "rate": 16_000}
         assert torch.equal(again(x), model(x))
     assert [p.requires_grad for p in again.parameters()] == [
         p.requires_grad for p in model.parameters()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
 from ergodual.functions.clip import clip, clip_, clip_vjp_, is_point, shrink, shrink_vjp_
-from ergodual.tensors import Number, everywhere, hold, real, require_nonnegative, total
+from ergodual.tensors import Number, everywhere, hold, real, require_weight, total
 
 
 class L1(Function):
@@ -42,7 +42,7 @@ class L1(Function):
         self.require_valid()
 
     def require_valid(self) -> None:
-        require_nonnegative("L1's weight", self.weight)
+        require_weight("L1's weight", self.weight)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.weight,) if isinstance(self.weight, Tensor) else ()

@@ -15,7 +15,7 @@ from ergodual.tensors import (
     hold,
     real,
     require,
-    require_nonnegative,
+    require_weight,
     room,
     total,
 )
@@ -73,7 +73,7 @@ class L21(Function):
         self.require_valid()
 
     def require_valid(self) -> None:
-        require_nonnegative("L21's weight", self.weight)
+        require_weight("L21's weight", self.weight)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.weight,) if isinstance(self.weight, Tensor) else ()

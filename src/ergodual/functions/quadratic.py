@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, everywhere, hold, real, require_nonnegative, total
+from ergodual.tensors import Number, everywhere, hold, real, require_weight, total
 
 
 class Zero(Function):
@@ -73,7 +73,7 @@ class SquaredL2(Function):
         self.require_valid()
 
     def require_valid(self) -> None:
-        require_nonnegative("SquaredL2's weight", self.weight)
+        require_weight("SquaredL2's weight", self.weight)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.weight,) if isinstance(self.weight, Tensor) else ()

@@ -136,7 +136,8 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         described = header.pop("spec")
         header.setdefault("quantizer", "mid-rise")
         spec = ModelSpec(**{**described, "learn": tuple(described["learn"])})
-        model = build(spec)
+        # in units of the signal the box is as wide as the word length says
+        model = build(spec, header.get("bits", 4))
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
         raise ErgodualError(f"{path} does not exist; give the file of a trained model.") from error
