@@ -2,8 +2,8 @@
 # make demo CORPUS=DIR     the same on a folder of your own WAV or FLAC files
 # make test                the tests
 # make check               format, lint and types
-# make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes)
-# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms
+# make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
+# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
 # make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
