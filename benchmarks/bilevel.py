@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -12,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import ergodual as ed
-from benchmarks.measure import ROOT, one_core, report
+from benchmarks.images import crops
+from benchmarks.measure import one_core, report
 from ergodual.bilevel import History, fit
 
 IMAGES, CROP, NOISE, TOLERANCE, DEPTH = 20, 64, 25 / 255, 1e-5, 400
@@ -35,14 +34,13 @@ NOTES = [
     f"warm starts: the DCT filters' operator and weights learned by Neumann(100), Adam, batches of "
     f"5, to {WARM_TOLERANCE:g}; iterations of the lower level a sample and epoch, cold and warm.",
 ]
-"""What the numbers are."""
 
 
 def main(out: Path) -> None:
     """The two problems by the three gradients, and the warm starts."""
     one_core()
     warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
-    x, b = crops(Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora")) / "images")
+    x, b = crops(IMAGES, CROP, NOISE)
     rows = [
         {"problem": name, "gradient": gradient, **learned(make, gradient, x, b)}
         for name, make in (("total variation", total_variation), ("filters", filters))
@@ -57,15 +55,6 @@ def main(out: Path) -> None:
         out,
         NOTES,
     )
-
-
-def crops(folder: Path) -> tuple[Tensor, Tensor]:
-    """Clean and noisy, ``(images, 1, size, size)``."""
-    files = sorted((folder / "train400").glob("*.png"))[:IMAGES]
-    images = [np.asarray(Image.open(file).convert("L"), dtype=np.float64) for file in files]
-    x = torch.stack([torch.from_numpy(image[:CROP, :CROP] / 255) for image in images])[:, None]
-    generator = torch.Generator().manual_seed(0)
-    return x, x + NOISE * torch.randn(x.shape, generator=generator, dtype=torch.float64)
 
 
 def total_variation() -> ed.InverseProblem:

@@ -4,20 +4,18 @@ central differences.
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import ergodual as ed
-from benchmarks.measure import ROOT, one_core, report
+from benchmarks.images import crops
+from benchmarks.measure import one_core, report
 from ergodual.solving import Start
 from ergodual.solving.at_solution import FixedPoint
 from ergodual.solving.linear_solvers import Minres
@@ -43,7 +41,7 @@ NOTES = [
 def main(out: Path) -> None:
     """One row."""
     one_core()
-    x, observed = crops(Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora")) / "images")
+    x, observed = crops(CROPS, CROP, NOISE)
     problem = problem_of()
     layer = ed.Solved(problem, tol=TOLERANCE)
     begun = time.perf_counter()
@@ -76,15 +74,6 @@ def main(out: Path) -> None:
         "error of differences": certificate,
     }
     report("filters", "Filters on images at the solution", [row], out, NOTES)
-
-
-def crops(folder: Path) -> tuple[Tensor, Tensor]:
-    """Clean and noisy, ``(crops, 1, size, size)``."""
-    files = sorted((folder / "train400").glob("*.png"))[:CROPS]
-    images = [np.asarray(Image.open(file).convert("L"), dtype=np.float64) for file in files]
-    x = torch.stack([torch.from_numpy(image[:CROP, :CROP] / 255) for image in images])[:, None]
-    generator = torch.Generator().manual_seed(0)
-    return x, x + NOISE * torch.randn(x.shape, generator=generator, dtype=torch.float64)
 
 
 def problem_of() -> ed.InverseProblem:

@@ -6,26 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ergodual.bilevel import identity as identities
 from ergodual.bilevel.data import Data, InMemory, Pair
 from ergodual.bilevel.history import Epoch, History
-from ergodual.bilevel.layers import Layers, device_of, operators_of
+from ergodual.bilevel.layers import Layers, device_of
 from ergodual.bilevel.loader import Loaded
 from ergodual.bilevel.loss import HalfSquared, Loss
+from ergodual.bilevel.optimizers import Optimizer, stepper_of
 from ergodual.bilevel.schedules import Schedule, learning_rate
 from ergodual.bilevel.training import Training
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import ErgodualError
 from ergodual.tensors import described
 
-Optimizer = Literal["sgd", "adam"] | Callable[[Any], torch.optim.Optimizer]
 Tolerances = tuple[float, float] | Callable[[int], float]
 
-LR = 0.05
 BATCH = 32
 
 
@@ -144,7 +142,7 @@ def fit(
     _check_choices(keep, checkpoint, resume, loaded, batch_size, workers)
     _check_warm(warm_start, source, held_out, model, workers)
     size = BATCH if batch_size is None else batch_size
-    stepper, lr = _stepper(model, optimizer, lr, lr_scale)
+    stepper, lr = stepper_of(model, optimizer, lr, lr_scale)
     loss = HalfSquared() if loss is None else loss
     training = Training(
         model,
@@ -196,9 +194,6 @@ def fit(
     return training.history
 
 
-_OPTIMIZERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-
-
 def _source(name: str, data: Any, x_true: Tensor | None, model: nn.Module) -> Data:
     """What is given as data, or as dev, as :class:`Data`."""
     if isinstance(data, DataLoader):
@@ -223,66 +218,6 @@ def _source(name: str, data: Any, x_true: Tensor | None, model: nn.Module) -> Da
             f"{tuple(x_true.shape)}; give as many of both, at least one."
         )
     return InMemory(data, x_true)
-
-
-def _stepper(
-    model: nn.Module, optimizer: Optimizer, lr: float | None, lr_scale: float
-) -> tuple[torch.optim.Optimizer, float]:
-    """The optimizer, with the ``scale`` of each of its groups, and the learning rate."""
-    learned = [p for p in model.parameters() if p.requires_grad]
-    if not learned:
-        raise ErgodualError(
-            "The model has no parameter that requires a gradient; there is nothing to learn."
-        )
-    in_operators = {id(t) for K in operators_of(model) for t in K.parameters()}
-    operator = [p for p in learned if id(p) in in_operators]
-    others = [p for p in learned if id(p) not in in_operators]
-    parts = [(some, scale) for some, scale in ((operator, 1.0), (others, lr_scale)) if some]
-    groups: list[Any] = [{"params": some} for some, _ in parts]
-    if isinstance(optimizer, str):
-        if optimizer not in _OPTIMIZERS:
-            raise ErgodualError(
-                f"The optimizer is {optimizer!r}; it must be one of {', '.join(_OPTIMIZERS)}, or "
-                "what makes one, as torch.optim.AdamW."
-            )
-        lr = LR if lr is None else lr
-        stepper = _OPTIMIZERS[optimizer](groups, lr=lr, foreach=False)
-    else:
-        # LBFGS takes no groups
-        stepper = _made(optimizer, learned if lr_scale == 1.0 else groups)
-    held = [p for group in stepper.param_groups for p in group["params"]]
-    if not held or {id(p) for p in held} - {id(p) for p in learned}:
-        raise ErgodualError(
-            f"The optimizer holds {len(held)} parameters, and not only those of the model that "
-            "require a gradient; make it of what it is called with, as lambda params: "
-            "torch.optim.AdamW(params, lr=1e-3)."
-        )
-    own = [float(group["lr"]) for group in stepper.param_groups]
-    scales = [scale for _, scale in parts] if len(parts) == len(own) else [1.0] * len(own)
-    for group, of_group, scale in zip(stepper.param_groups, own, scales, strict=True):
-        group["scale"] = scale * of_group / own[0]
-    return stepper, own[0] if lr is None else lr
-
-
-def _made(optimizer: Any, params: list[Any]) -> torch.optim.Optimizer:
-    if isinstance(optimizer, torch.optim.Optimizer) or not callable(optimizer):
-        raise ErgodualError(
-            f"The optimizer is {described(optimizer)}; give what makes one, as torch.optim.AdamW "
-            "or lambda params: torch.optim.AdamW(params, lr=1e-3), so that it has all parameters."
-        )
-    try:
-        stepper = optimizer(params)
-    except (TypeError, ValueError) as error:
-        raise ErgodualError(
-            f"No optimizer could be made of the model's parameters: {error}; give what takes them "
-            "alone, as functools.partial(torch.optim.AdamW, lr=1e-3)."
-        ) from error
-    if not isinstance(stepper, torch.optim.Optimizer):
-        raise ErgodualError(
-            f"The optimizer's factory makes {described(stepper)}; it must make an optimizer of "
-            "torch's."
-        )
-    return stepper
 
 
 def _tolerance(tol: Tolerances | None, epoch: int, epochs: int) -> float | None:
