@@ -183,8 +183,10 @@ class Restarted:
         landed = torch.zeros_like(point.error, dtype=torch.bool)
         if not self.polish:
             return state, point, landed
-        polish = self._by_products if pending.matrix is None else self._by_matrix
-        state, rows, found = polish(pending, state, point, done)
+        if pending.matrix is None:
+            state, rows, found = self._by_products(pending, state, point, done)
+        else:
+            state, rows, found = self._by_matrix(pending, state, point, pending.matrix)
         if not len(rows):
             return state, point, landed
         some = Point(*(t[rows] for t in point))
@@ -203,7 +205,7 @@ class Restarted:
         return state, point, landed.index_copy(0, rows, better)
 
     def _by_matrix(
-        self, pending: Pending, state: Restarts, point: Point, done: int
+        self, pending: Pending, state: Restarts, point: Point, matrix: Tensor
     ) -> tuple[Restarts, Tensor, Point]:
         """Dense systems, for samples whose set has settled and was not tried in vain."""
         sigma, tau = pending.steps(state.weight)
@@ -211,11 +213,11 @@ class Restarted:
         seen = signature(D_P, D_D)
         settled = (seen == state.seen) & (seen != state.tried) & (point.error > pending.tol)
         rows, state = settled.nonzero()[:, 0], state._replace(seen=seen)
-        if pending.matrix is None or not len(rows):
+        if not len(rows):
             return state, rows, point
         some = pending.at(rows)
         at = (t[rows] for t in (point.r, point.y, sigma, tau, D_P, D_D))
-        step = newton(some.instance, pending.matrix, some.c, *at)
+        step = newton(some.instance, matrix, some.c, *at)
         return state, rows, some.judge(*step)
 
     def _by_products(
@@ -265,8 +267,7 @@ def _better(pending: Pending, old: Point, new: Point) -> Tensor:
     small by itself.
     """
     K, c = pending.instance.K, pending.c
-    objectives = (pending.primal(p.r, c + K(p.r)) for p in (old, new))
-    before, after = objectives
+    before, after = (pending.primal(p.r, c + K(p.r)) for p in (old, new))
     lower = (after <= before) | (before.isinf() & after.isfinite()) | (new.error <= pending.tol)
     finite = old.gap.isfinite() & new.gap.isfinite()
     return torch.where(finite, new.gap < old.gap, lower) & (new.error < old.error)
