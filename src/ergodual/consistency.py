@@ -12,7 +12,7 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.operators import Operator
-from ergodual.tensors import column, dots, norms
+from ergodual.tensors import column, dots, norms, random_like
 
 APART = {torch.float64: 1e-8, torch.float32: 1e-3}
 """How far ⟨Kr, y⟩ and ⟨r, Kᵀy⟩ may be apart by rounding, relative to ‖Kr‖‖y‖ + ‖r‖‖Kᵀy‖."""
@@ -71,8 +71,7 @@ def probe(K: Operator, domain: Size, like: Tensor, norm: float) -> None:
     ErgodualError
         Likewise, or if K gives other numbers than it was given.
     """
-    generator = torch.Generator().manual_seed(0)
-    r = torch.randn((1, *domain), generator=generator, dtype=torch.float64).to(like)
+    r = random_like(like.new_empty((1, *domain)), 0)
     with torch.no_grad():
         Kr = K(r)
         require_type_kept(K, r, Kr)

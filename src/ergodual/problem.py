@@ -11,6 +11,7 @@ from ergodual.functions import L21, Function, SeparableSum, Translated, Zero
 from ergodual.functions.sums import bind
 from ergodual.instance import Instance
 from ergodual.operators import Identity, Operator, Stack
+from ergodual.tensors import plain
 
 
 class LowerLevel(nn.Module):
@@ -39,6 +40,10 @@ class LowerLevel(nn.Module):
             If the observations do not fit the problem in shape, type or device, or, where that
             has not been seen yet, the operator's adjoint is none.
         """
+        # what is parametrised is evaluated once, so that all that follows sees one value
+        return plain(self)._instance(observation)
+
+    def _instance(self, observation: Tensor) -> Instance:
         raise NotImplementedError
 
     def operator(self) -> Operator:
@@ -120,7 +125,7 @@ class Problem(LowerLevel):
         changed._probed = self._probed
         return changed
 
-    def instance(self, observation: Tensor) -> Instance:
+    def _instance(self, observation: Tensor) -> Instance:
         _require_batch(observation)
         domain = observation.shape[1:]
         terms = (self.F, self.G, self.K)
@@ -190,7 +195,7 @@ class InverseProblem(LowerLevel):
         changed._probed = self._probed
         return changed
 
-    def instance(self, observation: Tensor) -> Instance:
+    def _instance(self, observation: Tensor) -> Instance:
         _require_batch(observation)
         seen = observation.shape[1:]
         domain = self.A.domain(seen) if self.given_domain is None else self.given_domain

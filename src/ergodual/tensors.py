@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from ergodual.errors import ErgodualError
 
@@ -71,24 +73,37 @@ def held_by(module: nn.Module) -> tuple[Tensor, ...]:
 
 def random_like(like: Tensor, seed: int) -> Tensor:
     """Normally distributed numbers, shaped like this and of its type, the same for a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+    # numpy's, as torch.vmap lets none of torch's own be drawn
+    numbers = np.random.default_rng(seed).standard_normal(tuple(like.shape))
+    return torch.from_numpy(numbers).to(like)
 
 
-def plain(module: Module) -> Module:
+def plain(module: Module, known: dict[int, Any] | None = None) -> Module:
     """The module; or, if tensors of it are parametrised (``torch.nn.utils.parametrize``), one that
-    holds their values, through which gradients flow on.
+    holds their values, through which gradients flow on. A module that is there twice is evaluated
+    once, and stays one.
     """
     if not _is_parametrised(module):
         return module
-    made = _copy(module, lambda t: t)
-    for name, child in made._modules.items():
-        if child is not None and name != "parametrizations":
-            made._modules[name] = plain(child)
-    if "parametrizations" in made._modules:
-        names = list(made._modules.pop("parametrizations")._modules)  # type: ignore[union-attr]
+    known = {} if known is None else known
+    if id(module) not in known:
+        known[id(module)] = _evaluated(module, known)
+    found: Module = known[id(module)]
+    return found
+
+
+def _evaluated(module: Module, known: dict[int, Any]) -> Module:
+    made = module.__class__.__new__(module.__class__)
+    made.__dict__.update(module.__dict__)
+    made._parameters, made._buffers = dict(module._parameters), dict(module._buffers)
+    made._modules = {
+        name: None if child is None else plain(child, known)
+        for name, child in module._modules.items()
+        if name != "parametrizations"
+    }
+    if "parametrizations" in module._modules:
         made.__class__ = type(module).__mro__[1]
-        for name in names:
+        for name in module._modules["parametrizations"]._modules:  # type: ignore[union-attr]
             made._buffers[name] = getattr(module, name)
     return made
 
@@ -159,6 +174,15 @@ def _is_parametrised(module: nn.Module) -> bool:
     if "parametrizations" in children:
         return True
     return any(child is not None and _is_parametrised(child) for child in children.values())
+
+
+def transformed(gradient: Tensor | None = None) -> bool:
+    """Whether a transform of ``torch.func`` or forward-mode differentiation is at work, or this is
+    a batch of gradients, as ``is_grads_batched`` makes.
+    """
+    if gradient is not None and torch._C._functorch.is_legacy_batchedtensor(gradient):
+        return True
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def described(given: object) -> str:

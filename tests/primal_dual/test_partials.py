@@ -272,3 +272,88 @@ def test_a_tensor_in_a_list_is_refused() -> None:
     K.ws = [2 * matrix()]  # type: ignore[assignment]
     with pytest.raises(ed.ErgodualError, match="holds a tensor ws that needs a gradient"):
         ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), K), 2)(observation())
+
+
+class Counted(nn.Module):
+    """A parametrisation that counts how often it is asked, and never says the same twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, t: Tensor) -> Tensor:
+        self.count += 1
+        return t * (1 + 0.1 * self.count)
+
+
+def counted_model(name: str) -> tuple[nn.Module, Counted]:
+    K, count = ed.Dense(nn.Parameter(matrix(N, N).detach() + 2 * torch.eye(N))), Counted()
+    parametrize.register_parametrization(K, "matrix", count)
+    problem = ed.Problem(ed.L1(0.1), ed.SquaredL2(), K)
+    makes: dict[str, Callable[[], nn.Module]] = {
+        "unrolled": lambda: ed.Unrolled(problem, 4),
+        "tape": lambda: ed.Unrolled(problem, 4, adjoint=ed.Tape()),
+        "norm differentiated": lambda: ed.Unrolled(
+            problem, 4, ed.StepSizes.balanced(differentiate_norm=True)
+        ),
+        "one operator in two problems": lambda: ed.Unrolled(
+            [problem, ed.Problem(ed.L1(0.2), ed.SquaredL2(), K), problem]
+        ),
+        "an operator twice": lambda: ed.Unrolled(
+            ed.InverseProblem(A=K, data=ed.SquaredL2(), F=ed.L1(0.1), K=K), 4
+        ),
+        "solved": lambda: ed.Solved(problem),
+    }
+    model = makes[name]()
+    count.count = 0
+    return model, count
+
+
+COUNTED = (
+    "unrolled",
+    "tape",
+    "norm differentiated",
+    "one operator in two problems",
+    "an operator twice",
+    "solved",
+)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_is_parametrised_is_evaluated_once_a_forward_pass(name: str) -> None:
+    """As spectral_norm's power iteration moves on with every evaluation while it trains."""
+    model, count = counted_model(name)
+    x_hat = model(observation())
+    assert count.count == 1
+    x_hat.square().sum().backward()
+    assert count.count == 1
+    (original,) = model.parameters()
+    slope = original.grad.clone()
+    direction = spread(N, N, low=-1, high=1, seed=5).detach()
+
+    def loss(t: float) -> Tensor:
+        count.count = 0
+        with torch.no_grad():
+            original.add_(direction, alpha=t)
+            found = model(observation()).square().sum()
+            original.sub_(direction, alpha=t)
+        return found
+
+    if name in ("unrolled", "tape", "one operator in two problems", "an operator twice"):
+        return  # the steps follow the norm, which counts as a constant
+    difference = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    assert float((slope * direction).sum()) == pytest.approx(float(difference), rel=1e-6)
+
+
+def test_spectral_norm_in_training_mode_has_the_gradient_of_what_the_forward_pass_saw() -> None:
+    K = nn.utils.parametrizations.spectral_norm(ed.Dense(matrix()), "matrix")
+    model = ed.Unrolled(ed.Problem(ed.L1(0.1), ed.SquaredL2(), K), 8, ed.StepSizes.fixed(0.5, 0.5))
+    state = {name: t.clone() for name, t in model.state_dict().items()}
+    grads = []
+    for adjoint in (ed.Reverse(), ed.Tape()):
+        model.load_state_dict(state)
+        model.train()
+        model.adjoint = adjoint
+        (of,) = torch.autograd.grad(model(observation()).square().sum(), list(model.parameters()))
+        grads.append(of)
+    torch.testing.assert_close(*grads, rtol=1e-12, atol=1e-14)

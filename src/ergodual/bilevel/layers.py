@@ -14,6 +14,7 @@ from ergodual.operators import Operator
 from ergodual.primal_dual import Unrolled
 from ergodual.problem import LowerLevel
 from ergodual.solving import Solved
+from ergodual.tensors import plain
 
 
 class Layers:
@@ -85,7 +86,7 @@ class Layers:
         norms = []
         for layer in self.all:
             domain = self._domains.get(id(layer))
-            for K in operators_of(layer):
+            for K in map(plain, operators_of(layer)):
                 # exact where that is one decomposition of a matrix
                 exact = K.joins_products
                 norms.append(float(K.norm(domain).detach()) if exact else K.norm_bound(domain))

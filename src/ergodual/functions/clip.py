@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ergodual.tensors import Number
+from ergodual.tensors import Number, transformed
 
 
 def clip(z: Tensor, lower: Number, upper: Number) -> Tensor:
     """min(max(z, lower), upper), with the derivative 0 on a bound (torch.clamp has 1 there)."""
-    if not torch.is_grad_enabled():
+    if not (torch.is_grad_enabled() or transformed()):
         return clip_(z.clone(), lower, upper)
     low, high = torch.as_tensor(lower, dtype=z.dtype), torch.as_tensor(upper, dtype=z.dtype)
     low, high = low.to(z.device), high.to(z.device)

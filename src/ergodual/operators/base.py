@@ -10,7 +10,7 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.norms import lanczos_bound, not_finite, singular_pair, zero_sample
-from ergodual.tensors import Number, held_by, hold
+from ergodual.tensors import Number, held_by, hold, transformed
 
 Layout = Size | list["Layout"]
 """The shape of a sample, or, where it is made of parts, theirs."""
@@ -47,6 +47,10 @@ class Operator(nn.Module):
             The shape of a sample of the result; :meth:`domain` of y's if None.
         """
         domain = self.domain(y.shape[1:]) if domain is None else domain
+        if transformed():
+            back = torch.func.vjp(self.forward, y.new_zeros((len(y), *domain)))[1]
+            found: Tensor = back(y)[0]
+            return found
         with torch.enable_grad():
             at = y.new_zeros((len(y), *domain)).requires_grad_()
             seen = self.forward(at)

@@ -21,6 +21,8 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional
 
+from ergodual.tensors import transformed
+
 Stride = tuple[int, ...]
 
 _FORWARD = (functional.conv1d, functional.conv2d, functional.conv3d)
@@ -131,8 +133,9 @@ def add_kernel_gradient(
 
 
 def _taped(*tensors: Tensor) -> bool:
-    # An exported graph has no gradients, and torch's own operators in the place of what follows
-    if torch.compiler.is_exporting() or not torch.is_grad_enabled():
+    # An exported graph has no gradients, and torch's own operators in the place of what follows, as
+    # have transforms
+    if torch.compiler.is_exporting() or not torch.is_grad_enabled() or transformed():
         return False
     return any(t.requires_grad for t in tensors)
 
@@ -146,7 +149,7 @@ def _by_frames(x: Tensor, stride: Stride) -> bool:
 
 
 def _on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return x.device.type == "cpu" and not (torch.compiler.is_compiling() or transformed())
 
 
 def _adjoint_by_columns(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence[int]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Size, Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.dense_norms import LineFinder, line_above_in_graph
-from ergodual.tensors import described
+from ergodual.tensors import described, transformed
 
 
 class Dense(Operator):
@@ -110,7 +110,9 @@ class Dense(Operator):
 
     def norm_bound(self, domain: Size | None = None) -> float:
         """See :class:`Operator`; at most 2 % above ‖K‖."""
-        return self._lines(self.matrix.detach())
+        # under a transform the matrix is none to be remembered
+        lines = LineFinder() if transformed() else self._lines
+        return lines(self.matrix.detach())
 
     def norm_bound_in_graph(self, domain: Size | None = None) -> Tensor:
         return line_above_in_graph(self.matrix.double())

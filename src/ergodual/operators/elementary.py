@@ -10,7 +10,7 @@ from torch import Size, Tensor
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.norms import not_finite
-from ergodual.tensors import hold
+from ergodual.tensors import hold, transformed
 
 
 class Identity(Operator):
@@ -131,7 +131,7 @@ class Gradient(Operator):
 
     def forward(self, x: Tensor) -> Tensor:
         axes = self._axes(x.shape[1:])
-        if torch.is_grad_enabled() and x.requires_grad:
+        if (torch.is_grad_enabled() and x.requires_grad) or transformed():
             return torch.stack([_differences(x, axis) for axis in axes], 1)
         seen = x.new_empty((len(x), len(axes), *x.shape[1:]))
         for i, axis in enumerate(axes):

@@ -9,6 +9,7 @@ import torch
 from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError, NotFiniteError
+from ergodual.tensors import random_like
 
 
 class LinearMap(Protocol):
@@ -151,7 +152,7 @@ def _power(K: LinearMap, domain: Size, iterations: int, tol: float) -> tuple[flo
 
 def _start(K: LinearMap, domain: Size) -> Tensor:
     """A random unit vector, always the same one."""
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn((1, *domain), generator=generator, dtype=torch.float64)
+    like = zero_sample(K, domain)
+    v = random_like(like.new_empty((1, *domain), dtype=torch.float64, device="cpu"), 0)
     start: Tensor = v / v.norm()
-    return start.to(zero_sample(K, domain))
+    return start.to(like)

@@ -16,7 +16,7 @@ from ergodual.operators import Operator
 from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
-from ergodual.tensors import frozen, plain, replaced
+from ergodual.tensors import frozen, replaced
 
 
 class Inputs:
@@ -46,8 +46,7 @@ class Inputs:
     ) -> None:
         self.steps, self.weights = steps, weights
         different = {id(one): one for one in instances}
-        found = {id(term): term for one in different.values() for term in (one.K, one.F, one.G)}
-        held = {key: plain(term) for key, term in found.items()}
+        held = {id(term): term for one in different.values() for term in (one.K, one.F, one.G)}
         copies: dict[int, Any] = {key: frozen(term) for key, term in held.items()}
         self.modules: list[Operator | Function] = list(copies.values())
         self.instances = _with_modules(instances, copies)

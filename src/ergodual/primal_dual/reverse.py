@@ -15,9 +15,10 @@ from ergodual.instance import Instance
 from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
 from ergodual.primal_dual.forward import Iteration, Trajectory, start_of_average
 from ergodual.primal_dual.inputs import Inputs
-from ergodual.primal_dual.plan import Plan
+from ergodual.primal_dual.plan import Plan, require_steps
 from ergodual.primal_dual.steps import Steps
 from ergodual.primal_dual.tape import unroll
+from ergodual.tensors import transformed
 
 
 class Reverse:
@@ -27,7 +28,8 @@ class Reverse:
     parameters of K, F and G, with an operator and functions of each iteration's own. It stores y^k
     and r^k and nothing else for functions whose prox derivative can be read off the prox (see
     ``Function.derivative_from``). Where ``create_graph`` is asked, the derivative comes from the
-    tape, so that it has derivatives itself. ``torch.compile`` breaks its graph here and runs the
+    tape, so that it has derivatives itself; so does all under the transforms of ``torch.func``, for
+    batched gradients and in forward mode. ``torch.compile`` breaks its graph here and runs the
     sweep as it is.
     """
 
@@ -37,8 +39,15 @@ class Reverse:
 
     def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
         """x̂, with a gradient in everything that has one."""
+        if transformed():
+            self._require_whole()
+            require_steps(steps)
+            return unroll(instances, steps, weights)
         inputs = Inputs(instances, steps, weights)
         return _Sweep.apply(self, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
+
+    def _require_whole(self) -> None:
+        """Raise :class:`ErgodualError` unless the tape has this gradient too."""
 
 
 class Checkpointed(Reverse):
@@ -105,6 +114,12 @@ class Truncated(Reverse):
     def starts(self, plan: Plan) -> list[int]:
         return [max(0, plan.depth - self.b)]
 
+    def _require_whole(self) -> None:
+        raise ErgodualError(
+            "Truncated leaves out a part of the derivative, which has no derivative itself and no "
+            "transform of torch.func; take Reverse() or Tape() for those and for create_graph."
+        )
+
 
 class _Sweep(torch.autograd.Function):
     @staticmethod
@@ -123,7 +138,7 @@ class _Sweep(torch.autograd.Function):
                     kept += [state.y.clone(), state.r.clone()]
             _begin(last, state.y, state.r)
         iteration.record(starts[-1], plan.depth, last, x_hat)
-        ctx.inputs, ctx.plan, ctx.starts = inputs, plan, starts
+        ctx.adjoint, ctx.inputs, ctx.plan, ctx.starts = adjoint, inputs, plan, starts
         ctx.whole = [t is not None for t in last]
         # saving the inputs too makes torch refuse a backward after they were changed in place
         ctx.save_for_backward(*kept, *(t for t in last if t is not None), *tensors)
@@ -134,9 +149,14 @@ class _Sweep(torch.autograd.Function):
         count = 2 * len(ctx.starts) - 2
         states, found = ctx.saved_tensors[:count], iter(ctx.saved_tensors[count:])
         needed = ctx.needs_input_grad[2:]
-        if torch.is_grad_enabled():  # create_graph: the result needs derivatives of its own
+        # create_graph: the result needs derivatives of its own; batched gradients can be written to
+        # no memory
+        if torch.is_grad_enabled() or transformed(g):
+            if ctx.starts[0]:
+                ctx.adjoint._require_whole()
             tensors = ctx.saved_tensors[-len(needed) :]
-            return None, None, *_taped(ctx.inputs, tensors, ctx.starts, g, needed)
+            with torch.enable_grad():
+                return None, None, *_taped(ctx.inputs, tensors, g, needed)
         last = Trajectory(*(next(found) if kept else None for kept in ctx.whole))  # type: ignore[arg-type]
         segments = _segments(ctx.plan, ctx.starts, states, last)
         wanted = ctx.inputs.wanted(needed)
@@ -145,14 +165,9 @@ class _Sweep(torch.autograd.Function):
 
 
 def _taped(
-    inputs: Inputs, tensors: Sequence[Tensor], starts: list[int], g: Tensor, needed: Sequence[bool]
+    inputs: Inputs, tensors: Sequence[Tensor], g: Tensor, needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """The gradients of the tape, which has recorded nothing yet."""
-    if starts[0]:
-        raise ErgodualError(
-            "Truncated leaves out a part of the derivative, which has no derivative itself; take "
-            "Reverse() or Tape() where create_graph is asked."
-        )
     made, aliases = inputs.aliased(tensors)
     x_hat = _unrolled(made)
     wanted = [t for t, need in zip(aliases, needed, strict=True) if need]

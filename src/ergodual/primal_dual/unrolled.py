@@ -19,7 +19,7 @@ from ergodual.primal_dual.reverse import Reverse
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import unroll
 from ergodual.problem import LowerLevel
-from ergodual.tensors import require
+from ergodual.tensors import plain, require, transformed
 
 Functions = Function | Sequence[Function]
 """One function for all iterations, or one for each."""
@@ -121,6 +121,18 @@ class Unrolled(nn.Module):
         if torch.is_autocast_enabled(kind):  # a part of the products in bfloat16 would be no K
             with torch.autocast(kind, enabled=False):
                 return self.forward(observation, G, F)
+        if not transformed():
+            return self._estimate(observation, G, F)
+        try:
+            return self._estimate(observation, G, F)
+        except RuntimeError as error:
+            raise ErgodualError(
+                f"torch.func does not get through here ({str(error).splitlines()[0]}); map over "
+                "what needs no checks and no norm, as the observations, or give steps by "
+                "StepSizes.fixed and K without vmap."
+            ) from error
+
+    def _estimate(self, observation: Tensor, G: Functions | None, F: Functions | None) -> Tensor:
         instances = self._instances(observation, G, F)
         one = instances[0]
         K = [each.K for each in instances]
@@ -128,7 +140,8 @@ class Unrolled(nn.Module):
         steps = self.steps(one.K if shared else K, self.depth, one.domain, observation)
         weights = self.output(self.depth).to(observation)
         if not torch.is_grad_enabled():
-            if torch.compiler.is_compiling():  # a graph holds no numbers read to the host
+            # a graph holds no numbers read to the host, a transform no results in given memory
+            if torch.compiler.is_compiling() or transformed():
                 return unroll(instances, steps, weights)
             return estimate(Plan.read(instances, steps, weights))[0]
         return self.adjoint(instances, steps, weights)
@@ -157,6 +170,8 @@ class Unrolled(nn.Module):
             different = {tuple(map(id, three)): three for three in terms}
             made = {key: one.with_functions(*fs) for key, (one, *fs) in different.items()}
             problems = [made[tuple(map(id, three))] for three in terms]
+        # a parametrised K in several of them is evaluated once
+        problems = list(plain(nn.ModuleList(problems)))  # type: ignore[arg-type]
         known = {id(problem): problem for problem in problems}
         posed = {key: problem.instance(observation) for key, problem in known.items()}
         return _alike([posed[id(problem)] for problem in problems])

@@ -15,7 +15,7 @@ from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
-from ergodual.tensors import Number
+from ergodual.tensors import Number, transformed
 
 
 class FixedPoint(NamedTuple):
@@ -117,6 +117,7 @@ class AtSolution:
                 "iterations have problems of their own; take Reverse()."
             )
         self.check(one)
+        self.require_no_transform()
         with torch.no_grad():
             plan = Plan.read(instances, steps, weights)
             sigma, tau, theta = plan.sigma[-1], plan.tau[-1], plan.theta[-1]
@@ -126,8 +127,18 @@ class AtSolution:
 
     def attach(self, point: FixedPoint, x_hat: Tensor) -> Tensor:
         """x̂ with the gradient of this rule at a fixed point."""
+        self.require_no_transform()
         inputs = Inputs([point.instance])
         return _Attached.apply(self, point, x_hat, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
+
+    def require_no_transform(self) -> None:
+        """Raise :class:`ErgodualError` under the transforms of ``torch.func``."""
+        if transformed():
+            raise ErgodualError(
+                f"{type(self).__name__} needs the numbers of a solution and gives first "
+                "derivatives, so that torch.func and forward mode do not get through; take "
+                "torch.autograd, or Reverse() in Unrolled."
+            )
 
     def gradients(self, point: FixedPoint, g: Tensor, wanted: Wanted) -> Gradients:
         """From g, that in x̂: the gradients in the offsets and the problem's tensors."""
@@ -156,6 +167,11 @@ class _Attached(torch.autograd.Function):
             raise ErgodualError(
                 f"{type(ctx.rule).__name__} gives first derivatives only; where create_graph is "
                 "asked, take Tape() or Reverse() in Unrolled."
+            )
+        if transformed(g):
+            raise ErgodualError(
+                f"{type(ctx.rule).__name__} takes one gradient at a time; leave out "
+                "is_grads_batched and vectorize, or take Reverse() in Unrolled."
             )
         wanted = ctx.inputs.wanted(ctx.needs_input_grad[4:])
         found = ctx.rule.gradients(ctx.point, g, wanted)

@@ -19,7 +19,7 @@ from ergodual.solving.certificates import Pending, Point, best
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.newton import within
 from ergodual.solving.scales import scales_of
-from ergodual.tensors import plain, require
+from ergodual.tensors import require
 
 EVERY = 32
 """Iterations between two looks at the error, each of which costs as much as one or two iterations.
@@ -122,10 +122,21 @@ def solve(
             f"solve got a {type(problem).__name__}; give one Problem or InverseProblem (the "
             "problems of a network's iterations have no common solution)."
         )
-    one = problem.instance(observation).detached()
+    one = problem.instance(observation)
+    return solve_instance(one, tol, method, max_iterations, start, norm)
+
+
+def solve_instance(
+    one: Instance,
+    tol: float | None,
+    method: Method[Any] | None,
+    max_iterations: int,
+    start: Solution | Start | Tensor | None,
+    norm: float | None,
+) -> Solution:
+    """:func:`solve` of what was posed already."""
+    one = one.detached()
     _check(one)
-    with torch.no_grad():  # of what is parametrised, the values of now
-        one = one._replace(F=plain(one.F), G=plain(one.G), K=plain(one.K))
     tol = TOLERANCE[one.like.dtype] if tol is None else tol
     require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
     require(
@@ -149,7 +160,7 @@ def solve(
             f"{left} of {one.batch} problems did not reach {tol:g} within {max_iterations} "
             f"iterations; the largest error is {float(solution.error.max()):.2g}.",
             NotConvergedWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return solution
 

@@ -14,7 +14,7 @@ from ergodual.solving.at_solution import AtSolution, FixedPoint
 from ergodual.solving.implicit import Implicit
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.scales import scales_of, steps_of
-from ergodual.solving.solve import Solution, Start, solve
+from ergodual.solving.solve import Solution, Start, solve_instance
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-6}
 
@@ -105,6 +105,7 @@ class Solved(nn.Module):
         if torch.is_autocast_enabled(kind):  # a part of the products in bfloat16 would be no K
             with torch.autocast(kind, enabled=False):
                 return self.forward(observation, G, F, start)
+        self.adjoint.require_no_transform()
         changed = F is not None or G is not None
         problem = self.problem.with_functions(F, G) if changed else self.problem
         one = problem.instance(observation)
@@ -114,7 +115,7 @@ class Solved(nn.Module):
         norm = one.K.norm_bound(one.domain)
         tol = TOLERANCE.get(observation.dtype, 0.0) if self.tol is None else self.tol
         start = self.start if start is None else start
-        found = solve(problem, observation, tol, method, self.max_iterations, start, norm)
+        found = solve_instance(one, tol, method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
             return found.x
