@@ -22,6 +22,7 @@ from torch import Tensor
 import ergodual as ed
 from benchmarks.measure import ROOT, report
 from ergodual.bilevel import fit
+from ergodual.solving import Start
 from ergodual.speech.corpora import load_corpus
 from ergodual.speech.quantizers import MidRise
 
@@ -232,7 +233,7 @@ def per_sample(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
         for i in range(len(x_tilde)):
-            start = ed.Solution(*(t[i : i + 1] for t in vars(base).values()))
+            start = Start(*(t[i : i + 1] for t in (base.r, base.y, base.weight)))
             slopes.append(
                 torch.autograd.grad(
                     (layer(x_tilde[i : i + 1], start=start) * g[i]).sum(), problem.K.matrix

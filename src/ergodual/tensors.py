@@ -43,6 +43,13 @@ def room(count: int, dtype: torch.dtype) -> float:
     return (4 + math.sqrt(count) / 8) * torch.finfo(dtype).eps
 
 
+def share_within(sizes: Tensor, bound: Number) -> Tensor:
+    """The largest s ≤ 1 with s · sizes ≤ bound, or a rounding less, for each sample."""
+    inside = 1 - 4 * torch.finfo(sizes.dtype).eps
+    shares = torch.where(sizes > bound, inside * bound / sizes, 1.0).flatten(1)
+    return shares.amin(1) if shares.shape[1] else shares.new_ones(len(shares))
+
+
 def largest(x: Tensor) -> Tensor:
     """max |x_i| of each sample, ``(batch,)``; 0 of a sample without entries."""
     return x.abs().flatten(1).amax(1) if x[0:1].numel() else x.new_zeros(len(x))

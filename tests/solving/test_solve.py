@@ -56,15 +56,12 @@ def test_solves(name: str, method: str) -> None:
         "user's function",
         "dantzig",
     ):  # one has no conjugate, and so no gap; the gap of the other ends by a rounding
-        torch.testing.assert_close(
-            problem.instance(x_tilde).gap(found.r, found.y).clamp(min=0),
-            found.gap,
-            rtol=0,
-            atol=1e-14,
-        )
+        gap, whole = problem.instance(x_tilde).gap(found.r, found.certificate), found.radius.isinf()
+        torch.testing.assert_close(gap.clamp(min=0)[whole], found.gap[whole], rtol=0, atol=1e-14)
+        assert whole.all() or name == "unregularised"
 
 
-@pytest.mark.parametrize("name", ["dantzig", "unregularised", "user's function"])
+@pytest.mark.parametrize("name", ["dantzig", "user's function"])
 def test_where_there_is_no_finite_gap_a_residual_is_used(name: str) -> None:
     found = ed.solve(PROBLEMS[name](), observation(), tol=1e-9)
     assert found.gap.isinf().any()

@@ -32,6 +32,7 @@ class L2Ball(Function):
     derivative_from: ClassVar[Literal["input", "output"]] = "input"
     per_sample: ClassVar[tuple[str, ...] | None] = ("radius",)
     nonnegative: ClassVar[tuple[str, ...]] = ("radius",)
+    indicator: ClassVar[bool] = True
     radius: Number
 
     def __init__(self, radius: Number) -> None:

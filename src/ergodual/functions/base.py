@@ -39,12 +39,15 @@ class Function(nn.Module):
         known, and then samples that are solved stay in their batch.
     nonnegative
         The names of parameters that must not be negative.
+    indicator
+        Whether f takes no values but 0 and ∞, so that f* is positively homogeneous.
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "input"
     separable: ClassVar[bool] = False
     per_sample: ClassVar[tuple[str, ...] | None] = None
     nonnegative: ClassVar[tuple[str, ...]] = ()
+    indicator: ClassVar[bool] = False
 
     def value(self, x: Tensor) -> Tensor:
         """f(x) for each sample, shape ``(batch,)``."""
@@ -61,6 +64,16 @@ class Function(nn.Module):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         """The prox of f*, by Moreau: z − step · prox_{f/step}(z / step)."""
         return z - step * self.prox(z / step, 1 / step)
+
+    def share_in_domain(self, y: Tensor) -> Tensor:
+        """The largest s ≤ 1 for which f*(s y) is finite, for each sample, ``(batch,)``; it is if
+        f*(y) is, and by default 0 if not.
+        """
+        return self.conjugate(y).isfinite().to(y.dtype)
+
+    def rays(self, y: Tensor) -> Tensor:
+        """y where f is an indicator, else 0: so it leads to where f* is positively homogeneous."""
+        return y if self.indicator else torch.zeros_like(y)
 
     def strong_convexity(self) -> float:
         """A number μ ≥ 0 for which f − ½ μ ‖·‖² is convex, the largest known."""

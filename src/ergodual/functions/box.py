@@ -47,6 +47,7 @@ class Box(Function):
     separable: ClassVar[bool] = True
     per_sample: ClassVar[tuple[str, ...] | None] = ("radius", "_lower", "_upper")
     nonnegative: ClassVar[tuple[str, ...]] = ("radius",)
+    indicator: ClassVar[bool] = True
     radius: Number
     _lower: Number
     _upper: Number

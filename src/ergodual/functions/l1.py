@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
 from ergodual.functions.clip import clip, clip_, clip_vjp_, is_point, shrink, shrink_vjp_
-from ergodual.tensors import Number, everywhere, hold, real, require_weight, total
+from ergodual.tensors import Number, everywhere, hold, real, require_weight, share_within, total
 
 
 class L1(Function):
@@ -52,6 +52,9 @@ class L1(Function):
 
     def conjugate(self, y: Tensor) -> Tensor:
         return torch.where(everywhere(y.abs() <= self.weight), 0.0, torch.inf).to(y.dtype)
+
+    def share_in_domain(self, y: Tensor) -> Tensor:
+        return share_within(y.abs(), self.weight)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         bound = self.weight * step

@@ -17,6 +17,7 @@ from ergodual.tensors import (
     require,
     require_weight,
     room,
+    share_within,
     total,
 )
 
@@ -91,6 +92,10 @@ class L21(Function):
         slack = 1 + room(groups.shape[self._axis(groups)], y.dtype)
         feasible = everywhere(self._dot(groups, groups).sqrt() <= slack * self.weight)
         return torch.where(feasible, 0.0, torch.inf).to(y.dtype)
+
+    def share_in_domain(self, y: Tensor) -> Tensor:
+        groups = self._groups(y)
+        return share_within(self._dot(groups, groups).sqrt(), self.weight)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z - self._project(z, self.weight * step)

@@ -83,6 +83,12 @@ class SeparableSum(Function):
     def conjugate(self, y: Tensor) -> Tensor:
         return torch.stack([f.conjugate(part) for f, part in self._split(y)]).sum(0)
 
+    def share_in_domain(self, y: Tensor) -> Tensor:
+        return torch.stack([f.share_in_domain(part) for f, part in self._split(y)]).amin(0)
+
+    def rays(self, y: Tensor) -> Tensor:
+        return torch.cat([f.rays(part).flatten(1) for f, part in self._split(y)], 1)
+
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return self._joined(z, step, lambda f: f.prox)
 
@@ -240,6 +246,12 @@ class Translated(Function):
 
     def conjugate(self, y: Tensor) -> Tensor:
         return self.function.conjugate(y) + (self.shift * y).flatten(1).sum(1)
+
+    def share_in_domain(self, y: Tensor) -> Tensor:
+        return self.function.share_in_domain(y)
+
+    def rays(self, y: Tensor) -> Tensor:
+        return self.function.rays(y)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return self.shift + self.function.prox(z - self.shift, step)

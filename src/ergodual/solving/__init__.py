@@ -6,7 +6,8 @@ from ergodual.solving.implicit import Implicit
 from ergodual.solving.linear_solvers import Direct, Minres
 from ergodual.solving.neumann import Neumann, OneStep
 from ergodual.solving.restarted import Restarted
-from ergodual.solving.solve import Solution, Start, solve
+from ergodual.solving.solution import Solution, Start
+from ergodual.solving.solve import solve
 from ergodual.solving.solved import Solved
 
 __all__ = [

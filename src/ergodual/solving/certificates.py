@@ -14,6 +14,7 @@ from ergodual.consistency import require_consistent
 from ergodual.errors import ErgodualError
 from ergodual.instance import Instance
 from ergodual.operators.norms import matrix_of
+from ergodual.solving.feasible import dual_energy, shares
 from ergodual.solving.newton import applies
 from ergodual.solving.scales import Scales, steps_of
 from ergodual.tensors import column, dots, largest, norms, total
@@ -140,8 +141,14 @@ class Pending:
         Kr, v = K(r), -K.adjoint(y, self.instance.domain)
         require_consistent(r, Kr, y, -v, self.norm)
         Kx = self.c + Kr
-        negative_dual = _or_infinite(lambda: F.conjugate(y) + G.conjugate(v) - dots(self.c, y), Kx)
+        negative_dual = -dual_energy(self.instance, self.c, y, v)
         primal, rounded = self.primal(r, Kx), dots(self.c.abs(), y.abs())
+        # of a dual point outside of the domains, a multiple may be inside
+        known = negative_dual.isfinite()
+        if not bool(known.all()):
+            share = shares(self.instance, y, v)
+            near = dual_energy(self.instance, self.c, y * column(share, y), v * column(share, v))
+            negative_dual = torch.where(known | (share == 0), negative_dual, -near)
         gap = primal + negative_dual
         if bool((gap < 0).any()):
             terms = (lambda: F.value(Kx), lambda: G.value(r), lambda: F.conjugate(y))
@@ -154,8 +161,9 @@ class Pending:
             # what costs more than r = 0 is no solution, however small its residual
             worse = (primal > 1.01 * self.unit) & primal.isfinite() & (self.unit != 1)
             error = torch.where(worse & (error <= self.tol), 1.0, error)
-        elif not gap.isfinite().all():
-            error = torch.where(gap.isfinite(), error, self._residual(r, Kx, y, v))
+        elif not (known & gap.isfinite()).all():
+            residual = self._residual(r, Kx, y, v)
+            error = torch.where(known & gap.isfinite(), error, torch.minimum(error, residual))
         return Point(r, y, gap, error)
 
     def nearest_dual(self, Kx: Tensor | None = None) -> Tensor:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,62 +14,18 @@ from ergodual.consistency import probe
 from ergodual.errors import ErgodualError, NotConvergedWarning
 from ergodual.instance import Instance
 from ergodual.problem import LowerLevel
-from ergodual.solving.certificates import Pending, Point, best
+from ergodual.solving.certificates import Pending, best
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.newton import within
+from ergodual.solving.rays import Watch
 from ergodual.solving.scales import scales_of
+from ergodual.solving.solution import Found, Solution, Start, said
 from ergodual.tensors import require
 
 EVERY = 32
 """Iterations between two looks at the error, each of which costs as much as one or two iterations.
 """
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What :func:`solve` found, for each sample of the batch.
-
-    Attributes
-    ----------
-    x
-        The estimate, ``(batch, *domain)``: x̃ + r of :class:`~ergodual.Problem`, r of
-        :class:`~ergodual.InverseProblem`.
-    r, y
-        The primal and the dual solution, ``(batch, *domain)`` and ``(batch, *codomain)``; r is
-        exact where x̂ − x̃ would be rounded.
-    gap
-        F(c + Kr) + G(r) − (⟨c, y⟩ − F*(y) − G*(−Kᵀy)) ≥ 0, c = K shift + offset, ``(batch,)``: no r
-        has an objective lower by more than this. Infinite where F or G* is ∞ beside the solution.
-    error
-        What was compared with the tolerance: the gap over F(c) + G(0) (the gap itself where that is
-        0 or infinite), or, where the gap is infinite, the relative fixed-point residual of a
-        primal-dual step. Of an :class:`~ergodual.InverseProblem`, where r = 0 is no estimate, the
-        gap over the objective itself or that residual, whichever is smaller.
-    iterations
-        How many it took, in steps of 32.
-    converged
-        Whether error ≤ tolerance.
-    weight
-        The primal weight ω ∼ ‖y‖/‖r‖ that the method ended with, ``(batch,)``.
-    """
-
-    x: Tensor
-    r: Tensor
-    y: Tensor
-    gap: Tensor
-    error: Tensor
-    iterations: Tensor
-    converged: Tensor
-    weight: Tensor
-
-
-class Start(NamedTuple):
-    """Where to start from: r, y and ω as :class:`Solution` has them."""
-
-    r: Tensor
-    y: Tensor
-    weight: Tensor
 
 
 def solve(
@@ -154,14 +109,8 @@ def solve_instance(
         )
     with torch.no_grad():
         solution = _solve(one, tol, method, int(max_iterations), start, norm)
-    left = int((~solution.converged).sum())
-    if left:
-        warnings.warn(
-            f"{left} of {one.batch} problems did not reach {tol:g} within {max_iterations} "
-            f"iterations; the largest error is {float(solution.error.max()):.2g}.",
-            NotConvergedWarning,
-            stacklevel=3,
-        )
+    if not bool(solution.converged.all()):
+        warnings.warn(said(solution, tol, max_iterations), NotConvergedWarning, stacklevel=3)
     return solution
 
 
@@ -180,49 +129,30 @@ def _solve(
     leave = one.F.per_sample is not None and one.G.per_sample is not None
     rows = torch.arange(one.batch, device=one.like.device)
     unsolved = torch.ones_like(rows, dtype=torch.bool)
-    found = _Found(pending, state.weight)
-    done = 0
+    found = Found(pending, state.weight)
+    watch, done = None, 0
     while True:
         state, point = method.candidate(pending, state, done)
         ended = unsolved & ((point.error <= tol) | (done >= limit))
+        watch = Watch(point) if watch is None else watch
+        rays = watch.look(pending, point, done)
+        if rays is not None:
+            without = unsolved & ~ended & (rays.infeasible | rays.unbounded)
+            found.show(rows, rays, without)
+            ended = ended | without
         unsolved = unsolved & ~ended
         if bool(ended.any()) or not len(rows):
             found.take(rows, point, state.weight, done, ended)
             if not unsolved.any():
-                return found.solution(one, tol)
+                return found.solution()
             if leave:
                 left = unsolved.nonzero()[:, 0]
                 rows, unsolved, pending = rows[left], unsolved[left], pending.at(left)
                 state = type(state)._make(t[left] for t in state)
+                watch.at(left)
         step = min(EVERY, limit - done)
         state = method.advance(pending, state, step)
         done += step
-
-
-class _Found:
-    """The solutions so far."""
-
-    def __init__(self, pending: Pending, weight: Tensor) -> None:
-        one = pending.instance
-        self.r, self.y = one.zeros_primal(), one.zeros_dual()
-        self.gap = torch.full_like(pending.unit, math.inf)
-        self.error = self.gap.clone()
-        self.iterations = torch.zeros_like(self.gap, dtype=torch.long)
-        self.weight = weight.clone()
-
-    def take(self, rows: Tensor, point: Point, weight: Tensor, done: int, which: Tensor) -> None:
-        """The points of those samples that have ended."""
-        rows = rows[which]
-        into = (self.r, self.y, self.gap, self.error, self.weight)
-        for to, of in zip(into, (*point, weight), strict=True):
-            to[rows] = of[which]
-        self.iterations[rows] = done
-
-    def solution(self, one: Instance, tol: float) -> Solution:
-        """All of them."""
-        x, r, y = one.estimate(self.r), self.r, self.y
-        converged = self.error <= tol
-        return Solution(x, r, y, self.gap, self.error, self.iterations, converged, self.weight)
 
 
 def _first(

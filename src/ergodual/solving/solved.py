@@ -14,7 +14,8 @@ from ergodual.solving.at_solution import AtSolution, FixedPoint
 from ergodual.solving.implicit import Implicit
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.scales import scales_of, steps_of
-from ergodual.solving.solve import Solution, Start, solve_instance
+from ergodual.solving.solution import Solution, Start
+from ergodual.solving.solve import solve_instance
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 3e-6}
 

@@ -1,0 +1,147 @@
+"""Problems that have no solution, told by a ray along which an energy runs away."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ergodual.instance import Instance
+from ergodual.solving.certificates import Pending, Point
+from ergodual.solving.feasible import answer, dual_energy, nearest
+from ergodual.tensors import column, dots, largest, norms, room
+
+FIRST = 64
+"""Iterations before the first look; the next ones are each at twice as many."""
+SURE = 1e3
+"""How many roundings an energy must rise by, and how much larger than r a radius must be."""
+SMALL = 1e-3
+"""Entries of a primal ray that are left out, relative to the largest."""
+STEPS = (1e4, 1e8)
+"""Where the energies F(Kr) + G(r) are looked at along a ray, relative to the size of r."""
+
+
+class Rays(NamedTuple):
+    """What was found of each sample of a batch.
+
+    Attributes
+    ----------
+    infeasible
+        Whether no r with ‖r‖ ≤ radius has a finite objective, ``(batch,)``.
+    unbounded
+        Whether the objective falls without end along r + t · primal from every r where it is
+        finite, ``(batch,)``.
+    primal, dual
+        The rays, of norm 1; 0 where there is none.
+    radius
+        ``(batch,)``; infinite where nothing is feasible at all.
+    """
+
+    infeasible: Tensor
+    unbounded: Tensor
+    primal: Tensor
+    dual: Tensor
+    radius: Tensor
+
+
+class Watch:
+    """Looks at the iterates of samples that are still unsolved, after 64, 128, 256, … iterations.
+
+    Where there is no solution the iterates end up moving along a ray.
+    """
+
+    def __init__(self, point: Point) -> None:
+        self.r, self.y, self.next = point.r, point.y, FIRST
+        self.feasible = torch.zeros_like(point.error, dtype=torch.bool)
+
+    def at(self, rows: Tensor) -> None:
+        """Some of the samples are left."""
+        self.r, self.y, self.feasible = self.r[rows], self.y[rows], self.feasible[rows]
+
+    def look(self, pending: Pending, point: Point, done: int) -> Rays | None:
+        """Which samples have no solution; None where it is not time to look."""
+        if done < self.next:
+            return None
+        one, c = pending.instance, pending.c
+        Kx = c + one.K(point.r)
+        primal = pending.primal(point.r, Kx)
+        self.feasible = self.feasible | primal.isfinite() | (pending.unit != 1)
+        moved_r, moved_y = point.r - self.r, point.y - self.y
+        self.r, self.y, self.next = point.r, point.y, 2 * done
+        size = torch.maximum(norms(point.r), norms(c) / pending.norm)
+        infeasible = torch.zeros_like(self.feasible)
+        dual, radius = torch.zeros_like(point.y), torch.full_like(size, math.inf)
+        if not bool(self.feasible.all()):
+            for d in (moved_y, point.y):
+                found, ray, within = dual_ray(one, c, d, size, done)
+                found = found & ~self.feasible & ~infeasible
+                dual = torch.where(column(found, dual), ray, dual)
+                radius, infeasible = torch.where(found, within, radius), infeasible | found
+        unbounded, ray = primal_ray(pending, point.r, moved_r)
+        if not bool(unbounded.all()):  # what still moves a little leads out of a cone
+            small = moved_r.abs() < SMALL * column(largest(moved_r), moved_r)
+            also, other = primal_ray(pending, point.r, moved_r.masked_fill(small, 0.0))
+            ray = torch.where(column(unbounded, ray), ray, other)
+            unbounded = unbounded | also
+        return Rays(infeasible, unbounded, ray, dual, radius)
+
+
+def dual_ray(
+    one: Instance, c: Tensor, d: Tensor, size: Tensor, budget: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Whether nothing is feasible, as a ray near d shows; the ray, and up to which ‖r‖ it does.
+
+    For every feasible x = c + Kr, ⟨d, x⟩ ≤ S_F(d) and ⟨−Kᵀd, r⟩ ≤ S_G(−Kᵀd) with the support
+    functions S of the domains of F and G, so that there is none if ⟨c, d⟩ exceeds the sum of both.
+    Of an indicator f, S is f*; of anything else it is only known to be 0 at 0, to which d is
+    brought there.
+    """
+    F, G = one.F, one.G
+    least = dual_energy(one, c, torch.zeros_like(d), one.zeros_primal())
+    if not bool(least.isfinite().any()):
+        return least.isfinite(), torch.zeros_like(d), torch.full_like(size, math.inf)
+    d = _of_length_1(F.rays(d))
+    d = _of_length_1(d + answer(one, _outside(one, d), 0.0, budget, F.rays))
+    v = -one.K.adjoint(d, one.domain)
+    p = G.rays(nearest(G, v))
+    rises = dual_energy(one, c, d, p) - dual_energy(
+        one, c, torch.zeros_like(d), torch.zeros_like(v)
+    )
+    terms = dots(c.abs(), d.abs()) + F.conjugate(d).abs() + G.conjugate(p).abs()
+    e = norms(v - p)
+    radius = torch.where(e > 0, rises / (2 * e), math.inf)
+    enough = SURE * room(d[0:1].numel(), d.dtype) * terms
+    found = (rises > enough) & rises.isfinite() & (radius > SURE * size)
+    return found, d, radius
+
+
+def _of_length_1(d: Tensor) -> Tensor:
+    length = norms(d)
+    return d / column(torch.where(length > 0, length, 1.0), d)
+
+
+def _outside(one: Instance, d: Tensor) -> Tensor:
+    """By what −Kᵀd is outside of where the support function of G's domain is finite."""
+    v = -one.K.adjoint(d, one.domain)
+    return v - one.G.rays(nearest(one.G, v))
+
+
+def primal_ray(pending: Pending, r: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether the objective falls in proportion to t along t d, up to 10⁸ times the size of r, so
+    that it does so from wherever it is finite; and d, of norm 1, where it does.
+    """
+    one, c = pending.instance, pending.c
+    least = dual_energy(one, c, torch.zeros_like(c), torch.zeros_like(r))
+    length = norms(d)
+    asked = ~least.isfinite() & (length > 0)  # −inf F − inf G is a bound already
+    if not bool(asked.any()):
+        return asked, torch.zeros_like(d)
+    d = _of_length_1(d)
+    size = torch.maximum(norms(r), norms(c) / pending.norm)
+    near, far = (
+        pending.primal(at, one.K(at)) for at in (column(step * size, d) * d for step in STEPS)
+    )
+    falls = (near < 0) & (far <= 0.5 * STEPS[1] / STEPS[0] * near) & far.isfinite()
+    return asked & falls, torch.where(column(asked & falls, d), d, 0.0)

@@ -1,0 +1,226 @@
+"""Every problem that has a gap gets one, and those that have no solution are told."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import ergodual as ed
+from ergodual.problem import LowerLevel
+
+D = torch.float64
+BATCH = 10
+
+
+def dense(m: int, n: int, dtype: torch.dtype = D) -> ed.Dense:
+    generator = torch.Generator().manual_seed(m)
+    return ed.Dense(torch.randn(m, n, generator=generator, dtype=D).to(dtype))
+
+
+def positive(m: int, n: int) -> ed.Dense:
+    return ed.Dense(dense(m, n).matrix.detach().abs())
+
+
+def seen(n: int, dtype: torch.dtype = D) -> Tensor:
+    generator = torch.Generator().manual_seed(n)
+    return torch.randn(BATCH, n, generator=generator, dtype=D).to(dtype)
+
+
+def images() -> Tensor:
+    return torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=D)
+
+
+class Linear(ed.Function):
+    """⟨a, x⟩, which a user may bring: unbounded below."""
+
+    separable = True
+    per_sample = ()
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.a = seen(n)[0]
+
+    def value(self, x: Tensor) -> Tensor:
+        return (self.a * x).sum(1)
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        return torch.where((y == self.a).all(1), 0.0, math.inf)
+
+    def prox(self, z: Tensor, step: float | Tensor) -> Tensor:
+        return z - step * self.a
+
+
+def thin(n: int) -> Tensor:
+    weights = torch.full((n,), 0.3, dtype=D)
+    weights[:3] = 0
+    return weights
+
+
+I, P, TV = ed.InverseProblem, ed.Problem, lambda: ed.Gradient(axes=(-2, -1))  # noqa: E741
+Made = tuple[LowerLevel, Tensor]
+FINITE: dict[str, Callable[[int, int], Made]] = {
+    "squared + l1": lambda m, n: (P(ed.SquaredL2(), ed.L1(0.3), dense(m, n)), seen(n)),
+    "l1 + l1": lambda m, n: (P(ed.L1(0.4), ed.L1(0.5), dense(m, n)), seen(n)),
+    "l1 + l21": lambda m, n: (P(ed.L1(0.4), ed.L21(0.5, size=2), dense(m, n)), seen(n)),
+    "l1 + zero": lambda m, n: (P(ed.L1(0.4), ed.Zero(), dense(m, n)), seen(n)),
+    "squared + zero": lambda m, n: (P(ed.SquaredL2(), ed.Zero(), dense(m, n)), seen(n)),
+    "lasso, G": lambda m, n: (I(A=dense(m, n), data=ed.SquaredL2(), G=ed.L1(0.3)), seen(m)),
+    "lasso, F": lambda m, n: (I(A=dense(m, n), data=ed.SquaredL2(), F=ed.L1(0.3)), seen(m)),
+    "some weights are 0, G": lambda m, n: (
+        I(A=dense(m, n), data=ed.SquaredL2(), G=ed.L1(thin(n))),
+        seen(m),
+    ),
+    "some weights are 0, F": lambda m, n: (
+        I(A=dense(m, n), data=ed.SquaredL2(), F=ed.L1(thin(n))),
+        seen(m),
+    ),
+    "least squares": lambda m, n: (I(A=dense(m, n), data=ed.SquaredL2()), seen(m)),
+    "non-negative": lambda m, n: (
+        I(A=dense(m, n), data=ed.SquaredL2(), G=ed.NonNegative()),
+        seen(m),
+    ),
+    "all non-negative": lambda m, n: (
+        I(A=positive(m, n), data=ed.SquaredL2(), G=ed.NonNegative()),
+        seen(m),
+    ),
+    "l1 data": lambda m, n: (I(A=dense(m, n), data=ed.L1(), F=ed.L1(0.3)), seen(m)),
+    "translated": lambda m, n: (
+        P(ed.SquaredL2(), ed.Translated(ed.L1(0.3), torch.ones(n, dtype=D)), dense(m, n)),
+        seen(n),
+    ),
+    "total variation": lambda m, n: (
+        I(data=ed.SquaredL2(), F=ed.L21(0.1, dim=1), K=TV()),
+        images(),
+    ),
+    "total variation, l1": lambda m, n: (
+        I(data=ed.L1(), F=ed.L21(0.6, dim=1), K=TV()),
+        images(),
+    ),
+    "total variation, float32": lambda m, n: (
+        I(data=ed.SquaredL2(), F=ed.L21(0.1, dim=1), K=TV()),
+        images().float(),
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", [(20, 12), (12, 20)], ids=str)
+@pytest.mark.parametrize("name", FINITE)
+def test_wherever_a_gap_is_to_be_had_it_is_finite_and_right(
+    name: str, shape: tuple[int, int]
+) -> None:
+    problem, x = FINITE[name](*shape)
+    solution = ed.solve(problem, x)
+    single = x.dtype == torch.float32
+    assert solution.status == ["solved"] * len(x)
+    one = problem.instance(x).detached()
+    with torch.no_grad():
+        best = ed.solve(problem, x, tol=1e-4 if single else 1e-12)
+        nothing, optimum = one.primal(one.zeros_primal()), one.primal(best.r)
+        reached = one.primal(solution.r)
+    # no more above the optimum than the gap says, and that is small
+    rounding = 1e-5 if single else 1e-12
+    assert torch.all(reached - optimum <= solution.gap + rounding * nothing)
+    assert torch.all(solution.gap <= (1e-2 if single else 2e-5) * nothing)
+    size = solution.r.flatten(1).norm(dim=1)
+    assert torch.all(solution.radius >= 10 * size)
+    whole = solution.radius.isinf()
+    with torch.no_grad():
+        bound = one.dual(solution.certificate)
+    assert torch.allclose(bound[whole], (reached - solution.gap)[whole], atol=rounding)
+
+
+WITHOUT: dict[str, Callable[[torch.dtype], Made]] = {
+    "a ball that is too small": lambda t: (
+        I(A=dense(20, 12, t), data=ed.L2Ball(0.01), F=ed.L1()),
+        seen(20, t),
+    ),
+    "a ball, G": lambda t: (I(A=dense(20, 12, t), data=ed.L2Ball(0.01), G=ed.L1()), seen(20, t)),
+    "a ball and differences": lambda t: (
+        I(A=dense(20, 12, t), data=ed.L2Ball(0.01), F=ed.L1(), K=ed.Gradient()),
+        seen(20, t),
+    ),
+    "two balls": lambda t: (
+        I(A=dense(20, 12, t), data=ed.L2Ball(0.01), F=ed.L2Ball(0.01)),
+        seen(20, t),
+    ),
+    "two boxes": lambda t: (
+        P(ed.Box(radius=0.1), ed.Box(radius=0.05), dense(20, 12, t)),
+        seen(12, t),
+    ),
+    "a ball and a box": lambda t: (
+        P(ed.L2Ball(0.1), ed.Box(radius=0.05), dense(20, 12, t)),
+        seen(12, t),
+    ),
+    "bounds against x >= 0": lambda t: (
+        I(data=ed.Box(radius=0.1), F=ed.L1(), G=ed.NonNegative()),
+        -1 - seen(12, t).abs(),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [D, torch.float32], ids=str)
+@pytest.mark.parametrize("name", WITHOUT)
+@pytest.mark.parametrize("method", [None, ed.ChambollePock()], ids=["restarted", "plain"])
+def test_infeasible_problems_are_told_early_with_a_ray(
+    name: str, dtype: torch.dtype, method: ed.ChambollePock | None
+) -> None:
+    problem, x = WITHOUT[name](dtype)
+    with pytest.warns(ed.NotConvergedWarning, match="10 of 10 problems are infeasible"):
+        solution = ed.solve(problem, x, method=method)
+    assert solution.status == ["infeasible"] * len(x)
+    assert solution.iterations.max() <= 2048
+    assert solution.dual_ray is not None
+    # the ray separates: <c, d> is above what F's and G's domains reach in its direction
+    one, d = problem.instance(x).detached(), solution.dual_ray
+    with torch.no_grad():
+        G_at = one.G.conjugate(one.G.rays(-one.K.adjoint(d, one.domain)))
+        rise = (one.constant() * d).sum(1) - one.F.conjugate(d) - G_at
+    assert torch.all(rise > 1e-3)
+    assert torch.all(solution.radius > 1e3)
+    assert torch.allclose(d.norm(dim=1), torch.ones_like(rise), atol=1e-4)
+
+
+def test_feasible_neighbours_of_infeasible_samples_are_solved() -> None:
+    A, b = dense(20, 12), seen(20)
+    least = (b - b @ torch.linalg.pinv(A.matrix.detach()).T @ A.matrix.detach().T).norm(dim=1)
+    for share, status in ((1.01, "solved"), (0.99, "infeasible")):
+        problem = I(A=A, data=ed.L2Ball((share * least)[:, None]), F=ed.L1())
+        solution = ed.solve(problem, b) if share > 1 else None
+        if solution is None:
+            with pytest.warns(ed.NotConvergedWarning):
+                solution = ed.solve(problem, b)
+        assert solution.status == [status] * len(b)
+
+
+UNBOUNDED: dict[str, Callable[[], Made]] = {
+    "a kernel": lambda: (I(A=dense(5, 12), data=ed.SquaredL2(), G=Linear(12)), seen(5)),
+    "a cone": lambda: (P(ed.NonNegative(), Linear(12), ed.Identity()), seen(12)),
+    "an l1 norm that is too small": lambda: (
+        I(A=dense(5, 12), data=ed.L1(0.01), F=ed.L1(0.1), G=Linear(12)),
+        seen(5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_unbounded_problems_are_told_with_a_ray(name: str) -> None:
+    problem, x = UNBOUNDED[name]()
+    with pytest.warns(ed.NotConvergedWarning, match="are unbounded"):
+        solution = ed.solve(problem, x)
+    assert solution.status == ["unbounded"] * len(x)
+    assert solution.primal_ray is not None
+    one, ray = problem.instance(x).detached(), solution.primal_ray
+    with torch.no_grad():
+        values = [one.F.value(t * one.K(ray)) + one.G.value(t * ray) for t in (1e3, 1e6)]
+    assert torch.all(values[1] < 500 * values[0])
+    assert torch.all(values[0] < 0)
+
+
+def test_a_linear_term_that_is_bounded_is_solved() -> None:
+    problem, b = I(A=dense(20, 12), data=ed.SquaredL2(), G=Linear(12)), seen(20)
+    solution = ed.solve(problem, b, tol=1e-8)
+    A, a = dense(20, 12).matrix.detach(), Linear(12).a
+    expected = torch.linalg.solve(A.T @ A, (b @ A - a).T).T
+    assert torch.allclose(solution.x, expected, atol=1e-5)
