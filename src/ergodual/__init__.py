@@ -11,6 +11,7 @@ from ergodual.errors import (
     NotConvergedWarning,
     NotDifferentiableWarning,
     NotFiniteError,
+    StepSizeWarning,
 )
 from ergodual.functions import (
     L1,
@@ -104,6 +105,7 @@ __all__ = [
     "Solved",
     "SquaredL2",
     "Stack",
+    "StepSizeWarning",
     "StepSizes",
     "Tape",
     "Translated",

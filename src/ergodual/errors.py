@@ -21,3 +21,7 @@ class NotDifferentiableWarning(UserWarning):
 
 class NotQuantizedWarning(UserWarning):
     """A recording is not coarsely quantized, as far as its samples show, and stays as it is."""
+
+
+class StepSizeWarning(UserWarning):
+    """Given step sizes are too large for the iteration to converge."""

@@ -70,7 +70,7 @@ MODELS: dict[str, Callable[[Tensor], ed.Problem]] = {
     "a user's parameter beside": lambda x: ed.Problem(MyL1(W), ed.SquaredL2(), ed.Dense(K)),
 }
 STEPS = {
-    "fixed": lambda: ed.StepSizes.fixed(0.3, 0.2),
+    "fixed": lambda: ed.StepSizes.fixed(0.15, 0.1),
     "the norm's": lambda: ed.StepSizes.balanced(differentiate_norm=True),
 }
 
@@ -129,7 +129,7 @@ def test_a_tensor_that_would_get_no_gradient_is_refused() -> None:
 def test_any_extrapolation_has_its_gradient(theta: float) -> None:
     found = []
     for adjoint in (ed.Tape(), ed.Reverse()):
-        steps = ed.StepSizes.fixed(0.3, 0.2, parameter(theta))
+        steps = ed.StepSizes.fixed(0.15, 0.1, parameter(theta))
         problem = ed.Problem(ed.L1(), ed.SquaredL2(), Derived())
         model, x = ed.Unrolled(problem, 30, steps, adjoint=adjoint), observation().requires_grad_()
         wanted = [x, *model.parameters()]
@@ -258,7 +258,7 @@ def test_whatever_refers_to_a_tensor_still_does(operator: Callable[[], ed.Operat
     for adjoint in (ed.Tape(), ed.Reverse()):
         torch.manual_seed(0)
         problem = ed.Problem(ed.L1(), ed.SquaredL2(), operator())
-        model = ed.Unrolled(problem, 4, ed.StepSizes.fixed(0.3, 0.2), adjoint=adjoint)
+        model = ed.Unrolled(problem, 4, ed.StepSizes.fixed(0.15, 0.1), adjoint=adjoint)
         for _ in range(2):
             value = model(observation()).pow(3).sum()
         found.append(torch.autograd.grad(value, list(model.parameters()), retain_graph=True))

@@ -1,8 +1,11 @@
 """Step sizes keep their promise at every step of a training."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+
 import pytest
 import torch
-from cases import matrix, observation
+from cases import matrix, observation, parameter
 
 import ergodual as ed
 
@@ -175,3 +178,41 @@ def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
 def test_refusals(make, said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
         make()
+
+
+BY_PART = torch.tensor([[0.1, 9.0]], dtype=torch.float64)
+TOO_LARGE: dict[str, tuple[Callable[[], ed.Operator], ed.StepSizes, bool]] = {
+    "far above": (lambda: ed.Dense(matrix()), ed.StepSizes.fixed(2.0, 2.0), True),
+    "below": (lambda: ed.Dense(matrix()), ed.StepSizes.fixed(0.2, 0.2), False),
+    "learned": (
+        lambda: ed.Dense(matrix()),
+        ed.StepSizes.fixed(parameter(2.0), parameter(2.0)),
+        False,
+    ),
+    "in one iteration": (
+        lambda: ed.Dense(matrix()),
+        ed.StepSizes.fixed(torch.tensor([0.1, 0.1, 2.0, 0.1], dtype=torch.float64), 2.0),
+        True,
+    ),
+    "4/3 is no matter of the bound": (
+        lambda: ed.Stack(ed.Identity(), ed.Identity()),
+        ed.StepSizes.fixed(1.3 / 2, 1.0),
+        False,
+    ),
+    "of a part": (
+        lambda: ed.Stack(ed.Identity(), ed.Dense(matrix())),
+        ed.StepSizes.fixed(BY_PART, 0.5),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_given_steps_that_are_too_large_are_warned_of_once(name: str) -> None:
+    make, steps, warns = TOO_LARGE[name]
+    K = make()
+    F = ed.SeparableSum(ed.L1(), ed.L1()) if isinstance(K, ed.Stack) else ed.L1()
+    model = ed.Unrolled(ed.Problem(F, ed.Box(radius=0.1), K), 4, steps)
+    with pytest.warns(ed.StepSizeWarning) if warns else nullcontext():
+        model(observation())
+    model(observation())

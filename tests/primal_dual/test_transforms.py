@@ -120,3 +120,7 @@ def test_a_norm_that_is_mapped_over_is_refused_in_a_sentence() -> None:
     Ks = torch.stack([model.problem.K.matrix.detach(), 2 * model.problem.K.matrix.detach()])
     with pytest.raises(ed.ErgodualError, match="StepSizes.fixed"):
         vmap(lambda Q: functional_call(model, {"problem.K.matrix": Q}, (x,)))(Ks)
+    model.steps = ed.StepSizes.fixed(0.1, 0.1)
+    found = vmap(lambda Q: functional_call(model, {"problem.K.matrix": Q}, (x,)))(Ks)
+    for Q, of in zip(Ks, found, strict=True):
+        assert torch.allclose(functional_call(model, {"problem.K.matrix": Q}, (x,)), of)

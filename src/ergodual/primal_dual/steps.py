@@ -115,6 +115,10 @@ class StepSizes(nn.Module):
     def prepare(self, K: Operators, depth: int) -> None:
         """Make the parameters that depend on K or the depth; ``Unrolled`` calls this once."""
 
+    def given(self) -> bool:
+        """Whether σ and τ are numbers that follow nothing, neither ‖K‖ nor a gradient."""
+        return False
+
     def project_(self) -> None:
         """Move learned numbers that have left their range to its border."""
 
@@ -164,6 +168,9 @@ class _Fixed(StepSizes):
             require(step > 0, f"The step size {name} is {step}; it must be positive.")
             hold(self, name, step)
             self._least[name] = LEAST * float(torch.as_tensor(step).detach().min())
+
+    def given(self) -> bool:
+        return not any(isinstance(t, Tensor) and t.requires_grad for t in (self.sigma, self.tau))
 
     def project_(self) -> None:
         """Keep learned steps positive: at least a millionth of the smallest given one."""

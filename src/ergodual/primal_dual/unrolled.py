@@ -16,6 +16,7 @@ from ergodual.primal_dual.forward import estimate
 from ergodual.primal_dual.outputs import Ergodic, Output
 from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.reverse import Reverse
+from ergodual.primal_dual.safe_steps import warn_of_steps
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import unroll
 from ergodual.problem import LowerLevel
@@ -81,6 +82,8 @@ class Unrolled(nn.Module):
         self.steps = StepSizes.balanced() if steps is None else steps
         self.output = Ergodic("1/k") if output is None else output
         self.adjoint: Adjoint = Reverse() if adjoint is None else adjoint
+        # domains for which given steps have been held against the norm
+        self._seen: set[Size] = set()
         self.steps.prepare(self._operators(), depth)
         self.output.prepare(depth, self.problems[0].like())
 
@@ -138,6 +141,10 @@ class Unrolled(nn.Module):
         K = [each.K for each in instances]
         shared = all(each is one.K for each in K)
         steps = self.steps(one.K if shared else K, self.depth, one.domain, observation)
+        asked = self.steps.given() and one.domain not in self._seen
+        if asked and not (torch.compiler.is_compiling() or transformed()):
+            warn_of_steps(K, steps, one.domain)
+            self._seen.add(one.domain)
         weights = self.output(self.depth).to(observation)
         if not torch.is_grad_enabled():
             # a graph holds no numbers read to the host, a transform no results in given memory
