@@ -15,6 +15,7 @@ from ergodual.errors import ErgodualError
 
 Number = float | Tensor
 Module = TypeVar("Module", bound=nn.Module)
+LEAST_STEP = {torch.float64: 1e-300, torch.float32: 1e-36}
 _TENSORS = {Tensor, nn.Parameter}
 
 
@@ -48,6 +49,12 @@ def share_within(sizes: Tensor, bound: Number) -> Tensor:
     inside = 1 - 4 * torch.finfo(sizes.dtype).eps
     shares = torch.where(sizes > bound, inside * bound / sizes, 1.0).flatten(1)
     return shares.amin(1) if shares.shape[1] else shares.new_ones(len(shares))
+
+
+def as_step(values: Tensor) -> Tensor:
+    """Steps that every prox takes: from 1e-300 to 1e300 in float64, 1e-36 to 1e36 in float32."""
+    least = LEAST_STEP.get(values.dtype, 1e-36)
+    return values.clamp(least, 1 / least)
 
 
 def largest(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from ergodual.operators.norms import matrix_of
 from ergodual.solving.feasible import dual_energy, shares
 from ergodual.solving.newton import applies
 from ergodual.solving.scales import Scales, steps_of
-from ergodual.tensors import column, dots, largest, norms, total
+from ergodual.tensors import as_step, column, dots, largest, norms, total
 
 
 class Point(NamedTuple):
@@ -201,7 +201,8 @@ class Pending:
             # where b is met to the tolerance, nothing is left that could be relative to it
             met = self.primal(r, Kx) <= self.tol**2 * self.unit
             size = torch.where(met, size, torch.minimum(left, size))
-        sigma, tau = column(weight / self.norm, y), column(1 / (self.norm * weight), r)
+        sigma = column(as_step(weight / self.norm), y)
+        tau = column(as_step(1 / (self.norm * weight)), r)
         moved_r = self.instance.G.prox(r + tau * v, tau) - r
         moved_y = self.instance.F.prox_conjugate(y + sigma * Kx, sigma) - y
         # what rounding hides of a move, where y is very large, counts too
@@ -279,6 +280,6 @@ def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
     For the prox of f*, a subgradient of f at z.
     """
     far_away = torch.finfo(z.dtype).eps ** -0.5  # where Moreau's identity still has half the digits
-    t = column(far_away / largest(z).clamp(min=torch.finfo(z.dtype).tiny * far_away), z)
+    t = column(as_step(far_away / largest(z).clamp(min=torch.finfo(z.dtype).tiny ** 0.5)), z)
     near, far = prox(t * z, t), prox(10 * t * z, 10 * t)
     return torch.where(column(norms(far) < 2 * norms(near), z), far, 0.0)

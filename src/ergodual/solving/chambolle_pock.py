@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ergodual.primal_dual.steps import SAFETY
 from ergodual.solving.certificates import Pending, Point
-from ergodual.tensors import column, require
+from ergodual.tensors import as_step, column, require
 
 
 class Iterates(NamedTuple):
@@ -66,7 +66,7 @@ class ChambollePock:
             weight = torch.full_like(weight, math.sqrt(mu / delta))
         scale = SAFETY / pending.norm
         bar = y if self._exchanged(pending) else r
-        return Iterates(r, y, bar, scale * weight, scale / weight, weight)
+        return Iterates(r, y, bar, as_step(scale * weight), as_step(scale / weight), weight)
 
     def advance(self, pending: Pending, state: Iterates, iterations: int) -> Iterates:
         """See :class:`Method`."""

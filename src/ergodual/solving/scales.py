@@ -14,6 +14,7 @@ from ergodual.instance import Instance
 from ergodual.operators import Dense, Operator, Stack
 from ergodual.operators.norms import matrix_of
 from ergodual.primal_dual.steps import SAFETY
+from ergodual.tensors import as_step
 
 
 class Scales(NamedTuple):
@@ -68,7 +69,9 @@ def steps_of(
     norm = norm if scales is None else scales.norm
     sigma = (weight * (SAFETY / norm)).view(-1, *[1] * len(one.codomain))
     tau = (SAFETY / (norm * weight)).view(-1, *[1] * len(one.domain))
-    return (sigma, tau) if scales is None else (sigma * scales.dual, tau * scales.primal)
+    if scales is not None:
+        sigma, tau = sigma * scales.dual, tau * scales.primal
+    return as_step(sigma), as_step(tau)
 
 
 def _by_part(one: Instance, parts: list[Operator]) -> Scales:
