@@ -1,6 +1,7 @@
 """Energies: weak duality always, a gap that closes at a solution, and what a problem refuses."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +108,106 @@ def strided() -> ed.Conv:
 def test_refusals(make: Callable[[], object], said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
         make()
+
+
+class Missing(ed.Function):
+    """A user's function that gives nothing."""
+
+
+class Silent(ed.Operator):
+    """A user's operator whose products are wrong in a way of this name."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.k = how, matrix()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return x.detach().numpy() if self.how == "numpy" else x @ self.k.T
+
+    def adjoint(self, y: torch.Tensor, *domain: Any) -> Any:
+        if self.how == "no domain":
+            raise TypeError("it takes 2 positional arguments but 3 were given")
+        return None if self.how == "no adjoint" else y @ self.k
+
+    def gradients(self, dual: torch.Tensor, primal: torch.Tensor) -> Any:
+        found = dual.T @ primal
+        of = {"a tensor": found, "none": None, "too few": (), "transposed": (found.T,)}
+        return of.get(self.how, [found])
+
+
+SAID = {
+    "numpy": "Silent gives a ndarray; let its forward and adjoint return tensors",
+    "no adjoint": "Silent gives a NoneType",
+    "no domain": r"it takes a dual variable and the shape .* adjoint\(y, domain\)",
+    "a tensor": "Silent.gradients gives a tensor of shape",
+    "none": "Silent.gradients gives a NoneType",
+    "too few": "Silent.gradients gives a tuple of 0",
+    "transposed": "gives a gradient of shape .* in the order of tensors",
+}
+
+
+@pytest.mark.parametrize("how", SAID)
+def test_a_users_operator_that_is_wrong_is_named(how: str) -> None:
+    model = ed.Unrolled(ed.Problem(ed.L1(0.1), ed.Box(radius=0.1), Silent(how)), 3)
+    with pytest.raises(ed.ErgodualError, match=SAID[how]):
+        model(observation()).square().sum().backward()
+
+
+def test_a_list_of_gradients_is_as_good_as_a_tuple() -> None:
+    grads, steps = [], ed.StepSizes.fixed(0.1, 0.1)
+    for K in (Silent("a list"), ed.Dense(matrix())):
+        model = ed.Unrolled(ed.Problem(ed.L1(0.1), ed.Box(radius=0.1), K), 3, steps)
+        model(observation()).square().sum().backward()
+        grads.append(next(K.parameters()).grad)
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("place", ["F", "G"])
+def test_a_users_function_without_a_prox_is_named(place: str) -> None:
+    f, other = Missing(), ed.L1()
+    F, G = (f, other) if place == "F" else (other, f)
+    problem = ed.Problem(F, G, ed.Dense(matrix()))
+    for call in (lambda: ed.Unrolled(problem, 3)(observation()), lambda: solve(problem)):
+        with pytest.raises(ed.ErgodualError, match=r"Missing gives no prox\(z, step\)"):
+            call()
+
+
+def solve(problem: ed.Problem) -> None:
+    ed.solve(problem, observation())
+
+
+def depth_of(steps: ed.StepSizes | None, output: ed.Ergodic | None, depth: Any) -> torch.Tensor:
+    model = ed.Unrolled(
+        ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense(matrix())), 4, steps, output
+    )
+    model.depth = depth
+    x_hat: torch.Tensor = model(observation())
+    return x_hat
+
+
+@pytest.mark.parametrize("depth", [2, 6])
+def test_the_depth_may_be_changed_where_nothing_is_of_each_iteration(depth: int) -> None:
+    problem = ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense(matrix()))
+    expected = ed.Unrolled(problem, depth)(observation())
+    torch.testing.assert_close(depth_of(None, None, depth), expected)
+    for steps, output in (
+        (None, ed.Ergodic("learned")),
+        (ed.StepSizes.learned(per_iteration=True), None),
+        (ed.StepSizes.fixed(torch.full((4,), 0.1), 0.1), None),
+    ):
+        with pytest.raises(ed.ErgodualError, match="iteration"):
+            depth_of(steps, output, depth)
+    for wrong in (0, -1, 2.5):
+        with pytest.raises(ed.ErgodualError, match="a whole number, at least 1"):
+            depth_of(None, None, wrong)
+    listed = ed.Unrolled([problem] * 4)
+    with pytest.raises(ed.ErgodualError, match="a problem for each of 4 iterations"):
+        listed.depth = depth
+    assert listed.depth == 4
+
+
+def test_a_model_shows_its_depth_and_weights() -> None:
+    problem = ed.Problem(ed.L1(0.3), ed.Box(radius=0.1), ed.Dense(matrix()))
+    shown = repr(ed.Unrolled(problem, 4, output=ed.Ergodic("uniform"), adjoint=ed.Truncated(2)))
+    for text in ("depth=4", "Truncated", "weight=0.3", "radius=0.1", "matrix=(", "'uniform'"):
+        assert text in shown

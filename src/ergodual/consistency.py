@@ -53,8 +53,35 @@ def require_consistent(r: Tensor, Kr: Tensor, y: Tensor, KTy: Tensor, norm: floa
         )
 
 
+def require_products(K: Operator, domain: Size, like: Tensor) -> None:
+    """That K and its adjoint take a sample, and give tensors of its type.
+
+    Raises
+    ------
+    ErgodualError
+        If not.
+    """
+    with torch.no_grad():
+        zeros = like.new_zeros((1, *domain))
+        seen = K(zeros)
+        require_type_kept(K, zeros, seen)
+        try:
+            back = K.adjoint(seen, domain)
+        except TypeError as error:
+            raise ErgodualError(
+                f"{type(K).__name__}.adjoint cannot be called ({error}); it takes a dual variable "
+                "and the shape of a sample of the result, adjoint(y, domain)."
+            ) from error
+        require_type_kept(K, seen, back)
+
+
 def require_type_kept(K: Operator, x: Tensor, Kx: Tensor) -> None:
     """Raise :class:`ErgodualError` if K gives other numbers than it was given."""
+    if not isinstance(Kx, Tensor):
+        raise ErgodualError(
+            f"{type(K).__name__} gives a {type(Kx).__name__}; let its forward and adjoint return "
+            "tensors."
+        )
     if Kx.dtype != x.dtype:
         raise ErgodualError(
             f"{type(K).__name__} makes {Kx.dtype} of {x.dtype}; let it keep the type (of complex "

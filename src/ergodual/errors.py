@@ -11,6 +11,10 @@ class NotFiniteError(ErgodualError):
     """A number that had to be finite is not, usually because a learning rate is too large."""
 
 
+class NotGivenError(ErgodualError, NotImplementedError):
+    """A function or an operator of the user's own lacks a method that is needed."""
+
+
 class NotConvergedWarning(UserWarning):
     """Some samples of a batch have not reached the tolerance."""
 

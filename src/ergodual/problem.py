@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Size, Tensor, nn
 
-from ergodual.consistency import APART, probe
+from ergodual.consistency import APART, probe, require_products
 from ergodual.errors import ErgodualError
 from ergodual.functions import L21, Function, SeparableSum, Translated, Zero
 from ergodual.functions.sums import bind
@@ -81,6 +81,7 @@ class LowerLevel(nn.Module):
                         "with .to()."
                     )
         if domain not in self._probed and not (torch.compiler.is_compiling() or transformed()):
+            require_products(K, domain, like)
             probe(K, domain, like, K.norm_bound(domain))
             self._probed.add(domain)
         return Instance(F, G, K, shift, offset, len(like), domain, codomain, like)

@@ -203,7 +203,16 @@ def described(given: object) -> str:
     """A value for a message: the shape and type of a tensor, the kind of anything else."""
     if isinstance(given, Tensor):
         return f"a tensor of shape {tuple(given.shape)} and type {given.dtype}"
+    if isinstance(given, tuple | list):
+        return f"a {type(given).__name__} of {len(given)}"
     return f"a {type(given).__name__}"
+
+
+def shown(value: Number) -> str:
+    """A weight, say, for a repr: its number, or its shape."""
+    if not isinstance(value, Tensor):
+        return f"{value:g}"
+    return f"{value.item():g}" if value.ndim == 0 and not value.is_meta else str(tuple(value.shape))
 
 
 def real(said: str, value: object) -> Number:

@@ -8,7 +8,17 @@ import torch
 from torch import Size, Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, column, dots, hold, norms, real, require_nonnegative, room
+from ergodual.tensors import (
+    Number,
+    column,
+    dots,
+    hold,
+    norms,
+    real,
+    require_nonnegative,
+    room,
+    shown,
+)
 
 
 class L2Ball(Function):
@@ -77,6 +87,9 @@ class L2Ball(Function):
 
     def parameter_shape(self, sample: Size) -> Size:
         return Size([1] * len(sample))
+
+    def extra_repr(self) -> str:
+        return f"radius={shown(self.radius)}"
 
     def _share(self, z: Tensor, radius: Number) -> Tensor:
         return (radius / _size(z)).clamp(max=1)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Size, Tensor, nn
 
-from ergodual.errors import ErgodualError
+from ergodual.errors import ErgodualError, NotGivenError
 from ergodual.tensors import Number, held_by
 
 ProxGradient = tuple[Tensor, tuple[Tensor | None, ...]]
@@ -51,15 +51,15 @@ class Function(nn.Module):
 
     def value(self, x: Tensor) -> Tensor:
         """f(x) for each sample, shape ``(batch,)``."""
-        raise NotImplementedError
+        raise _missing(self, "value(x)")
 
     def conjugate(self, y: Tensor) -> Tensor:
         """f*(y) = sup_x ⟨x, y⟩ − f(x) for each sample, shape ``(batch,)``."""
-        raise NotImplementedError
+        raise _missing(self, "conjugate(y)")
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         """argmin_x f(x) + ‖x − z‖² / (2 step); a step that is a tensor broadcasts against z."""
-        raise NotImplementedError
+        raise _missing(self, "prox(z, step)")
 
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         """The prox of f*, by Moreau: z − step · prox_{f/step}(z / step)."""
@@ -194,6 +194,10 @@ class Function(nn.Module):
         return _known(gradients[0], z), tuple(
             next(found) if t.requires_grad else None for t in self.tensors()
         )
+
+
+def _missing(f: Function, method: str) -> NotGivenError:
+    return NotGivenError(f"{type(f).__name__} gives no {method}, which is needed here; define it.")
 
 
 def _known(gradient: Tensor | None, like: Tensor) -> Tensor:

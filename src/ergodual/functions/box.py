@@ -19,7 +19,16 @@ from ergodual.functions.clip import (
     shrink,
     shrink_vjp_,
 )
-from ergodual.tensors import Number, everywhere, hold, real, require, require_nonnegative, total
+from ergodual.tensors import (
+    Number,
+    everywhere,
+    hold,
+    real,
+    require,
+    require_nonnegative,
+    shown,
+    total,
+)
 
 
 class Box(Function):
@@ -155,6 +164,11 @@ class Box(Function):
             moved = -step * grad
             found = self._in_bounds(moved * (kept < 0), moved * (kept > 0))
         return grad, found
+
+    def extra_repr(self) -> str:
+        if self.symmetric:
+            return f"radius={shown(self.radius)}"
+        return f"lower={shown(self.lower)}, upper={shown(self.upper)}"
 
     def _in_bounds(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
         pairs: list[tuple[Number, Tensor]] = (

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
 from ergodual.functions.clip import clip, clip_, clip_vjp_, is_point, shrink, shrink_vjp_
-from ergodual.tensors import Number, everywhere, hold, real, require_weight, share_within, total
+from ergodual.tensors import (
+    Number,
+    everywhere,
+    hold,
+    real,
+    require_weight,
+    share_within,
+    shown,
+    total,
+)
 
 
 class L1(Function):
@@ -86,6 +95,9 @@ class L1(Function):
             return grad.mul_(kept.abs() < self.weight), ()
         clipped = grad * (kept.abs() >= self.weight)
         return grad.sub_(clipped), self._in_weight(clipped.mul_(kept.sign()))
+
+    def extra_repr(self) -> str:
+        return f"weight={shown(self.weight)}"
 
     def _in_weight(self, gradient: Tensor) -> tuple[Tensor, ...]:
         if not isinstance(self.weight, Tensor):

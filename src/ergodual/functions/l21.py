@@ -18,6 +18,7 @@ from ergodual.tensors import (
     require_weight,
     room,
     share_within,
+    shown,
     total,
 )
 
@@ -127,6 +128,10 @@ class L21(Function):
         return Size(
             (*sample[:axis], sample[axis] // (self.size or sample[axis]), *sample[axis + 1 :])
         )
+
+    def extra_repr(self) -> str:
+        size = "" if self.size is None else f", size={self.size}"
+        return f"weight={shown(self.weight)}, dim={self.dim}{size}"
 
     def _project(self, z: Tensor, bound: Number) -> Tensor:
         groups = self._groups(z)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, everywhere, hold, real, require_weight, total
+from ergodual.tensors import Number, everywhere, hold, real, require_weight, shown, total
 
 
 class Zero(Function):
@@ -121,6 +121,9 @@ class SquaredL2(Function):
             z = kept if self.keeps_input() else kept * (1 + step / self.weight)
             found = self._in_weight(step * z * grad / (self.weight + step) ** 2)
         return grad.mul_(self.weight / (self.weight + step)), found
+
+    def extra_repr(self) -> str:
+        return f"weight={shown(self.weight)}"
 
     def _in_weight(self, gradient: Tensor) -> tuple[Tensor, ...]:
         if not isinstance(self.weight, Tensor):

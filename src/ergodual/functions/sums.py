@@ -13,7 +13,7 @@ from torch import Size, Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
 from ergodual.functions.l21 import L21
-from ergodual.tensors import Number, hold, real
+from ergodual.tensors import Number, hold, real, shown
 
 
 class SeparableSum(Function):
@@ -310,6 +310,9 @@ class Translated(Function):
             return result, ()
         own = tuple((-step * result).sum_to_size(b.shape) for b in self._own())
         return result, own + found
+
+    def extra_repr(self) -> str:
+        return f"shift={shown(self.shift)}"
 
     def _own(self) -> tuple[Tensor, ...]:
         return (self.shift,) if isinstance(self.shift, Tensor) else ()

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Size, Tensor, nn
 
-from ergodual.errors import ErgodualError
+from ergodual.errors import ErgodualError, NotGivenError
 from ergodual.operators.norms import lanczos_bound, not_finite, singular_pair, zero_sample
-from ergodual.tensors import Number, held_by, hold, transformed
+from ergodual.tensors import Number, described, held_by, hold, shown, transformed
 
 Layout = Size | list["Layout"]
 """The shape of a sample, or, where it is made of parts, theirs."""
@@ -34,7 +34,7 @@ class Operator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Kx, ``(batch, *domain)`` to ``(batch, *codomain)``."""
-        raise NotImplementedError(f"{type(self).__name__} gives no forward(x), its only duty")
+        raise NotGivenError(f"{type(self).__name__} gives no forward(x), its only duty; define it.")
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         """Kᵀy, ``(batch, *codomain)`` to ``(batch, *domain)``.
@@ -175,7 +175,13 @@ class Operator(nn.Module):
         self, totals: list[Tensor | None], dual: Tensor, primal: Tensor, scale: float
     ) -> None:
         """Totals + scale · :meth:`gradients`, written to the list ``totals``, where None is 0."""
-        for i, found in enumerate(self.gradients(dual, primal)):
+        gradients = self.gradients(dual, primal)
+        if not isinstance(gradients, tuple | list) or len(gradients) != len(totals):
+            raise ErgodualError(
+                f"{type(self).__name__}.gradients gives {described(gradients)}; it must be a tuple "
+                f"with a gradient, or None, for each of its {len(totals)} tensors."
+            )
+        for i, found in enumerate(gradients):
             if found is not None:
                 old = totals[i]
                 totals[i] = found * scale if old is None else old.add_(found, alpha=scale)
@@ -390,6 +396,9 @@ class Scaled(Operator):
         if not math.isfinite(size):
             raise not_finite(self)
         return size * self.operator.norm_bound(domain)
+
+    def extra_repr(self) -> str:
+        return f"scale={shown(self.scale)}"
 
     def _factor(self) -> Number:
         """The scale without axes."""

@@ -85,6 +85,9 @@ class Dense(Operator):
         phase = math.pi * (2 * j + 1 - n) * (k + 0.5) / m
         return cls((torch.cat([torch.cos(phase), torch.sin(phase)]) * math.sqrt(2 / m)).to(dtype))
 
+    def extra_repr(self) -> str:
+        return f"matrix={tuple(self.matrix.shape)}"
+
     def forward(self, x: Tensor) -> Tensor:
         self.codomain(x.shape[1:])
         return x @ self.matrix.T

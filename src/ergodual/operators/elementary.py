@@ -99,6 +99,9 @@ class Diagonal(Operator):
             raise not_finite(self)
         return largest
 
+    def extra_repr(self) -> str:
+        return f"diagonal={tuple(self.diagonal.shape)}"
+
 
 class Gradient(Operator):
     """Forward differences along every axis of a sample, 0 at the end of each: (Kx)_a = x_{i+1} −
@@ -163,6 +166,9 @@ class Gradient(Operator):
         if self.axes is None:
             return 2 * math.sqrt(len(self._domain_for_norm(domain)))
         return 2 * math.sqrt(len(self.axes))
+
+    def extra_repr(self) -> str:
+        return f"axes={self.axes}"
 
     def _axes(self, domain: Size) -> list[int]:
         """Positive, counted with the batch as 0."""

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from ergodual.errors import ErgodualError
+
 
 class Wanted(NamedTuple):
     """Which gradients a backward call asks for.
@@ -39,6 +41,11 @@ class Gradients:
         if not found:
             return
         totals = self.totals(module)
+        if len(found) != len(totals):
+            raise ErgodualError(
+                f"A prox derivative of {type(module).__name__} gives {len(found)} gradients; it "
+                f"must give one, or None, for each of its {len(totals)} tensors."
+            )
         for i, t in enumerate(found):
             if t is not None:
                 old = totals[i]

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ergodual.errors import ErgodualError
 from ergodual.functions import Function
 from ergodual.instance import Instance
 from ergodual.operators import Operator
@@ -98,8 +99,14 @@ class Inputs:
         """Gradients in the order of :attr:`tensors`, None where there is none."""
         named: dict[str, Tensor | None] = dict(found.named)
         for i, module in enumerate(self.modules):
-            of_module = found.of_module.get(id(module), [])
-            named |= {f"{i}.{j}": t for j, t in enumerate(of_module)}
+            for j, t in enumerate(found.of_module.get(id(module), [])):
+                held = self.tensors[f"{i}.{j}"]
+                if t is not None and t.shape != held.shape:
+                    raise ErgodualError(
+                        f"{type(module).__name__} gives a gradient of shape {tuple(t.shape)} for a "
+                        f"tensor of shape {tuple(held.shape)}; give them in the order of tensors()."
+                    )
+                named[f"{i}.{j}"] = t
         return [named.get(name) for name in self.tensors]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ergodual.errors import ErgodualError
-from ergodual.tensors import hold
+from ergodual.tensors import hold, shown
 
 
 class Output(nn.Module):
@@ -78,6 +78,9 @@ class Ergodic(Output):
                 f"There are averaging weights of shape {tuple(held.shape)} for {depth} "
                 "iterations; give one for each."
             )
+
+    def extra_repr(self) -> str:
+        return f"({shown(self.given)})" if self.kind == "given" else repr(self.kind)
 
     def forward(self, depth: int) -> Tensor:
         if self.kind == "given":

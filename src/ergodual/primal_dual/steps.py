@@ -11,7 +11,7 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.operators import Operator, Stack
-from ergodual.tensors import Number, hold, real, require
+from ergodual.tensors import Number, hold, real, require, shown
 
 SAFETY = 0.99
 """σ τ ‖K‖² = SAFETY² < 1 for the rules that follow ‖K‖."""
@@ -46,6 +46,8 @@ class StepSizes(nn.Module):
     with an operator, or one for each iteration, and a depth gives :class:`Steps`.
     """
 
+    theta: Number
+
     def __init__(self, theta: Number = 1.0) -> None:
         super().__init__()
         theta = real("The extrapolation theta", theta)
@@ -64,14 +66,14 @@ class StepSizes(nn.Module):
         tau, theta
             Of shape ``()`` or ``(depth,)``; θ > −1.
         """
-        return _Fixed(sigma, tau, theta)
+        return Fixed(sigma, tau, theta)
 
     @staticmethod
     def balanced(
         theta: Number = 1.0, differentiate_norm: bool = False, by_part: bool = False
     ) -> StepSizes:
         """σ = τ = 0.99 / ‖K‖ (Brauer, Lorenz 2019), with an upper bound of ‖K‖; see `weighted`."""
-        return _Relative(1.0, theta, differentiate_norm, by_part)
+        return Relative(1.0, theta, differentiate_norm, by_part)
 
     @staticmethod
     def weighted(
@@ -95,7 +97,7 @@ class StepSizes(nn.Module):
             Whether the parts of a stack have σ_i = w · 0.99 / ‖K_i‖ and τ = 0.99 / (w Σ ‖K_i‖) (in
             the manner of Pock, Chambolle, ICCV 2011): better where the parts' norms differ much.
         """
-        return _Relative(weight, theta, differentiate_norm, by_part)
+        return Relative(weight, theta, differentiate_norm, by_part)
 
     @staticmethod
     def learned(
@@ -110,7 +112,7 @@ class StepSizes(nn.Module):
         log(τ‖K‖) instead: the steps follow ‖K‖ while K is learned (the gradient takes it as a
         constant), so that σ τ ‖K‖², on which convergence hangs, moves by learning alone.
         """
-        return _Learned(weight, per_iteration, theta, relative)
+        return Learned(weight, per_iteration, theta, relative)
 
     def prepare(self, K: Operators, depth: int) -> None:
         """Make the parameters that depend on K or the depth; ``Unrolled`` calls this once."""
@@ -156,7 +158,9 @@ class StepSizes(nn.Module):
         return Steps(*found)
 
 
-class _Fixed(StepSizes):
+class Fixed(StepSizes):
+    """See :meth:`StepSizes.fixed`."""
+
     sigma: Number
     tau: Number
 
@@ -165,9 +169,13 @@ class _Fixed(StepSizes):
         self._least: dict[str, float] = {}
         for name, step in (("sigma", sigma), ("tau", tau)):
             step = real(f"The step size {name}", step)
-            require(step > 0, f"The step size {name} is {step}; it must be positive.")
+            ends = (step > 0) & (step < math.inf)
+            require(ends, f"The step size {name} is {step}; it must be positive and finite.")
             hold(self, name, step)
             self._least[name] = LEAST * float(torch.as_tensor(step).detach().min())
+
+    def extra_repr(self) -> str:
+        return f"sigma={shown(self.sigma)}, tau={shown(self.tau)}, theta={shown(self.theta)}"
 
     def given(self) -> bool:
         return not any(isinstance(t, Tensor) and t.requires_grad for t in (self.sigma, self.tau))
@@ -185,7 +193,9 @@ class _Fixed(StepSizes):
         return self._steps(self.sigma, self.tau, K, depth, like)
 
 
-class _Relative(StepSizes):
+class Relative(StepSizes):
+    """See :meth:`StepSizes.weighted`."""
+
     def __init__(
         self, weight: float, theta: Number, differentiate_norm: bool, by_part: bool
     ) -> None:
@@ -206,6 +216,9 @@ class _Relative(StepSizes):
         sigma, tau = self.weight * SAFETY / dual, SAFETY / (self.weight * primal)
         return self._steps(sigma, tau, K, depth, like)
 
+    def extra_repr(self) -> str:
+        return f"weight={self.weight:g}, theta={shown(self.theta)}, by_part={self.by_part}"
+
     def _norm(self, K: Operator, domain: Size | None) -> Number:
         return K.norm(domain) if self.differentiate_norm else _bound(K, domain)
 
@@ -219,7 +232,9 @@ class _Relative(StepSizes):
         return torch.stack([torch.as_tensor(n, dtype=torch.float64) for n in norms])
 
 
-class _Learned(StepSizes):
+class Learned(StepSizes):
+    """See :meth:`StepSizes.learned`."""
+
     log_sigma: Tensor
     log_tau: Tensor
 
@@ -231,6 +246,10 @@ class _Learned(StepSizes):
         self.relative = relative
         self.register_parameter("log_sigma", None)
         self.register_parameter("log_tau", None)
+
+    def extra_repr(self) -> str:
+        each = ", per_iteration" if self.per_iteration else ""
+        return f"learned from weight={self.weight:g}{each}, theta={shown(self.theta)}"
 
     def prepare(self, K: Operators, depth: int) -> None:
         if isinstance(self.log_sigma, Tensor):
@@ -288,8 +307,10 @@ def _like(K: Operators) -> Tensor:
 
 
 def _check_weight(weight: float) -> None:
-    require(weight > 0, f"The step weight is {weight}; it must be positive (1 is balanced).")
+    ends = 0 < weight < math.inf
+    require(ends, f"The step weight is {weight}; it must be positive (1 is balanced).")
 
 
 def _require_theta(theta: Number) -> None:
-    require(theta > -1, f"The extrapolation theta is {theta}; it must be above -1 (1 is usual).")
+    ends = (theta > -1) & (theta < math.inf)
+    require(ends, f"The extrapolation theta is {theta}; it must be above -1 (1 is usual).")

@@ -74,18 +74,40 @@ class Unrolled(nn.Module):
         else:
             self.problem = cast(LowerLevel, nn.ModuleList(_checked(problem, depth)))
             depth = len(problem)
-        if not isinstance(depth, int) or depth < 1:
-            given = "missing" if depth is None else depth
-            raise ErgodualError(f"The depth is {given}; it must be a whole number, at least 1.")
         _require_parts(steps, output, adjoint)
-        self.depth = depth
+        self.__dict__["depth"] = _checked_depth(depth)
         self.steps = StepSizes.balanced() if steps is None else steps
         self.output = Ergodic("1/k") if output is None else output
         self.adjoint: Adjoint = Reverse() if adjoint is None else adjoint
         # domains for which given steps have been held against the norm
         self._seen: set[Size] = set()
-        self.steps.prepare(self._operators(), depth)
-        self.output.prepare(depth, self.problems[0].like())
+        self.steps.prepare(self._operators(), self.depth)
+        self.output.prepare(self.depth, self.problems[0].like())
+
+    def extra_repr(self) -> str:
+        return f"depth={self.depth}, adjoint={type(self.adjoint).__name__}"
+
+    @property
+    def depth(self) -> int:
+        """The number of iterations d; it may be set, but not to other than that of a list of
+        problems, or where steps or averaging weights are of each iteration.
+        """
+        depth: int = self.__dict__["depth"]
+        return depth
+
+    @depth.setter
+    def depth(self, depth: int) -> None:
+        before, self.__dict__["depth"] = self.depth, _checked_depth(depth)
+        try:
+            self.output.prepare(depth, self.problems[0].like())
+            if self._listed and depth != len(self.problem):  # type: ignore[arg-type]
+                raise ErgodualError(
+                    f"The depth is {depth}, and there is a problem for each of {before} "
+                    "iterations; make an Unrolled of another list."
+                )
+        except ErgodualError:
+            self.__dict__["depth"] = before
+            raise
 
     @property
     def problems(self) -> list[LowerLevel]:
@@ -192,6 +214,13 @@ class Unrolled(nn.Module):
                 "one, or one for each."
             )
         return functions
+
+
+def _checked_depth(depth: int | None) -> int:
+    if not isinstance(depth, int) or depth < 1:
+        given = "missing" if depth is None else depth
+        raise ErgodualError(f"The depth is {given}; it must be a whole number, at least 1.")
+    return depth
 
 
 def _checked(problems: Sequence[LowerLevel], depth: int | None) -> Sequence[LowerLevel]:

@@ -125,6 +125,9 @@ class Solved(nn.Module):
         point = FixedPoint(one, found.r, found.y, sigma, tau, 1.0)
         return self.adjoint.attach(point, found.x)
 
+    def extra_repr(self) -> str:
+        return f"tol={self.tol}, adjoint={type(self.adjoint).__name__}"
+
     def numbers(self, domain: Size | None = None) -> tuple[list[float], list[float], list[float]]:
         """σ_k, τ_k and α_k of :class:`Unrolled`, which there are none of."""
         return [], [], []
