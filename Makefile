@@ -4,6 +4,7 @@
 # make check               format, lint and types
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
 # make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel
+# make trial               2,000 random problems solved, certified and differentiated, against CVXPY and differences (about half an hour on two cores)
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
 # make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: demo test check bench figures theory models quality clean
+.PHONY: demo test check bench trial figures theory models quality clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -30,6 +31,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ONLY)
+
+trial: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks trial
 
 figures theory: $(VENV)/.installed
 	@test -n "$(CORPUS)" || { echo "make $@ needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }

@@ -25,6 +25,7 @@ NAMES = (
     "filters",
     "lasso",
     "bilevel",
+    "trial",
 )
 
 
