@@ -29,8 +29,8 @@ LIMIT = 20_000
 NOTES = [
     f"min ½‖x − b‖² + Σ_k {WEIGHT} ‖K_k x‖₁ with {FILTERS} random filters of {SIZE} × {SIZE} and "
     f"mean 0, {CROPS} crops of {CROP} × {CROP} of images/train400 with noise of σ = 25/255, "
-    f"float64, solved to {TOLERANCE:g} within {LIMIT} iterations; gradients of ½‖x̂ − x‖² in all filters and weights by "
-    "Implicit, whose solver is MINRES at this size.",
+    f"float64, solved to {TOLERANCE:g} within {LIMIT} iterations; gradients of "
+    "½‖x̂ − x‖² in all filters and weights by Implicit, whose solver is MINRES at this size.",
     f"cosine, error: of {DIRECTIONS} slopes along random directions in the filters and weights "
     "together against central differences, whose solutions are Newton steps from the solution, "
     "with certificates of their own (the largest is shown); crops whose active set has settled.",

@@ -29,8 +29,8 @@ LIMIT, SHORT = 20_000, 4_000
 """Iterations of a solution at most, and of those that are differentiated."""
 OBJECTIVE = {torch.float64: 1e-5, torch.float32: 1e-2}
 """By how much an objective may lie above CVXPY's, and a constraint be missed, relatively."""
-SLOPE = 1e-4
-"""By how much a slope may differ from a difference."""
+SLOPE, SLOPE_AT_SOLUTION = 1e-4, 1e-2
+"""By how much a slope may differ from a difference; of solutions, which are less exact."""
 NOTES = [
     f"{PROBLEMS} random problems, {BATCH} with each choice of functions, operator and weights; up "
     f"to 8 coordinates, at most {LIMIT} iterations, {SHORT} to be differentiated; else all by "
@@ -206,8 +206,11 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
 
     if first is not None:
         if not any(known):
-            return [_slope(status, False, False, (0.0, 0.0, 0.0, 0.0)) for status in first.status]
-        model.start = first  # which is near
+            return [
+                _slope(status, False, False, (0.0, 0.0, 0.0, 0.0), 0.0) for status in first.status
+            ]
+        # near, and to rounding: a gap is the square of a distance
+        model.start, model.tol = first, 1e-15
 
     def at(t: float) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -220,7 +223,7 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
         there = torch.ones(len(x), dtype=torch.bool) if solution is None else solution.converged
         return values, there
 
-    h = 3e-6
+    h, share = (3e-6, SLOPE) if first is None else (1e-5, SLOPE_AT_SOLUTION)
     (above, one), (below, two), (here, three) = at(h), at(-h), at(0.0)
     left, right, sure = (here - below) / h, (above - here) / h, one & two & three
     return [
@@ -229,13 +232,18 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
             known[i],
             bool(sure[i]),
             (float(left[i]), float(right[i]), ours[i], 1e-6 * float(sizes[i])),
+            share,
         )
         for i in range(len(x))
     ]
 
 
 def _slope(
-    status: str, known: bool, sure: bool, numbers: tuple[float, float, float, float]
+    status: str,
+    known: bool,
+    sure: bool,
+    numbers: tuple[float, float, float, float],
+    share: float,
 ) -> tuple[str, str]:
     left, right, ours, least = numbers
     if status != "solved":
@@ -243,10 +251,10 @@ def _slope(
     if not known:
         return "not known", ""
     size = max(abs(left), abs(right), abs(ours), least)
-    if not sure or abs(left - right) > SLOPE * size:
+    if not sure or abs(left - right) > share * size:
         return "kink", ""
     difference = (left + right) / 2
-    if abs(ours - difference) > SLOPE * size:
+    if abs(ours - difference) > share * size:
         return "wrong", f"slope {ours:.8g} for {difference:.8g}"
     return "right", ""
 
