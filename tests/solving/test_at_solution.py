@@ -160,6 +160,17 @@ def test_a_kink_is_told(name: str, method: Any) -> None:
     assert not layer.adjoint.report.regular.any()
 
 
+@pytest.mark.parametrize("part", ["F", "G"])
+def test_a_kink_where_all_is_zero_is_told(part: str) -> None:
+    """x̂ = max(b, 0) at b = 0, where there is no size that a rounding could be relative to."""
+    terms: dict[str, Any] = {part: ed.NonNegative()}
+    layer = ed.Solved(ed.InverseProblem(data=ed.SquaredL2(), **terms))
+    b = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    with pytest.warns(ed.NotDifferentiableWarning, match="at a kink"):
+        layer(b).sum().backward()
+    assert not layer.adjoint.report.regular.any()
+
+
 @pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3)])
 def test_no_samples_have_no_gradient(adjoint: Callable[[], AtSolution]) -> None:
     problem = ed.Problem(ed.L1(parameter(0.3)), ed.Box(radius=parameter(0.2)), ed.Dense(matrix()))

@@ -73,11 +73,12 @@ class Linearised:
     @staticmethod
     def beside(point: FixedPoint, shift: float) -> Linearised:
         """The same where the proxes' arguments are moved away from 0 by ``shift``, relative to
-        their largest entries.
+        their largest entries; by next to nothing where all are 0, as a kink may be there.
         """
         F, G = point.instance.F, point.instance.G
+        least = torch.finfo(point.r.dtype).tiny ** 0.25
         z_r, z_y = (
-            z + shift * column(largest(z), z) * torch.where(z < 0, -1.0, 1.0)
+            z + shift * column(largest(z).clamp(min=least), z) * torch.where(z < 0, -1.0, 1.0)
             for z in (point.z_primal, point.z_dual)
         )
         kept_r = z_r if G.keeps_input() else G.prox(z_r, point.tau)
