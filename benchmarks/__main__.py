@@ -26,6 +26,8 @@ NAMES = (
     "lasso",
     "bilevel",
     "trial",
+    "outputs",
+    "regressions",
 )
 
 

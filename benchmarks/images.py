@@ -13,11 +13,16 @@ from torch import Tensor
 from benchmarks.measure import ROOT
 
 
+def corpora() -> Path:
+    """Where the data sets are."""
+    return Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora"))
+
+
 def crops(count: int, size: int, noise: float) -> tuple[Tensor, Tensor]:
     """The upper left corners of the first of images/train400, between 0 and 1, clean and with noise
     of this standard deviation, ``(count, 1, size, size)``.
     """
-    folder = Path(os.environ.get("ERGODUAL_CORPORA", ROOT / "corpora")) / "images" / "train400"
+    folder = corpora() / "images" / "train400"
     files = sorted(folder.glob("*.png"))[:count]
     images = [np.asarray(Image.open(file).convert("L"), dtype=np.float64) for file in files]
     x = torch.stack([torch.from_numpy(image[:size, :size] / 255) for image in images])[:, None]

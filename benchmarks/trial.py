@@ -29,7 +29,7 @@ LIMIT, SHORT = 20_000, 4_000
 """Iterations of a solution at most, and of those that are differentiated."""
 OBJECTIVE = {torch.float64: 1e-5, torch.float32: 1e-2}
 """By how much an objective may lie above CVXPY's, and a constraint be missed, relatively."""
-SLOPE, SLOPE_AT_SOLUTION = 1e-4, 1e-2
+SLOPE, SLOPE_AT_SOLUTION = 1e-4, 3e-2
 """By how much a slope may differ from a difference; of solutions, which are less exact."""
 NOTES = [
     f"{PROBLEMS} random problems, {BATCH} with each choice of functions, operator and weights; up "
@@ -223,7 +223,7 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
         there = torch.ones(len(x), dtype=torch.bool) if solution is None else solution.converged
         return values, there
 
-    h, share = (3e-6, SLOPE) if first is None else (1e-5, SLOPE_AT_SOLUTION)
+    h, share = (3e-6, SLOPE) if first is None else (1e-4, SLOPE_AT_SOLUTION)
     (above, one), (below, two), (here, three) = at(h), at(-h), at(0.0)
     left, right, sure = (here - below) / h, (above - here) / h, one & two & three
     return [
