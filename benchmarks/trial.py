@@ -23,6 +23,7 @@ import ergodual as ed
 from benchmarks.measure import report
 from benchmarks.random_problems import BATCH, Case, random_case
 from ergodual.instance import Instance
+from ergodual.tensors import column
 
 PROBLEMS, SEED, DEPTH = 2000, 0, 6
 LIMIT, SHORT = 20_000, 4_000
@@ -187,6 +188,8 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
         torch.from_numpy(rng.standard_normal(tuple(t.shape))) * (t.detach().abs().mean() + 1e-3)
         for t in tensors
     ]
+    sizes = x.detach().abs().flatten(1).mean(1)  # a small sample is moved by little
+    moves[0] *= column(torch.where(sizes > 0, sizes, 1e-3) / (sizes.mean() + 1e-3), x)
     for t, move in zip(tensors, moves, strict=True):
         if _nonnegative(model, t):  # a weight of 0 cannot be moved to both sides
             move.masked_fill_(t.detach() <= 0, 0.0)
