@@ -15,7 +15,7 @@ from ergodual.bilevel import fit
 from ergodual.speech.corpora import find_audio, load_corpus
 from ergodual.speech.quantizers import MidRise
 
-DEPTHS, EPOCHS, LR, PATCH, SIGMA = (4, 8, 32), 10, 1e-4, 8, 25 / 255
+DEPTHS, EPOCHS, LR, PATCH, SIGMA = (8,), 6, 1e-4, 8, 25 / 255
 BITS, FRAME, FILES = 4, 64, 10
 WEIGHTS = (0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.24, 0.5, 1.0)
 OUTPUTS = {
@@ -44,7 +44,7 @@ def main(out: Path) -> None:
             for output, kind in OUTPUTS.items():
                 model = best(make, depth, kind, decibel, train)
                 row = {"problem": name, "depth": depth, "output": output}
-                row |= {"λ": float(model.problem.F.weight), "start": decibel(model, *dev)}
+                row |= {"λ": model.problem.F.weight.item(), "start": decibel(model, *dev)}
                 rows.append(row)
                 fit(
                     model,

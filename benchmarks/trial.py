@@ -26,7 +26,7 @@ from ergodual.instance import Instance
 from ergodual.tensors import column
 
 PROBLEMS, SEED, DEPTH = 2000, 0, 6
-LIMIT, SHORT = 20_000, 4_000
+LIMIT, SHORT = 5_000, 2_000
 """Iterations of a solution at most, and of those that are differentiated."""
 OBJECTIVE = {torch.float64: 1e-5, torch.float32: 1e-2}
 """By how much an objective may lie above CVXPY's, and a constraint be missed, relatively."""
@@ -234,7 +234,7 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
             "solved" if first is None else first.status[i],
             known[i],
             bool(sure[i]),
-            (float(left[i]), float(right[i]), ours[i], 1e-6 * float(sizes[i])),
+            (float(left[i]), float(right[i]), ours[i], 1e-12 + 1e-6 * float(sizes[i])),
             share,
         )
         for i in range(len(x))
