@@ -130,7 +130,8 @@ class Found:
         pending, r = self.pending, self.r
         primal = pending.primal(r, pending.c + pending.instance.K(r))
         least = torch.minimum(primal, pending.unit).nan_to_num(posinf=0.0)
-        budget = max([LEAST, *(self.iterations // 4).tolist()])
+        asked = primal.isfinite() & self.gap.isinf()  # else no bound makes a gap
+        budget = max([LEAST, *(self.iterations // 4).tolist()]) if bool(asked.any()) else 0
         spare = SPARE * pending.tol * least
         bound = dual_bound(pending.instance, pending.c, self.y, norms(r), spare, budget)
         gap = (primal - bound.energy).clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
