@@ -234,7 +234,7 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
             "solved" if first is None else first.status[i],
             known[i],
             bool(sure[i]),
-            (float(left[i]), float(right[i]), ours[i], 1e-12 + 1e-6 * float(sizes[i])),
+            (float(left[i]), float(right[i]), ours[i], 1e-9 + 1e-6 * float(sizes[i])),
             share,
         )
         for i in range(len(x))

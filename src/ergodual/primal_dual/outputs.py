@@ -34,6 +34,9 @@ class Last(Output):
 class Ergodic(Output):
     """An ergodic average.
 
+    Made for box constraints, as of quantization. With a squared data term :class:`Last` is better,
+    by more than a decibel on patches of images (docs/choosing.md).
+
     Parameters
     ----------
     weights

@@ -46,7 +46,8 @@ class Unrolled(nn.Module):
     steps
         The step size rule; ``StepSizes.balanced()`` if None.
     output
-        The output; ``Ergodic("1/k")`` if None.
+        The output; ``Ergodic("1/k")`` if None, the paper's for box constraints; with a squared data
+        term ``Last()`` is better.
     adjoint
         How gradients flow; ``Reverse()`` if None.
 
