@@ -14,7 +14,7 @@ from ergodual.speech.detect import detect
 from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law
 from ergodual.speech.tally import Tally
 
-WORD = {"PCM_16": 2**15, "PCM_24": 2**23}
+WORD = {"PCM_U8": 2**7, "PCM_16": 2**15, "PCM_24": 2**23}
 SPEECH = read_audio(find_audio(synthetic_speech())[0])[0].astype(np.float64)
 SPEECH /= np.abs(SPEECH).max()
 
@@ -53,6 +53,38 @@ def test_found_again(subtype: str, make, kind: str, bits: int, gain: float) -> N
     meant = gain * 0.97 * SPEECH
     clipped = np.abs(0.97 * SPEECH) > 1 - 2.0**-bits * (1 + (kind == "mid-tread"))
     assert (((lower - slack <= meant) & (meant <= upper + slack)) | clipped).all()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+@pytest.mark.parametrize(("peak", "bits"), [(3.4, 3), (16.4, 5), (50.4, 7), (127.4, 8)])
+def test_few_steps_of_the_format(subtype: str, peak: float, bits: int) -> None:
+    unit = 1 / WORD[subtype]
+    found = detect(Tally(stored(peak * unit * SPEECH, subtype)), subtype)
+    assert found.quantizer is not None, found.said
+    assert (found.kind, found.bits, found.quantizer.step) == ("mid-tread", bits, unit)
+    assert found.quantizer.edges.isfinite().all()  # the format would have held louder samples
+    louder = detect(Tally(stored(200 * unit * SPEECH, subtype)), subtype)
+    assert louder.quantizer is None, louder.said
+
+
+@pytest.mark.parametrize(
+    ("subtype", "step", "fewest", "most"),
+    [("PCM_U8", 1.42, 5, 7), ("PCM_U8", 2.0, 5, 7), ("PCM_U8", 2.8, 4, 6), ("PCM_U8", 5.6, 4, 5)]
+    + [("PCM_U8", 8.0, 4, 5), ("PCM_16", 1.42, 5, 8), ("PCM_16", 3.3, 4, 8), ("PCM_24", 7.7, 4, 8)],
+)
+@pytest.mark.parametrize("make", [mid_rise, mid_tread])
+def test_no_matter_how_few_steps_of_the_format_a_step_has(
+    subtype: str, step: float, fewest: int, most: int, make
+) -> None:
+    for bits in range(fewest, most + 1):
+        quantizer = make(bits)
+        gain = step / WORD[subtype] / quantizer.step
+        values = quantizer.quantize(torch.from_numpy(0.98 * SPEECH)).numpy()
+        values = np.floor(gain * values * WORD[subtype] + 0.5) / WORD[subtype]
+        found = detect(Tally(values), subtype)
+        assert found.quantizer is not None, found.said
+        assert found.bits == bits, found.said
+        assert found.quantizer.step == pytest.approx(gain * quantizer.step, rel=0.02)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])

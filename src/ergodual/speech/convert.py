@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
-from ergodual.speech.detect import Found
+from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind, Levels
 from ergodual.speech.recognise import recognise
 from ergodual.speech.rounding import Rounding
@@ -26,6 +26,8 @@ from ergodual.speech.tally import Tally
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
 WORD = {"PCM_16": 16, "PCM_24": 24}
 BLOCK = 1 << 16
+SUBDIVIDED = 64
+"""A step that has fewer steps of a format of 24 bits in it needs floating point."""
 
 Advance = Callable[[int], None]
 
@@ -81,8 +83,8 @@ def dequantize_file(
     bits, kind
         The quantizer, where it is known; worked out from the samples if both are None.
     subtype
-        The format of the samples to be written; None for floating point where the source has it
-        and the target can, else 24 bits.
+        The format of the samples to be written; None for floating point where the source has it,
+        or a step of almost its own, and the target can, else 24 bits.
     advance
         Called with a number of samples that are done.
 
@@ -99,7 +101,7 @@ def dequantize_file(
     _check_target(source, target, subtype)
     with open_audio(source) as audio:
         channels = _recognised(source, audio, bits, kind)
-        subtype = subtype or _like(audio, target)
+        subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):
             clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
@@ -261,12 +263,13 @@ def _cut(audio: Audio, channels: list[Found]) -> list[Found]:
     return found
 
 
-def _like(audio: Audio, target: Path) -> Subtype:
+def _like(audio: Audio, target: Path, channels: tuple[Found, ...]) -> Subtype:
     """A format that holds what that of the recording held, and what is estimated between its
     levels.
     """
-    floating = audio.subtype in ("FLOAT", "DOUBLE") and target.suffix.lower() == ".wav"
-    return "FLOAT" if floating else "PCM_24"
+    steps = [found.quantizer.step for found in channels if found.quantizer is not None]
+    fine = audio.subtype in ("FLOAT", "DOUBLE") or min(steps, default=1.0) < SUBDIVIDED * 2.0**-23
+    return "FLOAT" if fine and target.suffix.lower() == ".wav" else "PCM_24"
 
 
 def _check_target(source: Path, target: Path, subtype: Subtype | None) -> None:

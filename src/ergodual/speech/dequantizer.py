@@ -15,7 +15,8 @@ from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.arrays import Samples, held_as, like, on_unit_scale
 from ergodual.speech.cells import Cells
-from ergodual.speech.detect import Found, detect
+from ergodual.speech.detect import detect
+from ergodual.speech.found import Found
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import Levels, MidRise, mid_rise

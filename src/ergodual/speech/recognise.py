@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
-from ergodual.speech.detect import Found, detect, needed, resolution
+from ergodual.speech.detect import detect
+from ergodual.speech.found import Found, needed
 from ergodual.speech.quantizers import Kind, Levels, quantizer_of
+from ergodual.speech.resolution import resolution
 from ergodual.speech.tally import Tally
 
 LATTICE: tuple[Kind, ...] = ("mid-rise", "mid-tread", "floor", "truncate")

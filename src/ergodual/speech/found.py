@@ -1,0 +1,102 @@
+"""What is found out about a channel: its quantizer, and the sentence that says so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ergodual.speech.cells import Cells, Known, OnLattice
+from ergodual.speech.quantizers import Levels, cut, uniform
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found out about a channel.
+
+    Attributes
+    ----------
+    quantizer
+        The quantizer, on the scale of the samples; None where the recording is not coarsely
+        quantized.
+    said
+        The same as a sentence.
+    bits
+        The word length that suffices for the values that occur: smaller than that of the file where
+        it is quiet.
+    tolerance
+        Samples that are further from all levels are off the lattice, and known; inf where none is.
+    """
+
+    quantizer: Levels | None
+    said: str
+    bits: int | None = None
+    tolerance: float = math.inf
+
+    @property
+    def cells(self) -> Cells:
+        """The intervals that the samples lay in."""
+        if self.quantizer is None:
+            return Known()
+        if math.isinf(self.tolerance):
+            return self.quantizer
+        return OnLattice(self.quantizer, self.tolerance)
+
+    @property
+    def kind(self) -> Literal["mid-rise", "mid-tread"] | None:
+        """Where 0 lies in the lattice; None where it is neither on a level nor half-way between
+        two, and where there is no lattice.
+        """
+        if self.quantizer is None or self.quantizer.companded:
+            return None
+        return kind_of(float(self.quantizer.levels[0]) / self.quantizer.step)
+
+    def cut(self, kind: Literal["floor", "truncate"], why: str = "") -> Found:
+        """The same lattice, of samples that were not rounded to it."""
+        assert self.quantizer is not None
+        said = self.said.replace("mid-tread", kind) + (f"; {why}" if why else "")
+        return replace(self, quantizer=cut(self.quantizer, kind), said=said)
+
+
+def described(step: float, offset: float, values: NDArray[np.float64], open_: bool = True) -> Found:
+    """The lattice through the values, with the level nearest to 0 as level 0; its ends may be open
+    where all 2^b levels are used up.
+    """
+    # into [−Δ/4, 3Δ/4): 0 for mid-tread, Δ/2 for mid-rise
+    offset -= step * round(offset / step - 0.25)
+    bits = bits_of(step, values)
+    kind = kind_of(offset / step) or f"shifted by {offset / step:.2f} steps"
+    lowest, highest = round((values[0] - offset) / step), round((values[-1] - offset) / step)
+    half = 2 ** (bits - 1)
+    name = f"{kind}, {bits} bits"
+    ends = (open_ and lowest <= -half, open_ and highest >= half - 1)
+    quantizer = uniform(name, step, offset, lowest, highest, ends)
+    return Found(quantizer, f"{name}, step {step:.6g}", bits)
+
+
+def needed(quantizer: Levels, values: NDArray[np.float64]) -> int:
+    """The bits that suffice for these values at the quantizer's smallest step; 8 for G.711, whose
+    steps differ.
+    """
+    if quantizer.companded:
+        return 8
+    return bits_of(quantizer.step, values)
+
+
+def bits_of(step: float, values: NDArray[np.float64]) -> int:
+    """The word length b for which 2^b steps reach as far as the values, to both sides, up to what
+    rounding may have added.
+    """
+    half_steps = max(2, math.floor(2 * float(np.abs(values).max()) / step + 0.3))
+    return math.ceil(math.log2(half_steps))
+
+
+def kind_of(steps: float) -> Literal["mid-rise", "mid-tread"] | None:
+    """That of a lattice with a level at so many steps."""
+    fraction = steps - math.floor(steps)
+    if min(fraction, 1 - fraction) < 0.02:
+        return "mid-tread"
+    return "mid-rise" if abs(fraction - 0.5) < 0.02 else None
