@@ -32,10 +32,18 @@ class Dequantize:
     """Where it goes; files that are there are replaced."""
     bits: int | Literal["auto"] = "auto"
     """Word length of the quantizer; auto works it out from the samples."""
-    quantizer: Literal["auto", "mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"] = (
-        "auto"
-    )
-    """Its kind; auto works it out. floor is cut down instead of rounded, truncate towards 0."""
+    quantizer: Literal[
+        "auto",
+        "mid-rise",
+        "mid-tread",
+        "floor",
+        "truncate",
+        "mu-law",
+        "a-law",
+        "mu-law-continuous",
+    ] = "auto"
+    """Its kind; auto works it out. floor is cut down instead of rounded, truncate towards 0;
+    mu-law-continuous is that of some toolkits, without the segments of G.711."""
     model: str = "speech-16k"
     """A model that comes with Ergodual, or the file of one of your own."""
     overlap: float = 0.75

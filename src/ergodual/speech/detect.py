@@ -1,22 +1,29 @@
 """Which quantizer a recording has been through, worked out from the values that occur in it.
 
-What is looked for, in this order: the levels of G.711, also after a change of volume; a lattice
-offset + kΔ that all samples lie on; one that most of them lie on; and, where the samples span few
+What is looked for: the levels of G.711 and a lattice offset + kΔ that all samples lie on, of which
+the likelier one is taken; else a lattice that most of them lie on; and, where the samples span few
 steps of the format itself, the format's own. The verdict depends on the values, not on what holds
 them.
 """
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ergodual.speech.companded import companded
 from ergodual.speech.found import Found
 from ergodual.speech.partial import most_on_lattice
+from ergodual.speech.quantizers import Levels
 from ergodual.speech.resolution import RESOLUTION, resolution
 from ergodual.speech.tally import Tally
-from ergodual.speech.whole import all_on_lattice, own_lattice
+from ergodual.speech.whole import all_on_lattice, evidence, own_lattice
 
 MOST_BITS = 8
 """A recording that needs more bits of its format's own is not coarsely quantized."""
+
+FILLED = 0.75
+"""A lattice of which so many places are taken was not made by G.711."""
 
 
 def detect(tally: Tally, subtype: str) -> Found:
@@ -32,12 +39,33 @@ def detect(tally: Tally, subtype: str) -> Found:
     values = tally.values
     if len(values) < 2:
         return Found(None, "it has one value only, which says nothing about a quantizer")
-    found = companded(tally, subtype)
-    if found is not None:
-        return found
     finest, whole = resolution(values, subtype), subtype in RESOLUTION
     found = all_on_lattice(tally, finest, whole)
+    if found.quantizer is not None and _filled(found.quantizer, values):
+        return found
+    law = companded(tally, subtype, finest)
+    if found.quantizer is None:
+        found = most_on_lattice(tally, finest) or found
+    if law is not None and _likelier(*law, found, values, finest):
+        return law[0]
     if found.quantizer is not None:
         return found
-    own = own_lattice(tally, finest, MOST_BITS) if whole else None
-    return most_on_lattice(tally, finest) or own or found
+    return (own_lattice(tally, finest, MOST_BITS) if whole else None) or found
+
+
+def _filled(lattice: Levels, values: NDArray[np.float64]) -> bool:
+    """Whether most places are taken, of which G.711 would leave out half."""
+    return not lattice.companded and len(values) > FILLED * len(lattice.levels)
+
+
+def _likelier(
+    law: Found, nats: float, found: Found, values: NDArray[np.float64], finest: float
+) -> bool:
+    """Whether G.711 leaves fewer samples off its levels than a lattice, or as many, with more
+    evidence.
+    """
+    if found.quantizer is None:
+        return True
+    if law.off != found.off:
+        return law.off < found.off
+    return nats > evidence(len(values) - 1, found.quantizer.step, finest)

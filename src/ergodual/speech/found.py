@@ -29,12 +29,15 @@ class Found:
         it is quiet.
     tolerance
         Samples that are further from all levels are off the lattice, and known; inf where none is.
+    off
+        How many these are.
     """
 
     quantizer: Levels | None
     said: str
     bits: int | None = None
     tolerance: float = math.inf
+    off: int = 0
 
     @property
     def cells(self) -> Cells:

@@ -66,7 +66,7 @@ def _proposed(tally: Tally, finest: float, apart: float) -> Found | None:
         said += f", samples within {tolerance / finest:.1f} units of the format around it"
     if off:
         said += f"; {off:,} of {tally.total:,} samples are off the lattice and were kept"
-    return replace(found, said=said, tolerance=tolerance)
+    return replace(found, said=said, tolerance=tolerance, off=off)
 
 
 def _frequent(

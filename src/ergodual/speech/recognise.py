@@ -57,6 +57,9 @@ def recognise(name: str, tally: Tally, subtype: str, bits: int | None, kind: Kin
         lattice = None if math.isinf(found.tolerance) else found.quantizer
         if lattice is not None and _possible(quantizer, lattice.levels.numpy(), subtype):
             return replace(found, quantizer=quantizer)
+    same = found.quantizer is not None and found.quantizer.name.lower() == kind
+    if same and (bits is None or kind != "mu-law-continuous" or f" {bits} bits" in found.said):
+        return found
     if by_lattice and found.kind == ("mid-rise" if kind == "mid-rise" else "mid-tread"):
         return found.cut(kind) if kind in ("floor", "truncate") else found
     # a quiet recording needs fewer bits than its quantizer had, but never more

@@ -65,8 +65,12 @@ def all_on_lattice(tally: Tally, finest: float, whole: bool) -> Found:
 
 
 def own_lattice(tally: Tally, finest: float, most: int) -> Found | None:
-    """That of the format itself, where the samples span few of its steps."""
+    """That of the format itself, where the samples span few of its steps, and take most of them."""
     if tally.forgot or bits_of(finest, tally.values) > most:
+        return None
+    below = np.cumsum(tally.counts) / tally.total
+    middle = tally.values[(below > 0.05) & (below < 0.95)]
+    if len(middle) > 1 and len(middle) < 0.5 * np.ptp(middle) / finest:
         return None
     # the format saturates only at its own ends
     full = float(np.abs(tally.values).max()) >= 1 - finest
@@ -108,7 +112,14 @@ def _enough(count: int, step: float, away: float, finest: float) -> bool:
     """Whether so many values would hardly be so near to a lattice by accident."""
     if step >= FEWEST_STEPS * finest:
         return True
-    return count * math.log(step / max(finest, 2 * away)) > EVIDENCE
+    return evidence(count, step, max(finest, 2 * away)) > EVIDENCE
+
+
+def evidence(count: int, step: float, width: float) -> float:
+    """Nats by which so many values are likelier on a lattice than anywhere, if each may be within
+    this width of a level.
+    """
+    return count * math.log(step / width)
 
 
 def _exact(values: NDArray[np.float64], finest: float) -> tuple[float, float] | None:
