@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
+from ergodual.speech.dither import Dithers
 from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind, Levels
-from ergodual.speech.recognise import recognise
-from ergodual.speech.rounding import Rounding
-from ergodual.speech.tally import Tally
+from ergodual.speech.survey import survey
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
 WORD = {"PCM_16": 16, "PCM_24": 24}
@@ -71,6 +70,7 @@ def dequantize_file(
     kind: Kind | None = None,
     subtype: Subtype | None = None,
     advance: Advance = lambda samples: None,
+    dither: Dithers | None = None,
 ) -> Done:
     """Restore a recording; one that is not coarsely quantized is copied as it is.
 
@@ -87,6 +87,8 @@ def dequantize_file(
         or a step of almost its own, and the target can, else 24 bits.
     advance
         Called with a number of samples that are done.
+    dither
+        The noise that was added before quantizing; worked out from the samples if None.
 
     Returns
     -------
@@ -100,13 +102,13 @@ def dequantize_file(
     """
     _check_target(source, target, subtype)
     with open_audio(source) as audio:
-        channels = _recognised(source, audio, bits, kind)
+        channels = _surveyed(source, audio, bits, kind, dither)
         subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):
             clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
             return Done(channels, clipped)
-        streams = [dequantizer.stream(found.cells, found.bits or 8) for found in channels]
+        streams = [dequantizer.stream_of(found) for found in channels]
         with writing(target, audio, subtype) as write:
             clipped = 0
             for block in audio.blocks(BLOCK):
@@ -217,50 +219,20 @@ def _encoded(
     return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
 
 
-def _recognised(
-    source: Path, audio: Audio, bits: int | None, kind: Kind | None
+def _surveyed(
+    source: Path, audio: Audio, bits: int | None, kind: Kind | None, dither: Dithers | None
 ) -> tuple[Found, ...]:
     """What is found out about each channel by itself."""
-    tallies = [Tally() for _ in range(audio.channels)]
-    for block in audio.blocks(BLOCK):
-        for tally, channel in zip(tallies, block.T, strict=True):
-            tally.add(channel)
-    audio.rewind()
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        yield from audio.blocks(BLOCK)
+        audio.rewind()
+
     names = [
         str(source) if audio.channels == 1 else f"{source}, channel {number},"
         for number in range(1, audio.channels + 1)
     ]
-    channels = [
-        recognise(name, tally, audio.subtype, bits, kind)
-        for name, tally in zip(names, tallies, strict=True)
-    ]
-    return tuple(channels if kind is not None else _cut(audio, channels))
-
-
-def _cut(audio: Audio, channels: list[Found]) -> list[Found]:
-    """The same, of samples that seem to have been cut instead of rounded."""
-    counts = {
-        at: Rounding(found.quantizer.step)
-        for at, found in enumerate(channels)
-        if found.quantizer is not None and found.kind == "mid-tread"
-    }
-    if counts:
-        for block in audio.blocks(BLOCK):
-            for at, count in counts.items():
-                count.add(block[:, at])
-        audio.rewind()
-    why = {
-        "floor": "assumed to be cut down, not rounded, since the mean is half a step below 0",
-        "truncate": "assumed to be cut towards 0, not rounded, since 0 is twice as frequent",
-    }
-    found = list(channels)
-    for at, count in counts.items():
-        kind = count.kind()
-        if kind != "mid-tread":
-            found[at] = found[at].cut(
-                kind, f"{why[kind]} (--quantizer mid-tread takes it as rounded)"
-            )
-    return found
+    return survey(blocks, names, audio.subtype, bits, kind, dither)
 
 
 def _like(audio: Audio, target: Path, channels: tuple[Found, ...]) -> Subtype:

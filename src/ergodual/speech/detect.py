@@ -8,9 +8,12 @@ them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ergodual.speech.clipping import clipped, inner
 from ergodual.speech.companded import companded
 from ergodual.speech.found import Found
 from ergodual.speech.partial import most_on_lattice
@@ -27,7 +30,7 @@ FILLED = 0.75
 
 
 def detect(tally: Tally, subtype: str) -> Found:
-    """The quantizer of samples, or of at least half of them.
+    """The quantizer of samples, or of at least half of them, and whether loud ones were cut off.
 
     Parameters
     ----------
@@ -41,16 +44,33 @@ def detect(tally: Tally, subtype: str) -> Found:
         return Found(None, "it has one value only, which says nothing about a quantizer")
     finest, whole = resolution(values, subtype), subtype in RESOLUTION
     found = all_on_lattice(tally, finest, whole)
+    for within in inner(tally):
+        cut = all_on_lattice(within, finest, whole)
+        if cut.quantizer is None or not _filled(cut.quantizer, within.values):
+            continue
+        if found.quantizer is None or cut.quantizer.step > 1.5 * found.quantizer.step:
+            return _counted(clipped(cut, tally), tally)
     if found.quantizer is not None and _filled(found.quantizer, values):
         return found
     law = companded(tally, subtype, finest)
     if found.quantizer is None:
-        found = most_on_lattice(tally, finest) or found
+        most = most_on_lattice(tally, finest)
+        found = found if most is None else _counted(clipped(most, tally), tally)
     if law is not None and _likelier(*law, found, values, finest):
         return law[0]
     if found.quantizer is not None:
         return found
     return (own_lattice(tally, finest, MOST_BITS) if whole else None) or found
+
+
+def _counted(found: Found, tally: Tally) -> Found:
+    """The same, saying how many samples have other cells."""
+    said = found.said
+    if found.cut_off:
+        said += f"; {found.cut_off:,} samples were cut off at the ends, and lay beyond"
+    if found.off:
+        said += f"; {found.off:,} of {tally.total:,} samples are off the lattice and were kept"
+    return replace(found, said=said)
 
 
 def _filled(lattice: Levels, values: NDArray[np.float64]) -> bool:

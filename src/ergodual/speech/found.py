@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ergodual.speech.cells import Cells, Known, OnLattice
+from ergodual.speech.dither import WIDER, Dithers
 from ergodual.speech.quantizers import Levels, cut, uniform
 
 
@@ -31,6 +32,14 @@ class Found:
         Samples that are further from all levels are off the lattice, and known; inf where none is.
     off
         How many these are.
+    clips
+        Samples from the one down, and from the other up, were cut off there.
+    cut_off
+        How many these are.
+    dither
+        The noise that was added before.
+    centre
+        An offset of the recording.
     """
 
     quantizer: Levels | None
@@ -38,15 +47,18 @@ class Found:
     bits: int | None = None
     tolerance: float = math.inf
     off: int = 0
+    clips: tuple[float, float] = (-math.inf, math.inf)
+    cut_off: int = 0
+    dither: Dithers = "none"
+    centre: float = 0.0
 
     @property
     def cells(self) -> Cells:
         """The intervals that the samples lay in."""
         if self.quantizer is None:
             return Known()
-        if math.isinf(self.tolerance):
-            return self.quantizer
-        return OnLattice(self.quantizer, self.tolerance)
+        wider = WIDER[self.dither] * self.quantizer.step
+        return OnLattice(self.quantizer, self.tolerance, wider, self.clips)
 
     @property
     def kind(self) -> Literal["mid-rise", "mid-tread"] | None:
@@ -63,10 +75,15 @@ class Found:
         said = self.said.replace("mid-tread", kind) + (f"; {why}" if why else "")
         return replace(self, quantizer=cut(self.quantizer, kind), said=said)
 
+    def dithered(self, dither: Dithers, why: str = "") -> Found:
+        """The same lattice, of samples that noise was added to before."""
+        said = f"{self.said}; " + (why or f"{dither} dither")
+        return replace(self, dither=dither, said=said)
+
 
 def described(step: float, offset: float, values: NDArray[np.float64], open_: bool = True) -> Found:
     """The lattice through the values, with the level nearest to 0 as level 0; its ends may be open
-    where all 2^b levels are used up.
+    where all 2^b levels are used up, or the next one would be beyond ±1.
     """
     # into [−Δ/4, 3Δ/4): 0 for mid-tread, Δ/2 for mid-rise
     offset -= step * round(offset / step - 0.25)
@@ -75,7 +92,10 @@ def described(step: float, offset: float, values: NDArray[np.float64], open_: bo
     lowest, highest = round((values[0] - offset) / step), round((values[-1] - offset) / step)
     half = 2 ** (bits - 1)
     name = f"{kind}, {bits} bits"
-    ends = (open_ and lowest <= -half, open_ and highest >= half - 1)
+    full = [
+        abs(offset + step * (end + way)) > 1 + 1e-6 for end, way in ((lowest, -1), (highest, 1))
+    ]
+    ends = (open_ and (lowest <= -half or full[0]), open_ and (highest >= half - 1 or full[1]))
     quantizer = uniform(name, step, offset, lowest, highest, ends)
     return Found(quantizer, f"{name}, step {step:.6g}", bits)
 

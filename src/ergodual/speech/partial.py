@@ -64,8 +64,6 @@ def _proposed(tally: Tally, finest: float, apart: float) -> Found | None:
     said = found.said
     if tolerance > 1.1 * finest:
         said += f", samples within {tolerance / finest:.1f} units of the format around it"
-    if off:
-        said += f"; {off:,} of {tally.total:,} samples are off the lattice and were kept"
     return replace(found, said=said, tolerance=tolerance, off=off)
 
 

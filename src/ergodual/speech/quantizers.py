@@ -81,6 +81,7 @@ class Levels:
     name: str
     levels: Tensor
     edges: Tensor
+    wider = 0.0
 
     def __post_init__(self) -> None:
         inside = (self.edges[:-1] <= self.levels) & (self.levels <= self.edges[1:])

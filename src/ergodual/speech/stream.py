@@ -39,12 +39,16 @@ class Stream:
         The intervals that the samples lay in.
     overlap
         The share of a frame that it has in common with the next one, 0 ≤ overlap < 1.
+    centre
+        An offset of the recording, which estimators are spared.
     """
 
-    def __init__(self, estimator: Estimator, n: int, cells: Cells, overlap: float) -> None:
+    def __init__(
+        self, estimator: Estimator, n: int, cells: Cells, overlap: float, centre: float = 0.0
+    ) -> None:
         if not 0 <= overlap < 1:
             raise ErgodualError(f"The overlap is {overlap}; it must be at least 0 and below 1.")
-        self._estimator, self._n, self._cells = estimator, n, cells
+        self._estimator, self._n, self._cells, self._centre = estimator, n, cells, centre
         self._hop = max(1, round(self._n * (1 - overlap)))
         self._window = (
             window(self._n) if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
@@ -114,8 +118,9 @@ class Stream:
         middle, lower, upper = cells.unbind()
         unknown = ((upper > lower) & (lower.isfinite() | upper.isfinite())).any(1)
         frames = torch.clone(middle)
-        frames[unknown] = in_half_steps(
-            self._estimator, middle[unknown], lower[unknown], upper[unknown]
+        x_tilde, below, above = (cells[:, unknown] - self._centre).unbind()
+        frames[unknown] = self._centre + in_half_steps(
+            self._estimator, x_tilde, below, above, self._cells.wider
         )
         return frames
 
