@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ergodual.speech.found import Found
+from ergodual.speech.partial import FEWEST_LEVELS
 from ergodual.speech.tally import Tally
 
 LEAST = 3
@@ -21,7 +22,7 @@ def inner(tally: Tally) -> Iterator[Tally]:
     ends = [tally.values[at] if _piled(tally, at) else np.nan for at in (0, -1)]
     for cut in (ends, ends[:1], ends[1:]):
         kept = ~np.isin(tally.values, cut)
-        if not kept.all() and kept.sum() >= 2:
+        if not kept.all() and kept.sum() >= FEWEST_LEVELS:
             yield tally.only(kept)
 
 
@@ -32,9 +33,9 @@ def clipped(found: Found, tally: Tally) -> Found:
     low, high = found.clips
     slack = found.quantizer.step / 100
     if tally.values[0] < levels[0] - slack and edges[0].isfinite() and _piled(tally, 0):
-        low = float(tally.values[0])
+        low = float(tally.values[0]) + slack / 2
     if tally.values[-1] > levels[-1] + slack and edges[-1].isfinite() and _piled(tally, -1):
-        high = float(tally.values[-1])
+        high = float(tally.values[-1]) - slack / 2
     cut = int(tally.counts[(tally.values <= low) | (tally.values >= high)].sum())
     if not cut:
         return found
