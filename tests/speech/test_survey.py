@@ -97,3 +97,47 @@ def test_a_dither_of_the_format_around_a_lattice(bits: int, gain: float) -> None
     _, lower, upper = found.cells.intervals(torch.from_numpy(stored)).numpy()
     inside = (lower - 2.0**-15 <= 0.9 * gain * SPEECH) & (0.9 * gain * SPEECH <= upper + 2.0**-15)
     assert inside.mean() > 0.999
+
+
+def spliced(first: int, then: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Two word lengths, the second from 40,000 on."""
+    samples = np.concatenate(
+        [
+            mid_tread(bits).quantize(torch.from_numpy(0.9 * SPEECH[part])).numpy()
+            for bits, part in ((first, slice(40_000)), (then, slice(40_000, None)))
+        ]
+    )
+    steps = np.where(np.arange(len(SPEECH)) < 40_000, 2.0 ** (1 - first), 2.0 ** (1 - then))
+    return samples, steps, [0, 40_000]
+
+
+def gain_in_steps(bits: int, *gains: float) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The volume changes every 20,000 samples."""
+    gain = np.asarray(gains)[np.minimum(np.arange(len(SPEECH)) // 20_000, len(gains) - 1)]
+    samples = mid_tread(bits).quantize(torch.from_numpy(0.9 * SPEECH)).numpy() * gain
+    return samples, gain * 2.0 ** (1 - bits), [20_000 * at for at in range(len(gains))]
+
+
+@pytest.mark.parametrize(
+    ("samples", "steps", "starts"),
+    [
+        spliced(4, 6),
+        spliced(6, 4),
+        gain_in_steps(4, 1.0, 0.81, 0.63, 0.5),
+        gain_in_steps(6, 0.7, 1.0, 0.52),
+    ],
+    ids=["4 then 6", "6 then 4", "gains at 4", "gains at 6"],
+)
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_lattice_that_changes(
+    samples: np.ndarray, steps: np.ndarray, starts: list[int], subtype: str
+) -> None:
+    found, stored = found_in(samples, subtype)
+    assert "changes along the recording" in found.said, found.said
+    assert len(found.stretches) == len(starts), found.said
+    _, lower, upper = found.cells.intervals(torch.from_numpy(stored)).numpy()
+    near = np.isclose(upper - lower, steps, rtol=0.01) | np.isinf(upper - lower)
+    assert near.mean() > 0.99  # what rests on 0 around a border is on both
+    tool = Dequantizer({4: build(ModelSpec(n=64, depth=3, units="half-steps"))}, 16_000)
+    restored = tool.restore(stored)
+    assert ((lower - 1e-9 <= restored) & (restored <= upper + 1e-9)).all()

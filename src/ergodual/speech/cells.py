@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,3 +90,35 @@ class OnLattice:
             torch.tensor([lowest - half, -math.inf, lowest + self.wider], dtype=torch.float64),
             torch.tensor([highest + half, highest - self.wider, math.inf], dtype=torch.float64),
         )
+
+
+@dataclass(frozen=True)
+class InStretches:
+    """Cells that change along a recording, whose samples come as a whole.
+
+    Attributes
+    ----------
+    starts
+        Where each stretch begins, the first at 0.
+    parts
+        The cells of each.
+    """
+
+    starts: tuple[int, ...]
+    parts: tuple[Cells, ...]
+
+    @property
+    def companded(self) -> bool:
+        """Those of the first."""
+        return self.parts[0].companded
+
+    @property
+    def wider(self) -> float:
+        """Those of the first."""
+        return self.parts[0].wider
+
+    def intervals(self, x_tilde: Tensor) -> Tensor:
+        """Those of each stretch."""
+        lengths = np.diff([*self.starts, max(len(x_tilde), self.starts[-1])]).tolist()
+        each = zip(self.parts, torch.split(x_tilde, lengths), strict=True)
+        return torch.cat([part.intervals(samples) for part, samples in each], dim=1)

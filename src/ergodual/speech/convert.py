@@ -20,6 +20,7 @@ from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
 from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind, Levels
+from ergodual.speech.splice import side_by_side
 from ergodual.speech.survey import survey
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
@@ -111,18 +112,9 @@ def dequantize_file(
         streams = [dequantizer.stream_of(found) for found in channels]
         with writing(target, audio, subtype) as write:
             clipped = 0
-            for block in audio.blocks(BLOCK):
-                clipped += write(
-                    np.stack(
-                        [
-                            stream.push(channel)
-                            for stream, channel in zip(streams, block.T, strict=True)
-                        ],
-                        axis=1,
-                    )
-                )
-                advance(len(block))
-            clipped += write(np.stack([stream.finish() for stream in streams], axis=1))
+            for restored in side_by_side(streams, audio.blocks(BLOCK)):
+                clipped += write(restored)
+                advance(len(restored))
     return Done(channels, clipped)
 
 

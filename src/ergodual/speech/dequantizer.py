@@ -20,6 +20,7 @@ from ergodual.speech.found import Found
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import Levels, MidRise, mid_rise
+from ergodual.speech.splice import AsItIs, Restoring, Spliced
 from ergodual.speech.stream import Stream
 from ergodual.speech.survey import survey
 
@@ -73,8 +74,13 @@ class Dequantizer:
             trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
         return Dequantizer(models or g711, rate, overlap, g711.get(8))
 
-    def stream_of(self, found: Found) -> Stream:
+    def stream_of(self, found: Found) -> Restoring:
         """For one channel of which this was found out."""
+        if found.stretches:
+            starts, parts = zip(*found.stretches, strict=True)
+            return Spliced(list(starts), [self.stream_of(part) for part in parts])
+        if found.quantizer is None:
+            return AsItIs()
         return self.stream(found.cells, found.bits or 8, found.centre)
 
     def stream(self, cells: Cells, bits: int, centre: float = 0.0) -> Stream:
@@ -171,7 +177,7 @@ def _columns(channel: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return [channel[:, None]]
 
 
-def _whole(stream: Stream, channel: NDArray[np.float64]) -> NDArray[np.float64]:
+def _whole(stream: Restoring, channel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([stream.push(channel), stream.finish()])
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ergodual.speech.cells import Cells, Known, OnLattice
+from ergodual.speech.cells import Cells, InStretches, Known, OnLattice
 from ergodual.speech.dither import WIDER, Dithers
 from ergodual.speech.quantizers import Levels, cut, uniform
 
@@ -40,6 +40,8 @@ class Found:
         The noise that was added before.
     centre
         An offset of the recording.
+    stretches
+        Where each begins and what was found out about it, if it changes along the recording.
     """
 
     quantizer: Levels | None
@@ -51,10 +53,14 @@ class Found:
     cut_off: int = 0
     dither: Dithers = "none"
     centre: float = 0.0
+    stretches: tuple[tuple[int, Found], ...] = ()
 
     @property
     def cells(self) -> Cells:
         """The intervals that the samples lay in."""
+        if self.stretches:
+            starts, parts = zip(*self.stretches, strict=True)
+            return InStretches(starts, tuple(part.cells for part in parts))
         if self.quantizer is None:
             return Known()
         wider = WIDER[self.dither] * self.quantizer.step

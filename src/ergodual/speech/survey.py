@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,13 @@ from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind
 from ergodual.speech.recognise import recognise
 from ergodual.speech.rounding import Rounding
+from ergodual.speech.stretches import by_stretch
 from ergodual.speech.tally import Tally
 
 Blocks = Callable[[], Iterable[NDArray[np.floating]]]
 """The samples from the first to the last, ``(some, channels)``, each time that it is called."""
+OFF = 0.1
+"""Of samples off the lattice, so large a share may be on another one."""
 CENTRED = 0.08
 """A mean of so many steps is no offset."""
 WHY = {
@@ -63,6 +67,11 @@ def survey(
         recognise(name, tally, subtype, bits, kind)
         for name, tally in zip(names, tallies, strict=True)
     ]
+    for at, one in enumerate(found):
+        if bits is None and kind is None and (_uniform(one) or _off(one, tallies[at])):
+            step = one.quantizer.step if one.quantizer is not None and not one.off else None
+            channel = functools.partial(_channel, blocks, at)
+            found[at] = by_stretch(channel, tallies[at], subtype, step) or one
     counted = {at: _Counted(one) for at, one in enumerate(found) if _uniform(one)}
     if counted:
         for block in blocks():
@@ -73,8 +82,17 @@ def survey(
     return tuple(found)
 
 
+def _channel(blocks: Blocks, at: int) -> Iterator[NDArray[np.floating]]:
+    return (block[:, at] for block in blocks())
+
+
+def _off(found: Found, tally: Tally) -> bool:
+    """Whether so many samples are off what was found that it may change along the recording."""
+    return len(tally.values) >= 2 and (found.quantizer is None or found.off > OFF * tally.total)
+
+
 def _uniform(found: Found) -> bool:
-    return found.quantizer is not None and not found.quantizer.companded
+    return not found.stretches and found.quantizer is not None and not found.quantizer.companded
 
 
 class _Counted:
