@@ -9,6 +9,7 @@ import numpy as np
 
 from ergodual.speech.found import Found
 from ergodual.speech.partial import FEWEST_LEVELS
+from ergodual.speech.quantizers import Levels
 from ergodual.speech.tally import Tally
 
 LEAST = 3
@@ -29,17 +30,23 @@ def inner(tally: Tally) -> Iterator[Tally]:
 def clipped(found: Found, tally: Tally) -> Found:
     """The same, of samples that pile up beyond the outermost levels and were cut off there."""
     assert found.quantizer is not None
-    levels, edges = found.quantizer.levels, found.quantizer.edges
+    levels, edges = found.quantizer.levels, found.quantizer.edges.clone()
     low, high = found.clips
-    slack = found.quantizer.step / 100
-    if tally.values[0] < levels[0] - slack and edges[0].isfinite() and _piled(tally, 0):
-        low = float(tally.values[0]) + slack / 2
-    if tally.values[-1] > levels[-1] + slack and edges[-1].isfinite() and _piled(tally, -1):
-        high = float(tally.values[-1]) - slack / 2
+    half = found.quantizer.step / 2
+    slack = half / 100
+    # an end beyond which there are samples is no open one
+    if tally.values[0] < levels[0] - 2 * slack and _piled(tally, 0):
+        low = float(tally.values[0]) + slack
+        edges[0] = edges[0] if edges[0].isfinite() else levels[0] - half
+    if tally.values[-1] > levels[-1] + 2 * slack and _piled(tally, -1):
+        high = float(tally.values[-1]) - slack
+        edges[-1] = edges[-1] if edges[-1].isfinite() else levels[-1] + half
     cut = int(tally.counts[(tally.values <= low) | (tally.values >= high)].sum())
     if not cut:
         return found
-    return replace(found, clips=(low, high), off=max(0, found.off - cut), cut_off=cut)
+    quantizer = Levels(found.quantizer.name, levels, edges)
+    off = max(0, found.off - cut)
+    return replace(found, quantizer=quantizer, clips=(low, high), off=off, cut_off=cut)
 
 
 def _piled(tally: Tally, at: int) -> bool:

@@ -25,7 +25,7 @@ there lie on a lattice, and at least this share.
 """
 FEWEST_LEVELS = 4
 """A lattice that not all samples lie on has at least so many levels."""
-WIDTHS = (0.25, 0.55, 1.01, 1.55, 2.05)
+WIDTHS = (0.25, 0.55, 1.01, 1.7, 2.2)
 """How far from its level a sample may lie, in units of the format: where levels are exact, after
 rounding, and with a dither of the format's own.
 """

@@ -34,6 +34,8 @@ FITS, MOSTLY = 0.98, 0.5
 """Share of a window's samples, without those at its most frequent value, that are on its lattice:
 where nothing is wrong, and at least.
 """
+ODD = 0.02
+"""Share of a window's samples that are off all lattices, at most, if they are to say nothing."""
 COVERED = 0.5
 """Share of the recording that is on lattices, at least, without windows of one value."""
 
@@ -56,9 +58,7 @@ class _Lattice:
         return near
 
 
-def by_stretch(
-    channel: Channel, tally: Tally, subtype: str, step: float | None = None
-) -> Found | None:
+def by_stretch(channel: Channel, tally: Tally, subtype: str, found: Found) -> Found:
     """What is found out about each stretch, if most of the channel is on lattices.
 
     Parameters
@@ -69,19 +69,21 @@ def by_stretch(
         Of all of them.
     subtype
         The format of the file's samples, as libsndfile names it.
-    step
-        Of a lattice that all samples are on, if there is one.
+    found
+        What was found out about the channel as a whole, which only several lattices replace.
     """
     finest, whole = resolution(tally.values, subtype), subtype in RESOLUTION
-    lattices = _lattices(channel, finest, whole, finest if step is None else step)
-    if not lattices:
-        return None
+    one = found.quantizer
+    lattices = _lattices(channel, finest, whole, one.step if one and not found.off else finest)
+    if not lattices or (one and len(lattices) < 2):
+        return found
     tolerance = 1.01 * finest
     starts, covered, lively = _labelled(channel, lattices, tolerance)
-    named = {label for _, label in starts if label >= 0}
-    if len(starts) < 2 or not named or covered < COVERED * lively:
-        return None
-    each = {at: _described(lattices[at], tolerance) for at in named}
+    each = {at: _described(lattices[at], tolerance) for at in {at for _, at in starts} if at >= 0}
+    enough = len(each) > 1 or (one is None and len(starts) > 1)
+    short = max((part.bits or 0 for part in each.values()), default=99) <= MOST_BITS
+    if not enough or not short or covered < COVERED * lively:
+        return found
     fine = Found(None, "it is not coarsely quantized")
     return _joined([(start, each.get(label, fine)) for start, label in starts], tally.total)
 
@@ -136,7 +138,7 @@ def _labelled(
     channel: Channel, lattices: list[_Lattice], tolerance: float
 ) -> tuple[list[tuple[int, int]], int, int]:
     """Where each stretch begins, and its lattice, −1 for none; how many samples are on lattices,
-    and how many there are, in windows of more than one value.
+    and how many there are, in windows that tell.
     """
     starts: list[tuple[int, int]] = []
     before, at, covered, lively = np.empty(0), 0, 0, 0
@@ -157,7 +159,7 @@ def _labelled(
 def _label(
     window: NDArray[np.float64], lattices: list[_Lattice], tolerance: float
 ) -> tuple[int | None, int]:
-    """The lattice of a window and how many of its samples are on it; None if it has one value."""
+    """The lattice of a window and how many of its samples are on it; None if too few tell."""
     values, counts = np.unique(window, return_counts=True)
     beside = values != values[counts.argmax()]
     many = counts[beside].sum()
@@ -168,7 +170,7 @@ def _label(
     fitting = [at for at, share in enumerate(shares) if share >= FITS]
     best = fitting[0] if fitting else int(np.argmax(shares))
     if shares[best] < MOSTLY:
-        return -1, 0
+        return (-1, 0) if many * (1 - shares[best]) > ODD * len(window) else (None, 0)
     ends, on = lattices[best].ends, values[masks[best]]
     lattices[best].ends = [min(ends[0], on[0]), max(ends[1], on[-1])]
     return best, int(counts[masks[best]].sum())

@@ -69,9 +69,8 @@ def survey(
     ]
     for at, one in enumerate(found):
         if bits is None and kind is None and (_uniform(one) or _off(one, tallies[at])):
-            step = one.quantizer.step if one.quantizer is not None and not one.off else None
             channel = functools.partial(_channel, blocks, at)
-            found[at] = by_stretch(channel, tallies[at], subtype, step) or one
+            found[at] = by_stretch(channel, tallies[at], subtype, one)
     counted = {at: _Counted(one) for at, one in enumerate(found) if _uniform(one)}
     if counted:
         for block in blocks():
