@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ergodual.speech.audio import read_audio
+from ergodual.speech.benefit import helped
 from ergodual.speech.corpora import find_audio, synthetic_speech
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.found import Found
@@ -141,3 +142,41 @@ def test_a_lattice_that_changes(
     tool = Dequantizer({4: build(ModelSpec(n=64, depth=3, units="half-steps"))}, 16_000)
     restored = tool.restore(stored)
     assert ((lower - 1e-9 <= restored) & (restored <= upper + 1e-9)).all()
+
+
+@pytest.mark.parametrize(
+    ("bits", "rate", "share"),
+    [(8, 16_000, 1), (9, 16_000, 0.5), (10, 22_050, 0), (6, 8000, 0.75), (8, 8000, 0.5)],
+)
+def test_as_much_as_is_known_to_help(bits: int, rate: int, share: float) -> None:
+    found, stored = found_in(mid_tread(bits).quantize(torch.from_numpy(0.9 * SPEECH)).numpy())
+    helped_by = helped(found, rate, 16_000)
+    if not share:
+        assert helped_by.quantizer is None
+        assert "no model is known to help" in helped_by.said
+        return
+    assert helped_by.share == share
+    assert (f"{share:.0%} of the change" in helped_by.said) == (share < 1)
+    tool = Dequantizer({8: build(ModelSpec(n=64, depth=3, units="half-steps"))}, 16_000)
+    whole, part = (
+        np.concatenate([stream.push(stored), stream.finish()])
+        for stream in (tool.stream(found.cells, bits, found.centre), tool.stream_of(helped_by))
+    )
+    assert np.allclose(part - stored, share * (whole - stored), atol=1e-6)
+
+
+T = np.arange(48_000) / 16_000
+BEEP = np.sin(2 * np.pi * 1.5 * T) > 0
+WAVES = {
+    "square": 0.3125 * np.sign(np.sin(2000 * T + 0.1)),
+    "beeps": 0.3125 * BEEP * np.sign(np.sin(2000 * T + 0.1)),
+    "two volumes": BEEP * np.sign(np.sin(2000 * T + 0.1)) * np.where(T < 1, 0.125, 0.625),
+    "one bit": np.where(SPEECH[:48_000] < 0, -0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize("wave", WAVES)
+def test_synthetic_waves_are_left_alone(wave: str) -> None:
+    found, _ = found_in(WAVES[wave])
+    assert found.quantizer is None
+    assert "no model is known to help" in found.said, found.said

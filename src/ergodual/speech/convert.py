@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
+from ergodual.speech.benefit import helped
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
 from ergodual.speech.found import Found
@@ -103,7 +104,10 @@ def dequantize_file(
     """
     _check_target(source, target, subtype)
     with open_audio(source) as audio:
-        channels = _surveyed(source, audio, bits, kind, dither)
+        channels = tuple(
+            helped(found, audio.rate, dequantizer.rate)
+            for found in _surveyed(source, audio, bits, kind, dither)
+        )
         subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):
             clipped = _copy(source, target, audio, subtype)

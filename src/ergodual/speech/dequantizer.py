@@ -15,6 +15,7 @@ from torch import Tensor
 from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.arrays import Samples, held_as, like, on_unit_scale
+from ergodual.speech.benefit import helped
 from ergodual.speech.cells import Cells
 from ergodual.speech.found import Found
 from ergodual.speech.model import load_model
@@ -81,16 +82,16 @@ class Dequantizer:
             return Spliced(list(starts), [self.stream_of(part) for part in parts])
         if found.quantizer is None:
             return AsItIs()
-        return self.stream(found.cells, found.bits or 8, found.centre)
+        return self.stream(found.cells, found.bits or 8, found.centre, found.share)
 
-    def stream(self, cells: Cells, bits: int, centre: float = 0.0) -> Stream:
+    def stream(self, cells: Cells, bits: int, centre: float = 0.0, share: float = 1.0) -> Stream:
         """For one channel of samples that lay in these cells; the model is that of the nearest
         word length, or G.711's.
         """
         nearest = min(self.models, key=lambda trained: (abs(trained - bits), trained))
         model = self.g711 if self.g711 is not None and cells.companded else self.models[nearest]
         frame = model.problem.K.tensors()[0].shape[-1]
-        return Stream(model, frame, cells, self.overlap, centre)
+        return Stream(model, frame, cells, self.overlap, centre, share)
 
     @overload
     def restore(
@@ -143,6 +144,7 @@ class Dequantizer:
                 )
                 continue
             (found,) = survey(functools.partial(_columns, channel), [""], subtype)
+            found = helped(found, self.rate, self.rate)
             if found.quantizer is None:
                 warnings.warn(
                     f"Channel {number} is returned as it is: {found.said}.",

@@ -40,6 +40,8 @@ class Found:
         The noise that was added before.
     centre
         An offset of the recording.
+    share
+        Of the step from what is stored to the estimate, so much is known to help.
     stretches
         Where each begins and what was found out about it, if it changes along the recording.
     """
@@ -53,6 +55,7 @@ class Found:
     cut_off: int = 0
     dither: Dithers = "none"
     centre: float = 0.0
+    share: float = 1.0
     stretches: tuple[tuple[int, Found], ...] = ()
 
     @property

@@ -69,10 +69,11 @@ class Rounding:
         return self._offset + self._step * self._sum / self._frames
 
     def kind(self) -> Literal["mid-tread", "floor", "truncate"]:
-        """The likelier one: floors where the mean is near to half a step below 0; cut towards 0
-        where the level 0 is nearly twice as frequent as those beside it; else rounded.
+        """The likelier one: floors where the mean is nearer to half a step below 0 than to 0 or to
+        a whole step; cut towards 0 where the level 0 is nearly twice as frequent as those beside
+        it; else rounded.
         """
-        if -0.65 < self.mean / self._step < -0.35:
+        if -0.75 < self.mean / self._step < -0.25:
             return "floor"
         if self._beside >= CROSSINGS and self._zeros > TWICE * self._beside:
             return "truncate"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ergodual.speech.benefit import unhelped
 from ergodual.speech.dither import Dither, Dithers
 from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind
@@ -68,7 +69,10 @@ def survey(
         for name, tally in zip(names, tallies, strict=True)
     ]
     for at, one in enumerate(found):
-        if bits is None and kind is None and (_uniform(one) or _off(one, tallies[at])):
+        why = unhelped(one, tallies[at]) if bits is None and kind is None else None
+        if why is not None:
+            found[at] = Found(None, f"{one.said}; {why}")
+        elif bits is None and kind is None and (_uniform(one) or _off(one, tallies[at])):
             channel = functools.partial(_channel, blocks, at)
             found[at] = by_stretch(channel, tallies[at], subtype, one)
     counted = {at: _Counted(one) for at, one in enumerate(found) if _uniform(one)}
