@@ -20,10 +20,11 @@ from ergodual.speech.found import Found
 from ergodual.speech.measures import snr_db
 from ergodual.speech.survey import survey
 from recipes.kinds import KINDS, Given, Made, amplified, held
+from recipes.shares import shares
 
 Samples = NDArray[np.float64]
 RESULTS = Path("results/detection")
-SECONDS = 6
+SECONDS = 4
 """The table of kinds is made from the beginnings of recordings."""
 
 
@@ -35,6 +36,7 @@ def main(corpora: Path, work: Path) -> None:
     for name, table in (
         ("kinds", kinds(corpora / "librispeech" / "dev", tool)),
         ("clipped", clipped(corpora / "ieee" / "dev", tool)),
+        ("shares", shares(corpora, tool)),
         ("false-alarms", false_alarms(corpora)),
     ):
         said = {"command": "python -m recipes detection CORPORA", name: table}

@@ -42,18 +42,21 @@ def companded(tally: Tally, subtype: str, finest: float) -> tuple[Found, float] 
     if subtype in known:
         quantizer = known[subtype]()
         return Found(quantizer, f"{quantizer.name} (G.711)", 8), math.inf
-    sizes = _sizes(tally)
-    if len(sizes) < 8:
-        return None
     found = [
-        (*_volume(sizes, quantizer, finest), quantizer, name) for quantizer, name in _candidates()
+        (*_volume(sizes, quantizer, finest), shift, quantizer, name)
+        for shift in (0.0, finest / 2)  # rescaled levels were rounded to the format, or cut down
+        if len(sizes := _sizes(tally, shift)) >= 8
+        for quantizer, name in _candidates()
     ]
-    nats, gain, quantizer, name = max(found, key=lambda one: one[0])
+    if not found:
+        return None
+    nats, gain, shift, quantizer, name = max(found, key=lambda one: one[0])
     if nats < EVIDENCE:
         return None
-    rescaled = quantizer if gain == 1 else quantizer.scaled(gain)
     said = name if gain == 1 else f"{name} at {gain:.4g} of its volume"
-    described = _described(rescaled, said, tally, finest)
+    if gain != 1 or shift:
+        quantizer = Levels(quantizer.name, gain * quantizer.levels - shift, gain * quantizer.edges)
+    described = _described(quantizer, said, tally, finest)
     return None if described is None else (described, nats)
 
 
@@ -67,15 +70,17 @@ def _candidates() -> list[tuple[Levels, str]]:
     return [(mu_law(), "mu-law (G.711)"), (a_law(), "A-law (G.711)"), *continuous]
 
 
-def _sizes(tally: Tally) -> NDArray[np.float64]:
-    """Magnitudes of the most frequent values, rising; none if they are too few of the samples."""
+def _sizes(tally: Tally, shift: float) -> NDArray[np.float64]:
+    """Magnitudes of the most frequent values, rising, after a shift; none if they are too few of
+    the samples.
+    """
     values, counts = tally.values, tally.counts
     often = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
     if 2 * counts[often].sum() < tally.total:
         return np.empty(0)
     twice = often[counts[often] >= 2]  # what is odd is rare
-    sizes = np.sort(np.abs(values[twice if len(twice) >= 8 else often]))
-    return sizes[sizes > 0]
+    sizes = np.sort(np.abs(values[twice if len(twice) >= 8 else often] + shift))
+    return sizes[sizes > shift]
 
 
 def _volume(sizes: NDArray[np.float64], quantizer: Levels, finest: float) -> tuple[float, float]:

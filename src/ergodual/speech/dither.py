@@ -25,7 +25,7 @@ FEW = 5
 """Frames of a sort that are too few to tell."""
 TPDF = (0.19, 0.22, 0.30)
 """Variance in the quietest frames, at least, and of the middle quiet one."""
-RPDF = ((4, 0.115), (5, 0.125), (6, 0.145))
+RPDF = ((4, 0.115), (5, 0.135), (6, 0.148))
 """Variance in loud frames, at least, up to so many bits; with more, recordings have it too."""
 RPDF_AT_MOST = 0.23
 

@@ -36,6 +36,8 @@ where nothing is wrong, and at least.
 """
 ODD = 0.02
 """Share of a window's samples that are off all lattices, at most, if they are to say nothing."""
+SHORTEST = 64
+"""Samples of a stretch, at least."""
 COVERED = 0.5
 """Share of the recording that is on lattices, at least, without windows of one value."""
 
@@ -153,7 +155,11 @@ def _labelled(
                 border = _border(both, starts[-1][1], label, lattices, tolerance)
                 starts.append((max(at - len(before) + border, starts[-1][0] + 1), label))
         before, at = window, at + len(window)
-    return starts, covered, lively
+    ends = [start for start, _ in starts[1:]] + [at]
+    # a window around a border shows what both sides lie on
+    long = [one for one, end in zip(starts, ends, strict=True) if end - one[0] >= SHORTEST]
+    kept = [one for last, one in zip([(0, -2), *long], long, strict=False) if one[1] != last[1]]
+    return [(0, kept[0][1]), *kept[1:]] if kept else [], covered, lively
 
 
 def _label(
