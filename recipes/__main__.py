@@ -1,19 +1,21 @@
-"""``python -m recipes models|quality CORPORA``."""
+"""``python -m recipes models|quality|detection CORPORA``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from recipes import models, quality
+from recipes import detection, models, quality
 
 WORK = Path("runs")
 
 
 def main() -> None:
-    """CORPORA holds librispeech/train and dev (models), or ieee/train and dev (quality)."""
+    """CORPORA holds librispeech/train and dev (models), ieee/train and dev (quality), or both."""
     name, corpora = sys.argv[1], Path(sys.argv[2]).resolve()
-    {"models": models, "quality": quality}[name].main(corpora, (WORK / name).resolve())
+    {"models": models, "quality": quality, "detection": detection}[name].main(
+        corpora, (WORK / name).resolve()
+    )
 
 
 if __name__ == "__main__":

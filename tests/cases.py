@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 import ergodual as ed
-from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law, quantizer_of, uniform
+from ergodual.speech.quantizers import (
+    a_law,
+    mid_rise,
+    mid_tread,
+    mu_law,
+    mu_law_continuous,
+    quantizer_of,
+    uniform,
+)
 
 BATCH, N, M = 2, 3, 4
 
@@ -278,6 +286,7 @@ QUANTIZERS = {
     **{f"{kind} 4": quantizer_of(kind, 4) for kind in ("floor", "truncate")},
     "mu-law": mu_law(),
     "a-law": a_law(),
+    **{f"continuous {bits}": mu_law_continuous(bits, bits < 8) for bits in (5, 8)},
     "shifted": uniform("shifted", 0.1, 0.03, -9, 9),
     "rescaled": mid_rise(4).scaled(0.77),
     "closed": uniform("closed", 0.1, 0.0, -20, 20, (False, False)),

@@ -125,6 +125,14 @@ def test_what_leaves_the_scale_is_kept_or_counted(
         assert np.abs(restored).max() <= 1
 
 
+def test_what_is_written_lies_between_the_steps_of_24_bits(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "in.wav", np.rint(20 * MEANT) / 2**23, 8000, "PCM_24")
+    assert not dequantize_file(tmp_path / "in.wav", tmp_path / "out.wav", TOOL).copied
+    assert soundfile.info(tmp_path / "out.wav").subtype == "FLOAT"
+    restored, stored = (soundfile.read(tmp_path / name)[0] for name in ("out.wav", "in.wav"))
+    assert 0 < np.abs(restored - stored).max() <= 2.0**-24 * (1 + 1e-6)
+
+
 def test_each_channel_by_itself(tmp_path: Path) -> None:
     meant = torch.from_numpy(MEANT)
     left, middle = mid_tread(4).quantize(meant).numpy(), mid_rise(6).quantize(-0.9 * meant).numpy()

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from ergodual.speech.audio import read_audio
 from ergodual.speech.corpora import find_audio, synthetic_speech
 from ergodual.speech.detect import detect
-from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law
+from ergodual.speech.quantizers import a_law, mid_rise, mid_tread, mu_law, mu_law_continuous
 from ergodual.speech.tally import Tally
 
-WORD = {"PCM_16": 2**15, "PCM_24": 2**23}
+WORD = {"PCM_U8": 2**7, "PCM_16": 2**15, "PCM_24": 2**23}
 SPEECH = read_audio(find_audio(synthetic_speech())[0])[0].astype(np.float64)
 SPEECH /= np.abs(SPEECH).max()
 
@@ -55,6 +55,38 @@ def test_found_again(subtype: str, make, kind: str, bits: int, gain: float) -> N
     assert (((lower - slack <= meant) & (meant <= upper + slack)) | clipped).all()
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+@pytest.mark.parametrize(("peak", "bits"), [(3.4, 3), (16.4, 5), (50.4, 7), (127.4, 8)])
+def test_few_steps_of_the_format(subtype: str, peak: float, bits: int) -> None:
+    unit = 1 / WORD[subtype]
+    found = detect(Tally(stored(peak * unit * SPEECH, subtype)), subtype)
+    assert found.quantizer is not None, found.said
+    assert (found.kind, found.bits, found.quantizer.step) == ("mid-tread", bits, unit)
+    assert found.quantizer.edges.isfinite().all()  # the format would have held louder samples
+    louder = detect(Tally(stored(200 * unit * SPEECH, subtype)), subtype)
+    assert louder.quantizer is None, louder.said
+
+
+@pytest.mark.parametrize(
+    ("subtype", "step", "fewest", "most"),
+    [("PCM_U8", 1.42, 5, 7), ("PCM_U8", 2.0, 5, 7), ("PCM_U8", 2.8, 4, 6), ("PCM_U8", 5.6, 4, 5)]
+    + [("PCM_U8", 8.0, 4, 5), ("PCM_16", 1.42, 5, 8), ("PCM_16", 3.3, 4, 8), ("PCM_24", 7.7, 4, 8)],
+)
+@pytest.mark.parametrize("make", [mid_rise, mid_tread])
+def test_no_matter_how_few_steps_of_the_format_a_step_has(
+    subtype: str, step: float, fewest: int, most: int, make
+) -> None:
+    for bits in range(fewest, most + 1):
+        quantizer = make(bits)
+        gain = step / WORD[subtype] / quantizer.step
+        values = quantizer.quantize(torch.from_numpy(0.98 * SPEECH)).numpy()
+        values = np.floor(gain * values * WORD[subtype] + 0.5) / WORD[subtype]
+        found = detect(Tally(values), subtype)
+        assert found.quantizer is not None, found.said
+        assert found.bits == bits, found.said
+        assert found.quantizer.step == pytest.approx(gain * quantizer.step, rel=0.02)
+
+
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 def test_good_recordings_are_left_alone(subtype: str) -> None:
     for gain in (1.0, 0.3, 0.01):
@@ -79,6 +111,52 @@ def test_g711_decoded_to_16_bits(make) -> None:
     assert found.quantizer is not None
     assert found.quantizer.name == make().name
     assert found.bits == 8
+
+
+LAWS = {
+    "mu-law": mu_law(),
+    "A-law": a_law(),
+    "mu-law-continuous, 8": mu_law_continuous(8),
+    "mu-law-continuous, 6": mu_law_continuous(6, zero=True),
+}
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize(
+    ("volume", "gain", "edit"),
+    [(1, 1, False), (1, 0.8, False), (1, 0.31, True), (0.05, 2.5, False), (1, 1, True)],
+)
+@pytest.mark.parametrize("name", LAWS)
+def test_companded_at_any_volume(
+    name: str, volume: float, gain: float, edit: bool, subtype: str
+) -> None:
+    before = LAWS[name].quantize(torch.from_numpy(0.97 * volume * SPEECH)).numpy() * gain
+    values = before.copy()
+    if edit:
+        values[1000] += 5 * 2.0**-15
+        values[30_000:30_160] = 0.9 * SPEECH[30_000:30_160]
+    values = stored(values, subtype)
+    found = detect(Tally(values), subtype)
+    assert found.quantizer is not None, found.said
+    assert found.said.startswith(name), found.said
+    assert ("off its levels and were kept" in found.said) == edit
+    _, lower, upper = found.cells.intervals(torch.from_numpy(values)).numpy()
+    expected = LAWS[name].scaled(gain).cell(torch.from_numpy(before))
+    untouched = np.abs(values - before) < 2.0**-15
+    for edge, right in zip((lower, upper), expected, strict=True):
+        near = np.isclose(edge, right.numpy(), atol=2.0**-15)
+        assert near[untouched].mean() > (0.999 if edit else 0.9999)
+
+
+@pytest.mark.parametrize(("make", "bits"), [(mu_law, 8), (a_law, 5)])
+def test_quiet_g711(make, bits: int) -> None:
+    values = make().quantize(torch.from_numpy(0.00405 * SPEECH))
+    for subtype in ("PCM_16", "PCM_24", "FLOAT"):
+        found = detect(Tally(values.numpy()), subtype)
+        assert found.quantizer is not None
+        assert found.bits == bits  # in the first two segments A-law is uniform
+        for edge, right in zip(found.quantizer.cell(values), make().cell(values), strict=True):
+            assert torch.allclose(edge, right)
 
 
 def test_files_of_eight_bits() -> None:

@@ -30,6 +30,10 @@ def tally(stored: str, gain: float, subtype: str) -> Tally:
         ("mid-tread 4", 0.7, "PCM_16", 8, None, "mid-tread, 4 bits"),  # 8 bits, amplified?
         ("mid-tread 2", 1, "PCM_16", 8, "mid-tread", "mid-tread, 8 bits"),  # too few to tell
         ("mu-law", 1, "PCM_16", None, "mu-law", "mu-law"),
+        ("mu-law", 0.8, "PCM_16", None, "mu-law", "mu-law (G.711) at 0.8"),
+        ("a-law", 0.8, "PCM_24", None, "a-law", "A-law (G.711) at 0.8"),
+        ("mu-law-continuous 8", 1, "PCM_16", None, "mu-law-continuous", "mu-law-continuous"),
+        ("mu-law-continuous 6", 0.7, "PCM_16", 6, "mu-law-continuous", "mu-law-continuous, 6"),
     ],
 )
 def test_what_may_be_said(
@@ -56,6 +60,8 @@ def test_what_may_be_said(
         ("mu-law", 1, "PCM_16", 4, None),
         ("mu-law", 1, "PCM_16", None, "a-law"),
         ("mid-tread 8", 1, "PCM_16", None, "mu-law"),
+        ("mu-law", 1, "PCM_16", None, "mu-law-continuous"),
+        ("mu-law-continuous 6", 0.7, "PCM_16", 5, "mu-law-continuous"),
     ],
 )
 def test_what_the_samples_contradict(

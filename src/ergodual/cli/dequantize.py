@@ -32,10 +32,21 @@ class Dequantize:
     """Where it goes; files that are there are replaced."""
     bits: int | Literal["auto"] = "auto"
     """Word length of the quantizer; auto works it out from the samples."""
-    quantizer: Literal["auto", "mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"] = (
-        "auto"
-    )
-    """Its kind; auto works it out. floor is cut down instead of rounded, truncate towards 0."""
+    quantizer: Literal[
+        "auto",
+        "mid-rise",
+        "mid-tread",
+        "floor",
+        "truncate",
+        "mu-law",
+        "a-law",
+        "mu-law-continuous",
+    ] = "auto"
+    """Its kind; auto works it out. floor is cut down instead of rounded, truncate towards 0;
+    mu-law-continuous is that of some toolkits, without the segments of G.711."""
+    dither: Literal["auto", "none", "rpdf", "tpdf"] = "auto"
+    """Noise that was added before quantizing: uniform over a step (rpdf), triangular over two
+    (tpdf); auto works it out where the samples tell."""
     model: str = "speech-16k"
     """A model that comes with Ergodual, or the file of one of your own."""
     overlap: float = 0.75
@@ -83,6 +94,7 @@ class Dequantize:
                         kind,
                         subtype,
                         partial(bar.advance, task),
+                        None if self.dither == "auto" else self.dither,
                     )
                 except ErgodualError as error:
                     if len(pairs) == 1:

@@ -23,8 +23,11 @@ class Quantize:
     """Where the result goes."""
     bits: int = 4
     """Word length, 1 to 16; mu-law and a-law have 8 whatever is said."""
-    quantizer: Literal["mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"] = "mid-rise"
-    """Its kind; floor cuts down instead of rounding, truncate towards 0."""
+    quantizer: Literal[
+        "mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law", "mu-law-continuous"
+    ] = "mid-rise"
+    """Its kind; floor cuts down instead of rounding, truncate towards 0; mu-law-continuous has no
+    segments."""
     normalize: bool = False
     """Divide by the peak first, so that the quantizer is used to the full."""
     dither: float = 0.0

@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import ENDINGS, Audio, open_audio
+from ergodual.speech.benefit import helped
 from ergodual.speech.dequantizer import Dequantizer
-from ergodual.speech.detect import Found
+from ergodual.speech.dither import Dithers
+from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind, Levels
-from ergodual.speech.recognise import recognise
-from ergodual.speech.rounding import Rounding
-from ergodual.speech.tally import Tally
+from ergodual.speech.splice import side_by_side
+from ergodual.speech.survey import survey
 
 Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
 WORD = {"PCM_16": 16, "PCM_24": 24}
 BLOCK = 1 << 16
+SUBDIVIDED = 64
+"""A step that has fewer steps of a format of 24 bits in it needs floating point."""
 
 Advance = Callable[[int], None]
 
@@ -69,6 +72,7 @@ def dequantize_file(
     kind: Kind | None = None,
     subtype: Subtype | None = None,
     advance: Advance = lambda samples: None,
+    dither: Dithers | None = None,
 ) -> Done:
     """Restore a recording; one that is not coarsely quantized is copied as it is.
 
@@ -81,10 +85,12 @@ def dequantize_file(
     bits, kind
         The quantizer, where it is known; worked out from the samples if both are None.
     subtype
-        The format of the samples to be written; None for floating point where the source has it
-        and the target can, else 24 bits.
+        The format of the samples to be written; None for floating point where the source has it,
+        or a step of almost its own, and the target can, else 24 bits.
     advance
         Called with a number of samples that are done.
+    dither
+        The noise that was added before quantizing; worked out from the samples if None.
 
     Returns
     -------
@@ -98,27 +104,21 @@ def dequantize_file(
     """
     _check_target(source, target, subtype)
     with open_audio(source) as audio:
-        channels = _recognised(source, audio, bits, kind)
-        subtype = subtype or _like(audio, target)
+        channels = tuple(
+            helped(found, audio.rate, dequantizer.rate)
+            for found in _surveyed(source, audio, bits, kind, dither)
+        )
+        subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):
             clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
             return Done(channels, clipped)
-        streams = [dequantizer.stream(found.cells, found.bits or 8) for found in channels]
+        streams = [dequantizer.stream_of(found) for found in channels]
         with writing(target, audio, subtype) as write:
             clipped = 0
-            for block in audio.blocks(BLOCK):
-                clipped += write(
-                    np.stack(
-                        [
-                            stream.push(channel)
-                            for stream, channel in zip(streams, block.T, strict=True)
-                        ],
-                        axis=1,
-                    )
-                )
-                advance(len(block))
-            clipped += write(np.stack([stream.finish() for stream in streams], axis=1))
+            for restored in side_by_side(streams, audio.blocks(BLOCK)):
+                clipped += write(restored)
+                advance(len(restored))
     return Done(channels, clipped)
 
 
@@ -215,58 +215,29 @@ def _encoded(
     return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
 
 
-def _recognised(
-    source: Path, audio: Audio, bits: int | None, kind: Kind | None
+def _surveyed(
+    source: Path, audio: Audio, bits: int | None, kind: Kind | None, dither: Dithers | None
 ) -> tuple[Found, ...]:
     """What is found out about each channel by itself."""
-    tallies = [Tally() for _ in range(audio.channels)]
-    for block in audio.blocks(BLOCK):
-        for tally, channel in zip(tallies, block.T, strict=True):
-            tally.add(channel)
-    audio.rewind()
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        yield from audio.blocks(BLOCK)
+        audio.rewind()
+
     names = [
         str(source) if audio.channels == 1 else f"{source}, channel {number},"
         for number in range(1, audio.channels + 1)
     ]
-    channels = [
-        recognise(name, tally, audio.subtype, bits, kind)
-        for name, tally in zip(names, tallies, strict=True)
-    ]
-    return tuple(channels if kind is not None else _cut(audio, channels))
+    return survey(blocks, names, audio.subtype, bits, kind, dither)
 
 
-def _cut(audio: Audio, channels: list[Found]) -> list[Found]:
-    """The same, of samples that seem to have been cut instead of rounded."""
-    counts = {
-        at: Rounding(found.quantizer.step)
-        for at, found in enumerate(channels)
-        if found.quantizer is not None and found.kind == "mid-tread"
-    }
-    if counts:
-        for block in audio.blocks(BLOCK):
-            for at, count in counts.items():
-                count.add(block[:, at])
-        audio.rewind()
-    why = {
-        "floor": "assumed to be cut down, not rounded, since the mean is half a step below 0",
-        "truncate": "assumed to be cut towards 0, not rounded, since 0 is twice as frequent",
-    }
-    found = list(channels)
-    for at, count in counts.items():
-        kind = count.kind()
-        if kind != "mid-tread":
-            found[at] = found[at].cut(
-                kind, f"{why[kind]} (--quantizer mid-tread takes it as rounded)"
-            )
-    return found
-
-
-def _like(audio: Audio, target: Path) -> Subtype:
+def _like(audio: Audio, target: Path, channels: tuple[Found, ...]) -> Subtype:
     """A format that holds what that of the recording held, and what is estimated between its
     levels.
     """
-    floating = audio.subtype in ("FLOAT", "DOUBLE") and target.suffix.lower() == ".wav"
-    return "FLOAT" if floating else "PCM_24"
+    steps = [found.quantizer.step for found in channels if found.quantizer is not None]
+    fine = audio.subtype in ("FLOAT", "DOUBLE") or min(steps, default=1.0) < SUBDIVIDED * 2.0**-23
+    return "FLOAT" if fine and target.suffix.lower() == ".wav" else "PCM_24"
 
 
 def _check_target(source: Path, target: Path, subtype: Subtype | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,14 +15,15 @@ from torch import Tensor
 from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.arrays import Samples, held_as, like, on_unit_scale
+from ergodual.speech.benefit import helped
 from ergodual.speech.cells import Cells
-from ergodual.speech.detect import Found, detect
+from ergodual.speech.found import Found
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import Levels, MidRise, mid_rise
-from ergodual.speech.rounding import Rounding
+from ergodual.speech.splice import AsItIs, Restoring, Spliced
 from ergodual.speech.stream import Stream
-from ergodual.speech.tally import Tally
+from ergodual.speech.survey import survey
 
 
 class Dequantizer:
@@ -73,14 +75,23 @@ class Dequantizer:
             trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
         return Dequantizer(models or g711, rate, overlap, g711.get(8))
 
-    def stream(self, cells: Cells, bits: int) -> Stream:
+    def stream_of(self, found: Found) -> Restoring:
+        """For one channel of which this was found out."""
+        if found.stretches:
+            starts, parts = zip(*found.stretches, strict=True)
+            return Spliced(list(starts), [self.stream_of(part) for part in parts])
+        if found.quantizer is None:
+            return AsItIs()
+        return self.stream(found.cells, found.bits or 8, found.centre, found.share)
+
+    def stream(self, cells: Cells, bits: int, centre: float = 0.0, share: float = 1.0) -> Stream:
         """For one channel of samples that lay in these cells; the model is that of the nearest
         word length, or G.711's.
         """
         nearest = min(self.models, key=lambda trained: (abs(trained - bits), trained))
         model = self.g711 if self.g711 is not None and cells.companded else self.models[nearest]
         frame = model.problem.K.tensors()[0].shape[-1]
-        return Stream(model, frame, cells, self.overlap)
+        return Stream(model, frame, cells, self.overlap, centre, share)
 
     @overload
     def restore(
@@ -132,7 +143,8 @@ class Dequantizer:
                     np.concatenate(list(self.restore_stream([channel], bits, quantizer)))
                 )
                 continue
-            found = _found(channel, subtype)
+            (found,) = survey(functools.partial(_columns, channel), [""], subtype)
+            found = helped(found, self.rate, self.rate)
             if found.quantizer is None:
                 warnings.warn(
                     f"Channel {number} is returned as it is: {found.said}.",
@@ -141,7 +153,7 @@ class Dequantizer:
                 )
                 restored.append(channel)
             else:
-                restored.append(_whole(self.stream(found.cells, found.bits or 8), channel))
+                restored.append(_whole(self.stream_of(found), channel))
         return like(np.stack(restored, axis=1).reshape(whole.shape), samples)
 
     def restore_stream(
@@ -163,18 +175,11 @@ class Dequantizer:
         yield stream.finish()
 
 
-def _found(channel: NDArray[np.float64], subtype: str) -> Found:
-    """The quantizer of a channel, rounding, or cutting down or towards 0, told as of a file."""
-    found = detect(Tally(channel), subtype)
-    if found.quantizer is None or found.kind != "mid-tread":
-        return found
-    count = Rounding(found.quantizer.step)
-    count.add(channel)
-    kind = count.kind()
-    return found if kind == "mid-tread" else found.cut(kind)
+def _columns(channel: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [channel[:, None]]
 
 
-def _whole(stream: Stream, channel: NDArray[np.float64]) -> NDArray[np.float64]:
+def _whole(stream: Restoring, channel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([stream.push(channel), stream.finish()])
 
 

@@ -30,7 +30,9 @@ def half_step(lower: Tensor, upper: Tensor) -> Tensor:
     )
 
 
-def in_half_steps(estimator: Estimator, x_tilde: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+def in_half_steps(
+    estimator: Estimator, x_tilde: Tensor, lower: Tensor, upper: Tensor, wider: float = 0.0
+) -> Tensor:
     """The estimates of frames on any scale by what takes them in half steps.
 
     Parameters
@@ -39,8 +41,10 @@ def in_half_steps(estimator: Estimator, x_tilde: Tensor, lower: Tensor, upper: T
         Restores frames that are divided by their :func:`half_step`, in float32.
     x_tilde, lower, upper
         The middles of the cells of frames, and their bounds, ``(count, n)``.
+    wider
+        By how much these are further apart on both sides than steps are.
     """
-    half = half_step(lower, upper)
+    half = half_step(lower + wider, upper - wider)
     scaled, below, above = ((t / half).float() for t in (x_tilde, lower - x_tilde, upper - x_tilde))
     estimate = estimator(scaled, G=Box(lower=below.clamp(max=0), upper=above.clamp(min=0)))
     return (estimate * half).to(x_tilde.dtype)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 
-Kind = Literal["mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law"]
+Kind = Literal["mid-rise", "mid-tread", "floor", "truncate", "mu-law", "a-law", "mu-law-continuous"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Levels:
     name: str
     levels: Tensor
     edges: Tensor
+    wider = 0.0
 
     def __post_init__(self) -> None:
         inside = (self.edges[:-1] <= self.levels) & (self.levels <= self.edges[1:])
@@ -188,8 +189,35 @@ def a_law() -> Levels:
     return _companded("A-law", steps, middle=False)
 
 
+def mu_law_continuous(bits: int = 8, zero: bool = False) -> Levels:
+    """The μ-law that G.711 approximates by segments: F(x) = sign(x) ln(1 + μ|x|)/ln(1 + μ), with
+    μ = 2^b − 1, is quantized uniformly.
+
+    Toolkits differ in what they store. Without a level at ``zero``, F(x) is one of 2^b numbers from
+    −1 to 1; with it, a multiple of 2/2^b, though the cells are as wide as without.
+    """
+    mu, half = 2.0**bits - 1, 2 ** (bits - 1)
+    places = torch.arange(-half, half + 1, dtype=torch.float64)
+    if zero:
+        levels, edges = places[:-1] / half, (2 * places - 1) / mu
+    else:
+        levels, edges = (2 * places[:-1] + 1) / mu, 2 * places / mu
+    levels, edges = _expanded(levels, mu), _expanded(edges, mu)
+    edges[0], edges[-1] = -math.inf, math.inf
+    if zero:  # its lowest level is the upper end of its cell, and belongs to it
+        edges[1] = math.nextafter(float(levels[0]), 0.0)
+    return Levels("mu-law-continuous", levels, edges)
+
+
+def _expanded(y: Tensor, mu: float) -> Tensor:
+    """F⁻¹."""
+    return y.sign() * torch.expm1(y.abs() * math.log1p(mu)) / mu
+
+
 def quantizer_of(kind: Kind, bits: int) -> Levels:
     """A quantizer by its name; G.711 has 8 bits whatever is said."""
+    if kind == "mu-law-continuous":
+        return mu_law_continuous(MidRise(bits).bits)
     if kind in ("mu-law", "a-law"):
         return mu_law() if kind == "mu-law" else a_law()
     if kind in ("floor", "truncate"):

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
-from ergodual.speech.detect import Found, detect, needed, resolution
+from ergodual.speech.detect import detect
+from ergodual.speech.found import Found, needed
 from ergodual.speech.quantizers import Kind, Levels, quantizer_of
+from ergodual.speech.resolution import resolution
 from ergodual.speech.tally import Tally
 
 LATTICE: tuple[Kind, ...] = ("mid-rise", "mid-tread", "floor", "truncate")
@@ -55,6 +57,9 @@ def recognise(name: str, tally: Tally, subtype: str, bits: int | None, kind: Kin
         lattice = None if math.isinf(found.tolerance) else found.quantizer
         if lattice is not None and _possible(quantizer, lattice.levels.numpy(), subtype):
             return replace(found, quantizer=quantizer)
+    same = found.quantizer is not None and found.quantizer.name.lower() == kind
+    if same and (bits is None or kind != "mu-law-continuous" or f" {bits} bits" in found.said):
+        return found
     if by_lattice and found.kind == ("mid-rise" if kind == "mid-rise" else "mid-tread"):
         return found.cut(kind) if kind in ("floor", "truncate") else found
     # a quiet recording needs fewer bits than its quantizer had, but never more

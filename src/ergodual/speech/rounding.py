@@ -1,8 +1,9 @@
-"""Whether samples on a lattice through 0 were rounded, or cut down, or cut towards 0.
+"""Whether samples on a lattice through 0 were rounded, or cut down, or cut towards 0; and where
+their middle is.
 
 The lattice is the same. But floors have a mean that lies half a step below that of what was meant,
-which in recordings is near 0; and where a signal crosses 0 steeply, twice as many samples are cut
-to 0 as to any other level. Neither is proof: an offset may be in the recording.
+which in recordings is near 0; and where a signal passes through 0, twice as many samples are cut
+to 0 as to both levels beside it. Neither is proof: an offset may be in the recording.
 """
 
 from __future__ import annotations
@@ -12,10 +13,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-ENOUGH = 1000
-"""Samples that the mean is taken over, at least."""
+FRAME = 512
+LIVELY = 3
+"""The mean is taken over frames that span so many steps: in others, quantizing an offset moves it
+to the next level.
+"""
+ENOUGH = 4
+"""Such frames, at least."""
+QUICK = 12
+"""A passage through 0 takes at most so many samples from the second level to the second level."""
 CROSSINGS = 100
-"""Samples at each of the levels around 0 that are compared, at least."""
+"""Samples at the levels beside 0 during such passages, at least."""
+TWICE = 1.45
+"""The level 0 is so many times as frequent as each of those beside it: rounding makes it as
+frequent, cutting towards 0 twice as frequent.
+"""
 
 
 class Rounding:
@@ -23,32 +35,46 @@ class Rounding:
 
     Parameters
     ----------
-    step
-        Of the lattice.
+    step, offset
+        Of the lattice: a level, and how far it is to the next.
     """
 
-    def __init__(self, step: float) -> None:
-        self._step = step
-        self._sum, self._moving = 0.0, 0
-        self._steep = np.zeros(3)
+    def __init__(self, step: float, offset: float = 0.0) -> None:
+        self._step, self._offset = step, offset
+        self._sum, self._frames = 0.0, 0
+        self._zeros, self._beside = 0, 0.0
 
     def add(self, block: NDArray[np.floating]) -> None:
         """Count the samples of a block, ``(length,)``."""
-        places = np.rint(block.astype(np.float64) / self._step)
-        before, here, after = places[:-2], places[1:-1], places[2:]
-        moving = here[(here != before) | (here != after)]  # digital silence says nothing
-        self._sum, self._moving = self._sum + float(moving.sum()), self._moving + len(moving)
-        steep = np.abs(here[np.abs(after - before) >= 4])
-        self._steep += [(steep == 0).sum(), (steep == 1).sum() / 2, (steep == 2).sum() / 2]
+        places = np.rint((block.astype(np.float64) - self._offset) / self._step)
+        frames = places[: len(places) // FRAME * FRAME].reshape(-1, FRAME)
+        means = frames[np.ptp(frames, axis=1) >= LIVELY].mean(1)
+        self._sum, self._frames = self._sum + float(means.sum()), self._frames + len(means)
+        strong = np.flatnonzero(np.abs(places) >= 2)
+        before, after = strong[:-1], strong[1:]
+        passage = (places[before] * places[after] < 0) & (after - before <= QUICK)
+        for level in (0, 1):
+            seen = np.concatenate([[0], np.cumsum(np.abs(places) == level)])
+            count = int((seen[after[passage]] - seen[before[passage]]).sum())
+            if level:
+                self._beside += count / 2
+            else:
+                self._zeros += count
+
+    @property
+    def mean(self) -> float:
+        """Of the samples in lively frames; 0 where these are too few."""
+        if self._frames < ENOUGH:
+            return 0.0
+        return self._offset + self._step * self._sum / self._frames
 
     def kind(self) -> Literal["mid-tread", "floor", "truncate"]:
         """The likelier one: floors where the mean is nearer to half a step below 0 than to 0 or to
-        a whole step; cut towards 0 where the level 0 is more than half as frequent again as the
-        levels around it let expect, and these are about as frequent as each other; else rounded.
+        a whole step; cut towards 0 where the level 0 is nearly twice as frequent as those beside
+        it; else rounded.
         """
-        if self._moving >= ENOUGH and -0.75 < self._sum / self._moving < -0.25:
+        if -0.75 < self.mean / self._step < -0.25:
             return "floor"
-        zero, first, second = self._steep
-        if second >= CROSSINGS and first < 1.5 * second and zero * second > 1.5 * first**2:
+        if self._beside >= CROSSINGS and self._zeros > TWICE * self._beside:
             return "truncate"
         return "mid-tread"

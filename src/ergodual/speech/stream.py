@@ -39,12 +39,25 @@ class Stream:
         The intervals that the samples lay in.
     overlap
         The share of a frame that it has in common with the next one, 0 ≤ overlap < 1.
+    centre
+        An offset of the recording, which estimators are spared.
+    share
+        Of the step from the middle of a cell to the estimate, so much is taken.
     """
 
-    def __init__(self, estimator: Estimator, n: int, cells: Cells, overlap: float) -> None:
+    def __init__(
+        self,
+        estimator: Estimator,
+        n: int,
+        cells: Cells,
+        overlap: float,
+        centre: float = 0.0,
+        share: float = 1.0,
+    ) -> None:
         if not 0 <= overlap < 1:
             raise ErgodualError(f"The overlap is {overlap}; it must be at least 0 and below 1.")
         self._estimator, self._n, self._cells = estimator, n, cells
+        self._centre, self._share = centre, share
         self._hop = max(1, round(self._n * (1 - overlap)))
         self._window = (
             window(self._n) if self._hop < self._n else torch.ones(self._n, dtype=torch.float64)
@@ -102,9 +115,10 @@ class Stream:
             sums[1].index_add_(0, places.reshape(-1), self._window.repeat(some))
         final, cells = sums[:, :done], self._waiting[:, :done]
         self._summed, self._waiting = sums[:, done:], self._waiting[:, done:]
-        restored = torch.clamp(
-            final[0] / final[1], cells[1], cells[2]
-        )  # what rounding moved out of a cell
+        estimate = final[0] / final[1]
+        if self._share < 1:
+            estimate = cells[0] + self._share * (estimate - cells[0])
+        restored = torch.clamp(estimate, cells[1], cells[2])  # what rounding moved out of a cell
         drop = min(self._dropped, done)
         self._dropped -= drop
         return restored[drop:].numpy()
@@ -114,8 +128,9 @@ class Stream:
         middle, lower, upper = cells.unbind()
         unknown = ((upper > lower) & (lower.isfinite() | upper.isfinite())).any(1)
         frames = torch.clone(middle)
-        frames[unknown] = in_half_steps(
-            self._estimator, middle[unknown], lower[unknown], upper[unknown]
+        x_tilde, below, above = (cells[:, unknown] - self._centre).unbind()
+        frames[unknown] = self._centre + in_half_steps(
+            self._estimator, x_tilde, below, above, self._cells.wider
         )
         return frames
 

@@ -39,3 +39,10 @@ class Tally:
             self.forgot = True
             often = np.sort(np.argsort(self.counts, kind="stable")[-MOST_KEPT // 2 :])
             self.values, self.counts = self.values[often], self.counts[often]
+
+    def only(self, kept: NDArray[np.bool_]) -> Tally:
+        """That of the samples that have these values."""
+        some = Tally()
+        some.values, some.counts, some.forgot = self.values[kept], self.counts[kept], self.forgot
+        some.total = self.total - int(self.counts[~kept].sum())
+        return some

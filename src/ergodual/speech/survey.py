@@ -1,0 +1,127 @@
+"""What is known of a whole recording's samples: of each channel, in a few passes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ergodual.speech.benefit import unhelped
+from ergodual.speech.dither import Dither, Dithers
+from ergodual.speech.found import Found
+from ergodual.speech.quantizers import Kind
+from ergodual.speech.recognise import recognise
+from ergodual.speech.rounding import Rounding
+from ergodual.speech.stretches import by_stretch
+from ergodual.speech.tally import Tally
+
+Blocks = Callable[[], Iterable[NDArray[np.floating]]]
+"""The samples from the first to the last, ``(some, channels)``, each time that it is called."""
+OFF = 0.1
+"""Of samples off the lattice, so large a share may be on another one."""
+CENTRED = 0.08
+"""A mean of so many steps is no offset."""
+WHY = {
+    "floor": "assumed to be cut down, not rounded, since the mean is half a step below 0",
+    "truncate": "assumed to be cut towards 0, not rounded, since 0 is twice as frequent",
+    "rpdf": "assumed to have a dither as wide as a step, by its noise",
+    "tpdf": "assumed to have a triangular dither, by its noise",
+}
+
+
+def survey(
+    blocks: Blocks,
+    names: list[str],
+    subtype: str,
+    bits: int | None = None,
+    kind: Kind | None = None,
+    dither: Dithers | None = None,
+) -> tuple[Found, ...]:
+    """What is found out about each channel by itself.
+
+    Parameters
+    ----------
+    blocks
+        Gives the samples.
+    names
+        Of the channels, for messages.
+    subtype
+        The format of the samples, as libsndfile names it.
+    bits, kind
+        What was said of the quantizer; see :func:`recognise`.
+    dither
+        What was said of the noise that was added before; None to work it out.
+
+    Raises
+    ------
+    ErgodualError
+        If the samples contradict what was said.
+    """
+    tallies = [Tally() for _ in names]
+    for block in blocks():
+        for tally, channel in zip(tallies, block.T, strict=True):
+            tally.add(channel)
+    found = [
+        recognise(name, tally, subtype, bits, kind)
+        for name, tally in zip(names, tallies, strict=True)
+    ]
+    for at, one in enumerate(found):
+        why = unhelped(one, tallies[at]) if bits is None and kind is None else None
+        if why is not None:
+            found[at] = Found(None, f"{one.said}; {why}")
+        elif bits is None and kind is None and (_uniform(one) or _off(one, tallies[at])):
+            channel = functools.partial(_channel, blocks, at)
+            found[at] = by_stretch(channel, tallies[at], subtype, one)
+    counted = {at: _Counted(one) for at, one in enumerate(found) if _uniform(one)}
+    if counted:
+        for block in blocks():
+            for at, counts in counted.items():
+                counts.add(block[:, at])
+    for at, counts in counted.items():
+        found[at] = counts.told(found[at], kind, dither)
+    return tuple(found)
+
+
+def _channel(blocks: Blocks, at: int) -> Iterator[NDArray[np.floating]]:
+    return (block[:, at] for block in blocks())
+
+
+def _off(found: Found, tally: Tally) -> bool:
+    """Whether so many samples are off what was found that it may change along the recording."""
+    return len(tally.values) >= 2 and (found.quantizer is None or found.off > OFF * tally.total)
+
+
+def _uniform(found: Found) -> bool:
+    return not found.stretches and found.quantizer is not None and not found.quantizer.companded
+
+
+class _Counted:
+    """What is counted of a channel whose lattice is known."""
+
+    def __init__(self, found: Found) -> None:
+        assert found.quantizer is not None
+        levels = found.quantizer.levels
+        self.step = found.quantizer.step
+        self.rounding = Rounding(self.step, float(levels[levels.abs().argmin()]))
+        self.dither = Dither(self.step)
+
+    def add(self, block: NDArray[np.floating]) -> None:
+        self.rounding.add(block)
+        self.dither.add(block)
+
+    def told(self, found: Found, kind: Kind | None, dither: Dithers | None) -> Found:
+        """The same, with what the counts say unless it was said."""
+        said = self.dither.kind(found.bits or 8) if dither is None else dither
+        if said != "none":
+            found = found.dithered(said, WHY[said] if dither is None else "")
+        mean = self.rounding.mean
+        cut = self.rounding.kind() if kind is None and found.kind == "mid-tread" else "mid-tread"
+        if cut != "mid-tread":
+            why = f"{WHY[cut]} (--quantizer mid-tread takes it as rounded)"
+            found = found.cut(cut, why)
+        if cut == "floor" or kind == "floor":
+            mean += self.step / 2
+        return replace(found, centre=mean) if abs(mean) > CENTRED * self.step else found
