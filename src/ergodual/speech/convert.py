@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
-from ergodual.speech.audio import ENDINGS, Audio, open_audio
+from ergodual.speech.audio import Audio, open_audio
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.detect import Found
+from ergodual.speech.formats import LARGEST, Raw, container_of
 from ergodual.speech.quantizers import Kind, Levels
 from ergodual.speech.recognise import recognise
 from ergodual.speech.rounding import Rounding
+from ergodual.speech.tags import copy_tags
 from ergodual.speech.tally import Tally
+from ergodual.speech.writing import Subtype, Write, copying, written
 
-Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
-WORD = {"PCM_16": 16, "PCM_24": 24}
 BLOCK = 1 << 16
 
 Advance = Callable[[int], None]
@@ -40,10 +37,19 @@ class Done:
         What was found out about the quantizer of each.
     clipped
         How many samples left [-1, 1] and were cut off, since the format holds no others.
+    rate
+        Of the recording, in Hz.
+    subtype
+        The format of the samples that were written.
+    notes
+        Sentences about what was wrong with the file and could be mended.
     """
 
     channels: tuple[Found, ...]
     clipped: int
+    rate: int
+    subtype: Subtype
+    notes: tuple[str, ...] = ()
 
     @property
     def copied(self) -> bool:
@@ -69,13 +75,14 @@ def dequantize_file(
     kind: Kind | None = None,
     subtype: Subtype | None = None,
     advance: Advance = lambda samples: None,
+    raw: Raw | None = None,
 ) -> Done:
     """Restore a recording; one that is not coarsely quantized is copied as it is.
 
     Parameters
     ----------
     source, target
-        WAV or FLAC, by their endings.
+        Audio files, the target's kind by its ending; the source may be - for standard input.
     dequantizer
         The models.
     bits, kind
@@ -85,6 +92,8 @@ def dequantize_file(
         and the target can, else 24 bits.
     advance
         Called with a number of samples that are done.
+    raw
+        What the samples of a source without a header are.
 
     Returns
     -------
@@ -97,13 +106,13 @@ def dequantize_file(
         was said of the quantizer, or the target cannot be written.
     """
     _check_target(source, target, subtype)
-    with open_audio(source) as audio:
-        channels = _recognised(source, audio, bits, kind)
+    with open_audio(source, raw) as audio:
+        channels = _recognised(audio, bits, kind)
         subtype = subtype or _like(audio, target)
         if all(found.quantizer is None for found in channels):
             clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
-            return Done(channels, clipped)
+            return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes))
         streams = [dequantizer.stream(found.cells, found.bits or 8) for found in channels]
         with writing(target, audio, subtype) as write:
             clipped = 0
@@ -119,7 +128,7 @@ def dequantize_file(
                 )
                 advance(len(block))
             clipped += write(np.stack([stream.finish() for stream in streams], axis=1))
-    return Done(channels, clipped)
+    return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes))
 
 
 def quantize_file(
@@ -129,13 +138,14 @@ def quantize_file(
     normalize: bool = False,
     dither: float = 0.0,
     seed: int = 0,
+    raw: Raw | None = None,
 ) -> None:
     """Quantize a recording, to make test material.
 
     Parameters
     ----------
     source, target
-        WAV or FLAC, by their endings; the target has 24 bits, which hold every level.
+        Audio files, the target's kind by its ending; it has 24 bits, which hold every level.
     quantizer
         What it goes through.
     normalize
@@ -145,12 +155,14 @@ def quantize_file(
         one.
     seed
         Of the noise.
+    raw
+        What the samples of a source without a header are.
     """
     import torch
 
     _check_target(source, target, "PCM_24")
     noise = np.random.default_rng(seed)
-    with open_audio(source) as audio, writing(target, audio, "PCM_24") as write:
+    with open_audio(source, raw) as audio, writing(target, audio, "PCM_24") as write:
         peak = 1.0
         if normalize:
             peak = max(float(np.abs(block).max()) for block in audio.blocks(BLOCK)) or 1.0
@@ -163,61 +175,26 @@ def quantize_file(
 
 
 @contextlib.contextmanager
-def writing(
-    path: Path, like: Audio, subtype: Subtype
-) -> Iterator[Callable[[NDArray[np.float64]], int]]:
-    """Writes blocks of samples, ``(length, channels)``; the file appears whole or not at all.
-
-    Of each block it says how many samples left [-1, 1] and were cut off.
-
-    Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point
-    numbers, would scale them by one part in 2^23 first.
+def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Write]:
+    """Writes blocks of samples to a file with the rate, channels and tags of another.
 
     Raises
     ------
     ErgodualError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-
-    def write(block: NDArray[np.float64]) -> int:
-        file.write(_encoded(block, subtype))
-        return 0 if subtype == "FLOAT" else int((np.abs(block) > 1).sum())
-
-    try:
-        with soundfile.SoundFile(
-            temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()
-        ) as file:
-            yield write
-        os.replace(temporary, path)
-    except (soundfile.LibsndfileError, OSError, AssertionError) as error:
-        # on a full disk soundfile asserts that all samples were written
-        reason = (
-            getattr(error, "strerror", None)
-            or getattr(error, "error_string", None)
-            or "not all samples were written"
-        )
-        raise ErgodualError(
-            f"{path} cannot be written ({reason}); check the folder and the disk."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    container = container_of(path)
+    if container == "WAV" and (
+        like.container == "RF64" or like.frames * like.channels * 4 > LARGEST
+    ):
+        container = "RF64"
+    endian = like.endian if container == "RAW" else None
+    with written(path, like.rate, like.channels, subtype, container, endian) as (file, write):
+        copy_tags(like.file, file)
+        yield write
 
 
-def _encoded(
-    block: NDArray[np.float64], subtype: Subtype
-) -> NDArray[np.int32] | NDArray[np.float32]:
-    if subtype == "FLOAT":
-        return block.astype(np.float32)
-    word = WORD[subtype]
-    whole = np.clip(np.rint(block * 2.0 ** (word - 1)), -(2 ** (word - 1)), 2 ** (word - 1) - 1)
-    return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
-
-
-def _recognised(
-    source: Path, audio: Audio, bits: int | None, kind: Kind | None
-) -> tuple[Found, ...]:
+def _recognised(audio: Audio, bits: int | None, kind: Kind | None) -> tuple[Found, ...]:
     """What is found out about each channel by itself."""
     tallies = [Tally() for _ in range(audio.channels)]
     for block in audio.blocks(BLOCK):
@@ -225,7 +202,7 @@ def _recognised(
             tally.add(channel)
     audio.rewind()
     names = [
-        str(source) if audio.channels == 1 else f"{source}, channel {number},"
+        audio.name if audio.channels == 1 else f"{audio.name}, channel {number},"
         for number in range(1, audio.channels + 1)
     ]
     channels = [
@@ -265,19 +242,24 @@ def _like(audio: Audio, target: Path) -> Subtype:
     """A format that holds what that of the recording held, and what is estimated between its
     levels.
     """
-    floating = audio.subtype in ("FLOAT", "DOUBLE") and target.suffix.lower() == ".wav"
-    return "FLOAT" if floating else "PCM_24"
+    floating = audio.subtype in ("FLOAT", "DOUBLE")
+    return "FLOAT" if floating and _holds_floats(target) else "PCM_24"
+
+
+def _holds_floats(target: Path) -> bool:
+    return bool(soundfile.check_format(container_of(target), "FLOAT"))
 
 
 def _check_target(source: Path, target: Path, subtype: Subtype | None) -> None:
+    container_of(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise ErgodualError(f"{target} is the recording itself; give another name for the result.")
-    if target.suffix.lower() not in ENDINGS:
-        raise ErgodualError(f"{target} does not end in .wav or .flac; give it a name that does.")
-    if subtype == "FLOAT" and target.suffix.lower() == ".flac":
+    if target.is_dir():
+        raise ErgodualError(f"{target} is a folder; give another name for the result.")
+    if subtype == "FLOAT" and not _holds_floats(target):
         raise ErgodualError(
-            f"{target} would be a FLAC file of floating-point samples, which does not exist; give "
-            "another --subtype."
+            f"{target} would be a {container_of(target)} file of floating-point samples, which "
+            "does not exist; give another --subtype."
         )
     if not target.parent.is_dir():
         raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")
@@ -287,10 +269,9 @@ def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> int:
     """Byte for byte where the kind of file is the same, else sample for sample; how many of them
     were cut off.
     """
-    if source.suffix.lower() == target.suffix.lower():
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
+    if source.suffix.lower() == target.suffix.lower() or audio.container == container_of(target):
+        with copying(target) as file:
+            audio.copy_to(file)
         return 0
     with writing(target, audio, subtype) as write:
         return sum(write(block.astype(np.float64)) for block in audio.blocks(BLOCK))
