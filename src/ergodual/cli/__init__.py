@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import tyro
 
+import ergodual
 from ergodual.cli.data import Data
 from ergodual.cli.demo import Demo
 from ergodual.cli.dequantize import Dequantize
 from ergodual.cli.evaluate import Evaluate
 from ergodual.cli.figures import Figures
+from ergodual.cli.outcomes import SomeFailedError, Terminated, said_of
 from ergodual.cli.quantize import Quantize
 from ergodual.cli.report import Report
 from ergodual.cli.theory import Theory
@@ -43,31 +50,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    The exit status: 0, 2 after an error, 130 after Ctrl-C.
+    The exit status: 0; 1 where some of many files could not be done; 2 after an error; 130 after
+    Ctrl-C, 143 after SIGTERM.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
     try:
-        command: Command = tyro.cli(
-            Command,
-            prog="ergodual",
-            description=DESCRIPTION,
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-        command.run()
-    except ErgodualError as error:
-        return _fail(str(error))
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _fail(
-            f"The file system refused{where}: {error.strerror or error}; check the space and the "
-            "permissions."
-        )
-    except KeyboardInterrupt:
-        print("\nergodual: interrupted; what was finished is kept.", file=sys.stderr)
-        return 130
+        with _tidy_ending():
+            if given == ["--version"]:
+                print(f"ergodual {ergodual.__version__}")
+                return 0
+            command: Command = tyro.cli(
+                Command,
+                prog="ergodual",
+                description=DESCRIPTION,
+                args=given,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+            command.run()
+    except SomeFailedError as error:
+        return _fail(str(error), 1)
+    except (ErgodualError, OSError) as error:
+        if isinstance(error, OSError) and error.filename == "standard output":
+            # what is left for it must not be tried again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _fail(said_of(error))
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, Terminated)
+        said = "terminated" if terminated else "interrupted"
+        print(f"\nergodual: {said}; what was finished is kept.", file=sys.stderr)
+        return 143 if terminated else 130
     return 0
 
 
-def _fail(sentence: str) -> int:
+@contextlib.contextmanager
+def _tidy_ending() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise an exception meanwhile, so that nothing is left half-written."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] is not signal.SIG_IGN:  # as of what a shell runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if before[signal.SIGTERM] is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fail(sentence: str, status: int = 2) -> int:
     print(f"ergodual: {sentence}", file=sys.stderr)
-    return 2
+    return status

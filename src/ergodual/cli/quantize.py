@@ -18,7 +18,7 @@ class Quantize:
     """
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
-    """A WAV or FLAC file."""
+    """A WAV, FLAC, AIFF, AU, CAF, W64, RF64 or raw file."""
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Where the result goes."""
     bits: int = 4
@@ -34,11 +34,17 @@ class Quantize:
     """Width, in steps, of triangular noise that is added first: 0 for none, 2 for the usual one."""
     seed: int = 0
     """Of the noise."""
+    raw: str | None = None
+    """What the samples of an IN without a header are, as RATE,CHANNELS,ENCODING, for instance
+    16000,1,s16le.
+    """
 
     def run(self) -> None:
         """Check, and quantize."""
         from ergodual.cli.ranges import check_seed
+        from ergodual.files import sweep
         from ergodual.speech.convert import quantize_file
+        from ergodual.speech.formats import Raw
         from ergodual.speech.quantizers import MidRise, quantizer_of
 
         MidRise(self.bits)
@@ -47,6 +53,7 @@ class Quantize:
             raise ErgodualError(
                 f"The value of --dither is {self.dither}; it must be at least 0 and below 1000."
             )
+        sweep(self.target.parent)
         quantize_file(
             self.source,
             self.target,
@@ -54,4 +61,5 @@ class Quantize:
             self.normalize,
             self.dither,
             self.seed,
+            None if self.raw is None else Raw.parse(self.raw),
         )

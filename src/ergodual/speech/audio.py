@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
+from ergodual.speech.containers import Extent, extent
+from ergodual.speech.formats import Raw
+from ergodual.speech.writing import write_audio
 
-ENDINGS = (".wav", ".flac")
+__all__ = ["BLOCK", "UNKNOWN_FRAMES", "Audio", "open_audio", "read_audio", "write_audio"]
 
 BLOCK = 1 << 20
 """Samples of each channel that are read at once: four megabytes a channel."""
 
 UNKNOWN_FRAMES = 2**63 - 1
 """What libsndfile says of a FLAC file without a length; it cannot read one to its end."""
-NO_LENGTH = 0x7FFF0000
-"""Programs that write a WAV file into a pipe call its length 0 or some number from here on (SoX,
-ffmpeg: almost 2 and 4 GiB).
+FEW_BYTES = 64
+"""So many fewer than promised are taken for a program's wrong arithmetic, which may have counted
+the header, more for a file that has lost its end.
 """
+AT_ONCE = 1 << 22
+"""Samples of all channels that are read at once, at most."""
 
 
 class Audio:
@@ -33,26 +40,63 @@ class Audio:
 
     Attributes
     ----------
+    name
+        For sentences.
     rate
         Sampling rate in Hz.
     channels
         How many there are.
     frames
         Samples of each channel, as the file declares.
-    subtype
-        The format of the samples, as libsndfile names it.
+    container, subtype, endian
+        The formats of the file and of its samples, and the order of their bytes, as libsndfile
+        names them.
+    notes
+        Sentences about what is wrong with the file and was mended.
     """
 
-    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
-        self._path, self._file = path, file
-        self.rate: int = file.samplerate
-        self.channels: int = file.channels
-        self.frames: int = file.frames
-        self.subtype: str = file.subtype
+    def __init__(
+        self, name: str, content: BinaryIO, mended: BinaryIO, raw: Raw | None, notes: list[str]
+    ) -> None:
+        self.name, self.notes = name, notes
+        self._content, self._mended, self._raw = content, mended, raw
+        self._open()
+        self.rate: int = self.file.samplerate
+        self.channels: int = self.file.channels
+        self.frames: int = self.file.frames
+        self.container: str = self.file.format
+        self.subtype: str = self.file.subtype
+        self.endian: str = raw.endian if raw else self.file.endian
+
+    def _open(self) -> None:
+        number = self._mended.fileno()
+        os.lseek(number, 0, os.SEEK_SET)
+        try:
+            if self._raw is None:
+                self.file = soundfile.SoundFile(number, closefd=False)
+            else:
+                self.file = soundfile.SoundFile(
+                    number,
+                    samplerate=self._raw.rate,
+                    channels=self._raw.channels,
+                    subtype=self._raw.subtype,
+                    endian=self._raw.endian,
+                    format="RAW",
+                    closefd=False,
+                )
+        except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
+            raise self._unreadable() from error
+        if self.file.frames == UNKNOWN_FRAMES:
+            self.file.close()
+            raise ErgodualError(
+                f"{self.name} does not declare its length, as FLAC files from a pipe do; write it "
+                "again to a file."
+            )
 
     def rewind(self) -> None:
-        """Back to the first sample."""
-        self._file.seek(0)
+        """Back to the first sample; by opening it again, since not every codec can seek."""
+        self.file.close()
+        self._open()
 
     def blocks(self, length: int = BLOCK) -> Iterator[NDArray[np.float32]]:
         """The samples in [−1, 1] from the first to the last, ``(up to length, channels)``.
@@ -62,25 +106,26 @@ class Audio:
         ErgodualError
             If the file is damaged, truncated or empty, or has samples that are not finite.
         """
+        length = max(1, min(length, AT_ONCE // self.channels))
         declared, found = self.frames, 0
         while True:
             try:
-                block = self._file.read(length, dtype="float32", always_2d=True)
-            except (soundfile.LibsndfileError, RuntimeError) as error:
-                raise _unreadable(self._path) from error
+                block = self.file.read(length, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+                raise self._unreadable() from error
             found += len(block)
             if len(block) < length and found < declared:
                 raise ErgodualError(
-                    f"{self._path} is truncated: it has {found} of {declared} samples; replace or "
+                    f"{self.name} is truncated: it has {found} of {declared} samples; replace or "
                     "remove it."
                 )
             if not found:
                 raise ErgodualError(
-                    f"{self._path} is empty: it has no samples; replace or remove it."
+                    f"{self.name} is empty: it has no samples; replace or remove it."
                 )
             if not np.isfinite(block).all():
                 raise ErgodualError(
-                    f"{self._path} has samples that are NaN or infinite; replace or remove it."
+                    f"{self.name} has samples that are NaN or infinite; replace or remove it."
                 )
             if not len(block):
                 return
@@ -95,44 +140,79 @@ class Audio:
                 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
             )
 
+    def copy_to(self, file: BinaryIO) -> None:
+        """The whole file, byte for byte."""
+        number = self._content.fileno()  # which libsndfile may have moved
+        os.lseek(number, 0, os.SEEK_SET)
+        while chunk := os.read(number, BLOCK):
+            file.write(chunk)
+
+    def _unreadable(self) -> ErgodualError:
+        return ErgodualError(
+            f"{self.name} is not a readable WAV or FLAC file, nor AIFF, AU, CAF, W64 or RF64, or "
+            "is truncated; replace or remove it."
+        )
+
 
 @contextlib.contextmanager
-def open_audio(path: Path) -> Iterator[Audio]:
-    """A WAV or FLAC file to be read block by block.
+def open_audio(path: Path, raw: Raw | None = None) -> Iterator[Audio]:
+    """A recording to be read block by block.
+
+    Parameters
+    ----------
+    path
+        A WAV, FLAC, AIFF, AU, CAF, W64, RF64 or BW64 file, or - for standard input. What comes from
+        a pipe goes through a temporary file.
+    raw
+        What the samples of a file without a header are.
 
     Raises
     ------
     ErgodualError
         If the file cannot be read, is not audio or is truncated.
     """
-    try:
-        with open(path, "rb") as file:
-            missing, mended = _inspect(file, os.path.getsize(path))
-    except OSError as error:
+    name = "standard input" if str(path) == "-" else str(path)
+    if raw is None and path.suffix.lower() == ".raw":
         raise ErgodualError(
-            f"{path} cannot be read ({error.strerror}); check the name and the permissions."
-        ) from error
-    if missing:
-        raise ErgodualError(
-            f"{path} is truncated: {missing} bytes of its samples are missing; replace or remove "
-            "it."
+            f"{name} has no header that says what its samples are; give --raw "
+            "RATE,CHANNELS,ENCODING."
         )
-    try:
-        audio = soundfile.SoundFile(io.BytesIO(mended) if mended else path)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise _unreadable(path) from error
-    with audio:
-        if audio.frames == UNKNOWN_FRAMES:
-            raise ErgodualError(
-                f"{path} does not declare its length, as FLAC files from a pipe do; write it "
-                "again to a file."
+    with contextlib.ExitStack() as opened:
+        try:
+            content: BinaryIO = (
+                opened.enter_context(open(os.dup(sys.stdin.fileno()), "rb"))
+                if str(path) == "-"
+                else opened.enter_context(open(path, "rb"))
             )
-        yield Audio(path, audio)
+            if not content.seekable():
+                content = opened.enter_context(_copy(content))
+            size = content.seek(0, os.SEEK_END)
+            found = None if raw is not None else extent(content)
+            missing = 0 if found is None else found.missing(size)
+            mended = content
+            if missing <= FEW_BYTES and (bw64(content) or (found and _is_wrong(found, size))):
+                mended = opened.enter_context(_mended(content, found, size))
+        except OSError as error:
+            raise ErgodualError(
+                f"{name} cannot be read ({error.strerror or error}); check the name and the "
+                "permissions."
+            ) from error
+        if missing > FEW_BYTES:
+            raise ErgodualError(
+                f"{name} is truncated: {missing} bytes of its samples are missing; replace or "
+                "remove it."
+            )
+        notes = [f"{name} is {missing} bytes shorter than its header says"] if missing else []
+        audio = Audio(name, content, mended, raw, notes)
+        try:
+            yield audio
+        finally:
+            audio.file.close()
 
 
 def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
-    """The samples of a WAV or FLAC file in [−1, 1], averaged over its channels; its rate; the
-    number of its channels.
+    """The samples of a recording in [−1, 1], averaged over its channels; its rate; the number of
+    its channels.
 
     Raises
     ------
@@ -144,71 +224,36 @@ def read_audio(path: Path) -> tuple[NDArray[np.float32], int, int]:
         return np.concatenate(list(audio.mono_blocks())), audio.rate, audio.channels
 
 
-def _unreadable(path: Path) -> ErgodualError:
-    return ErgodualError(
-        f"{path} is not a readable WAV or FLAC file, or is truncated; replace or remove it."
-    )
-
-
-def write_audio(
-    path: Path, samples: NDArray[np.floating], rate: int, subtype: str = "PCM_24"
-) -> None:
-    """Write a WAV or FLAC file, by the ending of its name; it appears whole or not at all.
-
-    Raises
-    ------
-    ErgodualError
-        If the name has another ending, or the file cannot be written.
-    """
-    if path.suffix.lower() not in ENDINGS:
-        raise ErgodualError(f"{path} does not end in .wav or .flac; give it a name that does.")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        soundfile.write(temporary, samples, rate, subtype=subtype, format=path.suffix[1:].upper())
-        os.replace(temporary, path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.error_string
-        raise ErgodualError(
-            f"{path} cannot be written ({reason}); check the folder and the disk."
-        ) from error
-    finally:
-        # what was just said is not to be covered by an error about the temporary file
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _inspect(file: BinaryIO, size: int) -> tuple[int, bytes | None]:
-    """What libsndfile would pass over in silence: a WAV file that has less, or more, than its data
-    chunk promises.
-
-    Returns
-    -------
-    How many bytes are missing; and the whole file with its lengths filled in, where it has samples
-    but a length of 0.
-    """
-    head = file.read(12)
-    if head[:4] not in (b"RIFF", b"RIFX") or head[8:] != b"WAVE":
-        return 0, None
-    order: Literal["little", "big"] = "little" if head[:4] == b"RIFF" else "big"
-    whole, at = int.from_bytes(head[4:8], order), 12
-    while len(head := file.read(8)) == 8:
-        length, at = int.from_bytes(head[4:], order), at + 8
-        if head[:4] == b"data":
-            if length >= NO_LENGTH:
-                return 0, None
-            # an empty file, too, has length 0, but if other chunks follow then the RIFF length
-            # includes them
-            if length == 0 and size > at and not at - 8 < whole < NO_LENGTH:
-                return 0, _mend(file, at, size, order)
-            return max(0, at + length - size), None
-        at += length + length % 2
-        file.seek(at)
-    return 0, None
-
-
-def _mend(file: BinaryIO, at: int, size: int, order: Literal["little", "big"]) -> bytes:
+def bw64(file: BinaryIO) -> bool:
+    """Whether it is RF64 under its newer name, which libsndfile does not know."""
     file.seek(0)
-    content = bytearray(file.read())
-    content[4:8] = (size - 8).to_bytes(4, order)
-    content[at - 4 : at] = (size - at).to_bytes(4, order)
-    return bytes(content)
+    return file.read(4) == b"BW64"
+
+
+def _is_wrong(found: Extent, size: int) -> bool:
+    return found.promised is None or found.missing(size) > 0
+
+
+def _copy(content: BinaryIO) -> BinaryIO:
+    copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+    try:
+        shutil.copyfileobj(content, copy, 1 << 20)
+    except OSError as error:
+        copy.close()
+        raise OSError(error.errno, f"{error.strerror}, in {tempfile.gettempdir()}") from error
+    copy.flush()
+    return copy
+
+
+def _mended(content: BinaryIO, found: Extent | None, size: int) -> BinaryIO:
+    """A copy of a file whose header says how long it is, under a name that libsndfile knows."""
+    content.seek(0)
+    copy = _copy(content)
+    for at, value in [field.mended(size) for field in found.fields] if found else []:
+        copy.seek(at)
+        copy.write(value)
+    if bw64(copy):
+        copy.seek(0)
+        copy.write(b"RF64")
+    copy.flush()
+    return copy

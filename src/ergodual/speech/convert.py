@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
-from ergodual.speech.audio import ENDINGS, Audio, open_audio
+from ergodual.speech.audio import Audio, open_audio
 from ergodual.speech.benefit import helped
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
+from ergodual.speech.formats import LARGEST, Raw, container_of
 from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind, Levels
 from ergodual.speech.splice import side_by_side
 from ergodual.speech.survey import survey
+from ergodual.speech.tags import copy_tags
+from ergodual.speech.writing import Subtype, Write, copying, written
 
-Subtype = Literal["PCM_24", "PCM_16", "FLOAT"]
-WORD = {"PCM_16": 16, "PCM_24": 24}
 BLOCK = 1 << 16
 SUBDIVIDED = 64
 """A step that has fewer steps of a format of 24 bits in it needs floating point."""
@@ -43,10 +41,19 @@ class Done:
         What was found out about the quantizer of each.
     clipped
         How many samples left [-1, 1] and were cut off, since the format holds no others.
+    rate
+        Of the recording, in Hz.
+    subtype
+        The format of the samples that were written.
+    notes
+        Sentences about what was wrong with the file and could be mended.
     """
 
     channels: tuple[Found, ...]
     clipped: int
+    rate: int
+    subtype: Subtype
+    notes: tuple[str, ...] = ()
 
     @property
     def copied(self) -> bool:
@@ -73,13 +80,14 @@ def dequantize_file(
     subtype: Subtype | None = None,
     advance: Advance = lambda samples: None,
     dither: Dithers | None = None,
+    raw: Raw | None = None,
 ) -> Done:
     """Restore a recording; one that is not coarsely quantized is copied as it is.
 
     Parameters
     ----------
     source, target
-        WAV or FLAC, by their endings.
+        Audio files, the target's kind by its ending; the source may be - for standard input.
     dequantizer
         The models.
     bits, kind
@@ -91,6 +99,8 @@ def dequantize_file(
         Called with a number of samples that are done.
     dither
         The noise that was added before quantizing; worked out from the samples if None.
+    raw
+        What the samples of a source without a header are.
 
     Returns
     -------
@@ -103,23 +113,23 @@ def dequantize_file(
         was said of the quantizer, or the target cannot be written.
     """
     _check_target(source, target, subtype)
-    with open_audio(source) as audio:
+    with open_audio(source, raw) as audio:
         channels = tuple(
             helped(found, audio.rate, dequantizer.rate)
-            for found in _surveyed(source, audio, bits, kind, dither)
+            for found in _surveyed(audio, bits, kind, dither)
         )
         subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):
             clipped = _copy(source, target, audio, subtype)
             advance(audio.frames)
-            return Done(channels, clipped)
+            return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes))
         streams = [dequantizer.stream_of(found) for found in channels]
         with writing(target, audio, subtype) as write:
             clipped = 0
             for restored in side_by_side(streams, audio.blocks(BLOCK)):
                 clipped += write(restored)
                 advance(len(restored))
-    return Done(channels, clipped)
+    return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes))
 
 
 def quantize_file(
@@ -129,13 +139,14 @@ def quantize_file(
     normalize: bool = False,
     dither: float = 0.0,
     seed: int = 0,
+    raw: Raw | None = None,
 ) -> None:
     """Quantize a recording, to make test material.
 
     Parameters
     ----------
     source, target
-        WAV or FLAC, by their endings; the target has 24 bits, which hold every level.
+        Audio files, the target's kind by its ending; it has 24 bits, which hold every level.
     quantizer
         What it goes through.
     normalize
@@ -145,12 +156,14 @@ def quantize_file(
         one.
     seed
         Of the noise.
+    raw
+        What the samples of a source without a header are.
     """
     import torch
 
     _check_target(source, target, "PCM_24")
     noise = np.random.default_rng(seed)
-    with open_audio(source) as audio, writing(target, audio, "PCM_24") as write:
+    with open_audio(source, raw) as audio, writing(target, audio, "PCM_24") as write:
         peak = 1.0
         if normalize:
             peak = max(float(np.abs(block).max()) for block in audio.blocks(BLOCK)) or 1.0
@@ -163,60 +176,27 @@ def quantize_file(
 
 
 @contextlib.contextmanager
-def writing(
-    path: Path, like: Audio, subtype: Subtype
-) -> Iterator[Callable[[NDArray[np.float64]], int]]:
-    """Writes blocks of samples, ``(length, channels)``; the file appears whole or not at all.
-
-    Of each block it says how many samples left [-1, 1] and were cut off.
-
-    Samples are rounded to the nearest value that the format holds: libsndfile, given floating-point
-    numbers, would scale them by one part in 2^23 first.
+def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Write]:
+    """Writes blocks of samples to a file with the rate, channels and tags of another.
 
     Raises
     ------
     ErgodualError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-
-    def write(block: NDArray[np.float64]) -> int:
-        file.write(_encoded(block, subtype))
-        return 0 if subtype == "FLOAT" else int((np.abs(block) > 1).sum())
-
-    try:
-        with soundfile.SoundFile(
-            temporary, "w", like.rate, like.channels, subtype, format=path.suffix[1:].upper()
-        ) as file:
-            yield write
-        os.replace(temporary, path)
-    except (soundfile.LibsndfileError, OSError, AssertionError) as error:
-        # on a full disk soundfile asserts that all samples were written
-        reason = (
-            getattr(error, "strerror", None)
-            or getattr(error, "error_string", None)
-            or "not all samples were written"
-        )
-        raise ErgodualError(
-            f"{path} cannot be written ({reason}); check the folder and the disk."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _encoded(
-    block: NDArray[np.float64], subtype: Subtype
-) -> NDArray[np.int32] | NDArray[np.float32]:
-    if subtype == "FLOAT":
-        return block.astype(np.float32)
-    word = WORD[subtype]
-    whole = np.clip(np.rint(block * 2.0 ** (word - 1)), -(2 ** (word - 1)), 2 ** (word - 1) - 1)
-    return (whole.astype(np.int64) << (32 - word)).astype(np.int32)
+    container = container_of(path)
+    if container == "WAV" and (
+        like.container == "RF64" or like.frames * like.channels * 4 > LARGEST
+    ):
+        container = "RF64"
+    endian = like.endian if container == "RAW" else None
+    with written(path, like.rate, like.channels, subtype, container, endian) as (file, write):
+        copy_tags(like.file, file)
+        yield write
 
 
 def _surveyed(
-    source: Path, audio: Audio, bits: int | None, kind: Kind | None, dither: Dithers | None
+    audio: Audio, bits: int | None, kind: Kind | None, dither: Dithers | None
 ) -> tuple[Found, ...]:
     """What is found out about each channel by itself."""
 
@@ -225,7 +205,7 @@ def _surveyed(
         audio.rewind()
 
     names = [
-        str(source) if audio.channels == 1 else f"{source}, channel {number},"
+        audio.name if audio.channels == 1 else f"{audio.name}, channel {number},"
         for number in range(1, audio.channels + 1)
     ]
     return survey(blocks, names, audio.subtype, bits, kind, dither)
@@ -237,18 +217,23 @@ def _like(audio: Audio, target: Path, channels: tuple[Found, ...]) -> Subtype:
     """
     steps = [found.quantizer.step for found in channels if found.quantizer is not None]
     fine = audio.subtype in ("FLOAT", "DOUBLE") or min(steps, default=1.0) < SUBDIVIDED * 2.0**-23
-    return "FLOAT" if fine and target.suffix.lower() == ".wav" else "PCM_24"
+    return "FLOAT" if fine and _holds_floats(target) else "PCM_24"
+
+
+def _holds_floats(target: Path) -> bool:
+    return bool(soundfile.check_format(container_of(target), "FLOAT"))
 
 
 def _check_target(source: Path, target: Path, subtype: Subtype | None) -> None:
+    container_of(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise ErgodualError(f"{target} is the recording itself; give another name for the result.")
-    if target.suffix.lower() not in ENDINGS:
-        raise ErgodualError(f"{target} does not end in .wav or .flac; give it a name that does.")
-    if subtype == "FLOAT" and target.suffix.lower() == ".flac":
+    if target.is_dir():
+        raise ErgodualError(f"{target} is a folder; give another name for the result.")
+    if subtype == "FLOAT" and not _holds_floats(target):
         raise ErgodualError(
-            f"{target} would be a FLAC file of floating-point samples, which does not exist; give "
-            "another --subtype."
+            f"{target} would be a {container_of(target)} file of floating-point samples, which "
+            "does not exist; give another --subtype."
         )
     if not target.parent.is_dir():
         raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")
@@ -258,10 +243,9 @@ def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> int:
     """Byte for byte where the kind of file is the same, else sample for sample; how many of them
     were cut off.
     """
-    if source.suffix.lower() == target.suffix.lower():
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
+    if source.suffix.lower() == target.suffix.lower() or audio.container == container_of(target):
+        with copying(target) as file:
+            audio.copy_to(file)
         return 0
     with writing(target, audio, subtype) as write:
         return sum(write(block.astype(np.float64)) for block in audio.blocks(BLOCK))

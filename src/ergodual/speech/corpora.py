@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from ergodual.bilevel.data import InMemory, Pair
 from ergodual.errors import ErgodualError
-from ergodual.speech.audio import ENDINGS, UNKNOWN_FRAMES, Audio, open_audio
+from ergodual.speech.audio import UNKNOWN_FRAMES, Audio, open_audio
+from ergodual.speech.formats import ENDINGS
 from ergodual.speech.frames import frame, normalize
 from ergodual.speech.shifted import Shifted
 
@@ -68,26 +70,61 @@ def synthetic_speech() -> Path:
 
 
 def find_audio(folder: Path) -> list[Path]:
-    """All WAV and FLAC files below a folder, sorted by name.
+    """All WAV, FLAC, AIFF, AU, CAF, W64 and RF64 files below a folder, sorted by name.
 
     Raises
     ------
     ErgodualError
-        If the folder is missing or has no such file.
+        If the folder is missing or has no such file, or one below it cannot be read.
+    """
+    files, unreadable = walk(folder)
+    if unreadable:
+        raise ErgodualError(" ".join(unreadable))
+    files = [file for file in files if file.suffix.lower() != ".raw" and file.is_file()]
+    _require(files, folder)
+    return files
+
+
+def walk(folder: Path, without: Path | None = None) -> tuple[list[Path], list[str]]:
+    """What has the name of an audio file below a folder, but not below another one, sorted; and
+    sentences about folders that cannot be read.
+
+    Raises
+    ------
+    ErgodualError
+        If the folder is missing, or there is neither of them.
     """
     if not folder.is_dir():
         raise ErgodualError(f"{folder} is not a folder; give a folder of WAV or FLAC files.")
-    files = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in ENDINGS and file.is_file() and file.name[0] != "."
-    )
+    refused: list[OSError] = []
+    files = []
+    for place, folders, names in os.walk(folder, onerror=refused.append):
+        if without is not None:
+            folders[:] = [name for name in folders if not _same(Path(place, name), without)]
+        files += [
+            Path(place, name)
+            for name in names
+            if Path(name).suffix.lower() in ENDINGS and name[0] != "."
+        ]
+    unreadable = [
+        f"{error.filename} cannot be read ({error.strerror}); check the permissions."
+        for error in refused
+    ]
+    if not unreadable:
+        _require(files, folder)
+    return sorted(files), unreadable
+
+
+def _require(files: list[Path], folder: Path) -> None:
     if not files:
         raise ErgodualError(
             f"{folder} has no WAV or FLAC file, not in its subfolders either; give a folder that "
             "has some."
         )
-    return files
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)
 
 
 def bytes_of(files: Sequence[Path]) -> int:
@@ -97,7 +134,7 @@ def bytes_of(files: Sequence[Path]) -> int:
     total = 0
     for file in files:
         try:
-            frames = soundfile.info(file).frames
+            frames = soundfile.info(os.fsencode(file)).frames
         except (soundfile.LibsndfileError, RuntimeError):
             continue
         total += frames * BYTES if frames != UNKNOWN_FRAMES else 0
@@ -151,6 +188,7 @@ class Gathering:
                         f"{file} is sampled at {audio.rate} Hz and {self._files[0]} at {self.rate} "
                         "Hz; a corpus must have one rate: resample one of them."
                     )
+                self.notes += [f"{note}; it was read." for note in audio.notes]
                 if audio.channels > 1:
                     self.notes.append(
                         f"{file} has {audio.channels} channels; their average was taken."
