@@ -1,7 +1,6 @@
 """How much of an estimate is taken: as much as is known to help, and nothing where it may harm.
 
-Measured on recordings of two corpora that the models were not chosen on; the table is in
-docs/dequantizing.md.
+Measured on recordings of librispeech/train and ieee/train; the table is in docs/dequantizing.md.
 """
 
 from __future__ import annotations

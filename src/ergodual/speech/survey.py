@@ -15,7 +15,7 @@ from ergodual.speech.found import Found
 from ergodual.speech.quantizers import Kind
 from ergodual.speech.recognise import recognise
 from ergodual.speech.rounding import Rounding
-from ergodual.speech.stretches import by_stretch
+from ergodual.speech.stretches import Channel, by_stretch
 from ergodual.speech.tally import Tally
 
 Blocks = Callable[[], Iterable[NDArray[np.floating]]]
@@ -68,13 +68,11 @@ def survey(
         recognise(name, tally, subtype, bits, kind)
         for name, tally in zip(names, tallies, strict=True)
     ]
-    for at, one in enumerate(found):
-        why = unhelped(one, tallies[at]) if bits is None and kind is None else None
-        if why is not None:
-            found[at] = Found(None, f"{one.said}; {why}")
-        elif bits is None and kind is None and (_uniform(one) or _off(one, tallies[at])):
-            channel = functools.partial(_channel, blocks, at)
-            found[at] = by_stretch(channel, tallies[at], subtype, one)
+    if bits is None and kind is None:
+        found = [
+            _questioned(one, tally, functools.partial(_channel, blocks, at), subtype)
+            for at, (one, tally) in enumerate(zip(found, tallies, strict=True))
+        ]
     counted = {at: _Counted(one) for at, one in enumerate(found) if _uniform(one)}
     if counted:
         for block in blocks():
@@ -83,6 +81,14 @@ def survey(
     for at, counts in counted.items():
         found[at] = counts.told(found[at], kind, dither)
     return tuple(found)
+
+
+def _questioned(one: Found, tally: Tally, channel: Channel, subtype: str) -> Found:
+    """The same, or what its stretches show, or that no model is known to help."""
+    if _uniform(one) or _off(one, tally):
+        one = by_stretch(channel, tally, subtype, one)
+    why = None if one.stretches else unhelped(one, tally)
+    return one if why is None else Found(None, f"{one.said}; {why}")
 
 
 def _channel(blocks: Blocks, at: int) -> Iterator[NDArray[np.floating]]:
