@@ -155,7 +155,7 @@ def _compared(
     above, gap = objective - optimum, float(found.gap[i])
     if missed > share or abs(above) > share * size + 1e-7:
         return "wrong", f"objective {objective:.8g} for {optimum:.8g}, missed {missed:.1e}"
-    if above > 1.01 * gap + 1e-2 * share * size:
+    if above > 1.01 * gap + 1e-2 * share * size + 1e-7:  # what CVXPY itself may be off
         return "wrong", f"gap {gap:.3g}, and {above:.3g} above the optimum"
     return "solved", ""
 
