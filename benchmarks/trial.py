@@ -68,9 +68,10 @@ def run(problems: int, seed: int, workers: int = 1) -> tuple[Counter[Any], list[
         for done, outcomes in enumerate(track(found, "random problems", len(cases))):
             for kind, outcome, text in outcomes:
                 counts[kind, outcome] += 1
-                if outcome in ("wrong", "raised", "refused"):
-                    wrong.append(f"case {cases[done]}: {kind}, {outcome}: {text}")
-                    print(wrong[-1], flush=True)
+                said = f"case {cases[done]}: {kind}, {outcome}: {text}"
+                if outcome in ("wrong", "raised", "refused") and said not in wrong[-1:]:
+                    wrong.append(said)
+                    print(said, flush=True)
     return counts, wrong
 
 
