@@ -11,7 +11,7 @@ from ergodual.functions import L21, Function, SeparableSum, Translated, Zero
 from ergodual.functions.sums import bind
 from ergodual.instance import Instance
 from ergodual.operators import Identity, Operator, Stack
-from ergodual.tensors import plain, transformed
+from ergodual.tensors import plain, traced
 
 
 class LowerLevel(nn.Module):
@@ -80,7 +80,7 @@ class LowerLevel(nn.Module):
                         f"the observations are {like.dtype} on {like.device}; convert one of them "
                         "with .to()."
                     )
-        if domain not in self._probed and not (torch.compiler.is_compiling() or transformed()):
+        if domain not in self._probed and not traced():
             require_products(K, domain, like)
             probe(K, domain, like, K.norm_bound(domain))
             self._probed.add(domain)

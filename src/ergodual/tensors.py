@@ -199,6 +199,13 @@ def transformed(gradient: Tensor | None = None) -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
+def traced() -> bool:
+    """Whether torch compiles or transforms what is done here: a graph holds no numbers that are
+    read to the host, and a transform writes to no memory that it is given.
+    """
+    return torch.compiler.is_compiling() or transformed()
+
+
 def described(given: object) -> str:
     """A value for a message: the shape and type of a tensor, the kind of anything else."""
     if isinstance(given, Tensor):

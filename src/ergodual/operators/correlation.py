@@ -21,7 +21,7 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional
 
-from ergodual.tensors import transformed
+from ergodual.tensors import traced, transformed
 
 Stride = tuple[int, ...]
 
@@ -149,7 +149,7 @@ def _by_frames(x: Tensor, stride: Stride) -> bool:
 
 
 def _on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not (torch.compiler.is_compiling() or transformed())
+    return x.device.type == "cpu" and not traced()
 
 
 def _adjoint_by_columns(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence[int]) -> Tensor:

@@ -20,7 +20,7 @@ from ergodual.primal_dual.safe_steps import warn_of_steps
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import unroll
 from ergodual.problem import LowerLevel
-from ergodual.tensors import plain, require, transformed
+from ergodual.tensors import plain, require, traced, transformed
 
 Functions = Function | Sequence[Function]
 """One function for all iterations, or one for each."""
@@ -98,17 +98,14 @@ class Unrolled(nn.Module):
 
     @depth.setter
     def depth(self, depth: int) -> None:
-        before, self.__dict__["depth"] = self.depth, _checked_depth(depth)
-        try:
-            self.output.prepare(depth, self.problems[0].like())
-            if self._listed and depth != len(self.problem):  # type: ignore[arg-type]
-                raise ErgodualError(
-                    f"The depth is {depth}, and there is a problem for each of {before} "
-                    "iterations; make an Unrolled of another list."
-                )
-        except ErgodualError:
-            self.__dict__["depth"] = before
-            raise
+        depth = _checked_depth(depth)
+        if self._listed and depth != self.depth:
+            raise ErgodualError(
+                f"The depth is {depth}, and there is a problem for each of {self.depth} "
+                "iterations; make an Unrolled of another list."
+            )
+        self.output.prepare(depth, self.problems[0].like())
+        self.__dict__["depth"] = depth
 
     @property
     def problems(self) -> list[LowerLevel]:
@@ -165,13 +162,12 @@ class Unrolled(nn.Module):
         shared = all(each is one.K for each in K)
         steps = self.steps(one.K if shared else K, self.depth, one.domain, observation)
         asked = self.steps.given() and one.domain not in self._seen
-        if asked and not (torch.compiler.is_compiling() or transformed()):
+        if asked and not traced():
             warn_of_steps(K, steps, one.domain)
             self._seen.add(one.domain)
         weights = self.output(self.depth).to(observation)
         if not torch.is_grad_enabled():
-            # a graph holds no numbers read to the host, a transform no results in given memory
-            if torch.compiler.is_compiling() or transformed():
+            if traced():
                 return unroll(instances, steps, weights)
             return estimate(Plan.read(instances, steps, weights))[0]
         return self.adjoint(instances, steps, weights)

@@ -31,7 +31,7 @@ class Rays(NamedTuple):
     infeasible
         Whether no r with ‖r‖ ≤ radius has a finite objective, ``(batch,)``.
     unbounded
-        Whether the objective falls without end along r + t · primal from every r where it is
+        Whether the objective falls without end along t · primal, from every r where it is
         finite, ``(batch,)``.
     primal, dual
         The rays, of norm 1; 0 where there is none.
@@ -52,9 +52,10 @@ class Watch:
     Where there is no solution the iterates end up moving along a ray.
     """
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, pending: Pending, point: Point) -> None:
         self.r, self.y, self.next = point.r, point.y, FIRST
-        self.feasible = torch.zeros_like(point.error, dtype=torch.bool)
+        nothing = pending.primal(torch.zeros_like(point.r), pending.c)
+        self.feasible = nothing.isfinite()
 
     def at(self, rows: Tensor) -> None:
         """Some of the samples are left."""
@@ -65,9 +66,7 @@ class Watch:
         if done < self.next:
             return None
         one, c = pending.instance, pending.c
-        Kx = c + one.K(point.r)
-        primal = pending.primal(point.r, Kx)
-        self.feasible = self.feasible | primal.isfinite() | (pending.unit != 1)
+        self.feasible |= pending.primal(point.r, c + one.K(point.r)).isfinite()
         moved_r, moved_y = point.r - self.r, point.y - self.y
         self.r, self.y, self.next = point.r, point.y, 2 * done
         size = torch.maximum(norms(point.r), norms(c) / pending.norm)
@@ -79,13 +78,14 @@ class Watch:
                 found = found & ~self.feasible & ~infeasible
                 dual = torch.where(column(found, dual), ray, dual)
                 radius, infeasible = torch.where(found, within, radius), infeasible | found
-        unbounded, ray = primal_ray(pending, point.r, moved_r)
-        if not bool(unbounded.all()):  # what still moves a little leads out of a cone
-            small = moved_r.abs() < SMALL * column(largest(moved_r), moved_r)
-            also, other = primal_ray(pending, point.r, moved_r.masked_fill(small, 0.0))
-            ray = torch.where(column(unbounded, ray), ray, other)
-            unbounded = unbounded | also
-        return Rays(infeasible, unbounded, ray, dual, radius)
+        primal, unbounded = torch.zeros_like(point.r), torch.zeros_like(infeasible)
+        # what still moves a little leads out of a cone
+        small = moved_r.abs() < SMALL * column(largest(moved_r), moved_r)
+        for d in (moved_r, moved_r.masked_fill(small, 0.0)):
+            found, ray = primal_ray(pending, point.r, d)
+            primal = torch.where(column(found, primal), ray, primal)
+            unbounded = unbounded | found
+        return Rays(infeasible, unbounded, primal, dual, radius)
 
 
 def dual_ray(
@@ -106,9 +106,7 @@ def dual_ray(
     d = _of_length_1(d + answer(one, _outside(one, d), 0.0, budget, F.rays))
     v = -one.K.adjoint(d, one.domain)
     p = G.rays(nearest(G, v))
-    rises = dual_energy(one, c, d, p) - dual_energy(
-        one, c, torch.zeros_like(d), torch.zeros_like(v)
-    )
+    rises = dual_energy(one, c, d, p) - least
     terms = dots(c.abs(), d.abs()) + F.conjugate(d).abs() + G.conjugate(p).abs()
     e = norms(v - p)
     radius = torch.where(e > 0, rises / (2 * e), math.inf)
@@ -130,7 +128,7 @@ def _outside(one: Instance, d: Tensor) -> Tensor:
 
 def primal_ray(pending: Pending, r: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """Whether the objective falls in proportion to t along t d, up to 10⁸ times the size of r, so
-    that it does so from wherever it is finite; and d, of norm 1, where it does.
+    that it does so from wherever it is finite; and d, of norm 1.
     """
     one, c = pending.instance, pending.c
     least = dual_energy(one, c, torch.zeros_like(c), torch.zeros_like(r))
@@ -144,4 +142,4 @@ def primal_ray(pending: Pending, r: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         pending.primal(at, one.K(at)) for at in (column(step * size, d) * d for step in STEPS)
     )
     falls = (near < 0) & (far <= 0.5 * STEPS[1] / STEPS[0] * near) & far.isfinite()
-    return asked & falls, torch.where(column(asked & falls, d), d, 0.0)
+    return asked & falls, d

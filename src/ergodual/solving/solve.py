@@ -134,7 +134,7 @@ def _solve(
     while True:
         state, point = method.candidate(pending, state, done)
         ended = unsolved & ((point.error <= tol) | (done >= limit))
-        watch = Watch(point) if watch is None else watch
+        watch = Watch(pending, point) if watch is None else watch
         rays = watch.look(pending, point, done)
         if rays is not None:
             without = unsolved & ~ended & (rays.infeasible | rays.unbounded)
