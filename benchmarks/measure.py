@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ergodual.files import write_atomically
+from ergodual.products import all_in_use
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,6 +81,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
+        "products": all_in_use(),
     }
 
 

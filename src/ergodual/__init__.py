@@ -20,6 +20,7 @@ from ergodual.errors import (
     NotConvergedWarning,
     NotDifferentiableWarning,
     NotFiniteError,
+    OtherProductsWarning,
     StepSizeWarning,
 )
 from ergodual.functions import (
@@ -57,6 +58,7 @@ from ergodual.primal_dual import (
     Unrolled,
 )
 from ergodual.problem import InverseProblem, Problem
+from ergodual.products import products_in_use, use_products
 from ergodual.solving import (
     ChambollePock,
     Direct,
@@ -105,6 +107,7 @@ __all__ = [
     "NotFiniteError",
     "OneStep",
     "Operator",
+    "OtherProductsWarning",
     "Problem",
     "Restarted",
     "Reverse",
@@ -123,7 +126,9 @@ __all__ = [
     "Zero",
     "check_function",
     "check_operator",
+    "products_in_use",
     "solve",
+    "use_products",
 ]
 
 

@@ -27,5 +27,9 @@ class NotQuantizedWarning(UserWarning):
     """A recording is not coarsely quantized, as far as its samples show, and stays as it is."""
 
 
+class OtherProductsWarning(UserWarning):
+    """A training goes on with another kernel of matrix products than it began with."""
+
+
 class StepSizeWarning(UserWarning):
     """Given step sizes are too large for the iteration to converge."""

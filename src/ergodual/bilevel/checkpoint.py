@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ergodual.bilevel.history import History
-from ergodual.errors import ErgodualError
+from ergodual.errors import ErgodualError, OtherProductsWarning
 from ergodual.files import write_atomically
+from ergodual.products import all_in_use
 
 FORMAT = 2
 STATE = ("model", "optimizer", "best", "memories")
@@ -60,6 +62,8 @@ class Checkpoint(NamedTuple):
         The best parameters so far, where they are kept.
     memories
         What the lower levels start from, where they do.
+    products
+        What multiplied matrices of each type, on which their last bits depend.
     """
 
     identity: dict[str, Any]
@@ -69,6 +73,7 @@ class Checkpoint(NamedTuple):
     progress: Progress
     best: dict[str, Any] | None = None
     memories: list[list[Tensor]] | None = None
+    products: dict[str, str] | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically."""
@@ -77,6 +82,7 @@ class Checkpoint(NamedTuple):
         content = {
             "format": FORMAT,
             "identity": self.identity,
+            "products": self.products,
             "digest": digest(state),
             **past,
             **state,
@@ -117,7 +123,10 @@ class Checkpoint(NamedTuple):
             raise _damaged(path) from error
         if not intact or not history.epochs:
             raise _damaged(path)
-        return Checkpoint(content["identity"], history=history, progress=progress, **state)
+        products = content.get("products")
+        return Checkpoint(
+            content["identity"], history=history, progress=progress, products=products, **state
+        )
 
     def require_identity(self, identity: dict[str, Any], path: Path) -> None:
         """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs
@@ -130,6 +139,19 @@ class Checkpoint(NamedTuple):
                 f"{self.identity.get(field)!r} and is now {identity.get(field)!r}; give the same "
                 "value, or start again in another folder."
             )
+
+    def warn_of_other_products(self, path: Path) -> None:
+        """Warn where matrices are multiplied otherwise now, so that the last bits differ."""
+        for dtype, kernel in all_in_use().items():
+            before = (self.products or {}).get(dtype, kernel)
+            if before != kernel:
+                warnings.warn(
+                    f"The training in {path} multiplied {dtype} matrices by {before} and goes on "
+                    f"with {kernel}, so that its numbers are not, bit for bit, those of one that "
+                    f"was not interrupted; set ERGODUAL_PRODUCTS={before} to have them.",
+                    OtherProductsWarning,
+                    stacklevel=2,
+                )
 
 
 def first_difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:

@@ -24,6 +24,7 @@ from ergodual.bilevel.valid import project_
 from ergodual.bilevel.warm import Memory
 from ergodual.bilevel.workers import Workers
 from ergodual.errors import NotFiniteError
+from ergodual.products import all_in_use
 
 
 class Training:
@@ -83,6 +84,7 @@ class Training:
         saved = Checkpoint.load(path) if self.workers.leads else None
         if saved is not None:
             saved.require_identity(identity, path)
+            saved.warn_of_other_products(path)
         saved = self.workers.told(saved)
         self.model.load_state_dict(saved.model)
         self.stepper.load_state_dict(saved.optimizer)
@@ -101,6 +103,7 @@ class Training:
                 self.progress,
                 self.best,
                 [memory.state() for memory in self._memories()],
+                all_in_use(),
             ).save(path)
 
     def begin(self, tol: float | None) -> Epoch:

@@ -21,6 +21,7 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional
 
+from ergodual.products import addmm, mm
 from ergodual.tensors import traced, transformed
 
 Stride = tuple[int, ...]
@@ -113,7 +114,7 @@ def kernel_gradient(dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride) -> 
         return _gradient_by_columns(dual, x, kernel.shape, stride)
     if _by_frames(x, stride):
         rows, frames = _framed(dual, x, kernel, stride)
-        return (rows @ frames).view(kernel.shape)
+        return mm(rows, frames).view(kernel.shape)
     n = len(stride)
     found = torch.ops.aten.convolution_backward(
         dual, x, kernel, None, stride, [0] * n, [1] * n, False, [0] * n, 1, [False, True, False]
@@ -126,7 +127,8 @@ def add_kernel_gradient(
 ) -> Tensor:
     """Total + scale · :func:`kernel_gradient`, written over the total; None is a total of 0."""
     if total is not None and _by_frames(x, stride):
-        total.view(len(kernel), -1).addmm_(*_framed(dual, x, kernel, stride), alpha=scale)
+        rows = total.view(len(kernel), -1)
+        addmm(rows, *_framed(dual, x, kernel, stride), 1.0, scale, rows)
         return total
     found = kernel_gradient(dual, x, kernel, stride)
     return found.mul_(scale) if total is None else total.add_(found, alpha=scale)
@@ -163,7 +165,7 @@ def _adjoint_by_columns(y: Tensor, kernel: Tensor, stride: Stride, size: Sequenc
     product = y.new_empty(len(matrix), out.numel())
     sums = y.new_zeros(*taps[1:], len(y), size[0], *out[1:])
     for i, sample in enumerate(y):
-        torch.mm(matrix, sample.flatten(1), out=product)
+        addmm(product, matrix, sample.flatten(1), 0.0, 1.0, product)
         _overlap(product.view(*taps, *out), sums.select(n - 1, i), n - 1, stride[0])
     for axis in range(1, n):
         whole = y.new_zeros(*taps[axis + 1 :], len(y), *size[: axis + 1], *out[axis + 1 :])
@@ -189,7 +191,7 @@ def _gradient_by_columns(dual: Tensor, x: Tensor, shape: Size, stride: Stride) -
     windows = windows.permute(0, *range(1 + n, 1 + 2 * n), *range(1, 1 + n))
     found = x.new_zeros(math.prod(shape[2:]), shape[0])
     for sample, seen in zip(dual, windows, strict=True):
-        found.addmm_(seen.reshape(len(found), -1), sample.flatten(1).T)
+        addmm(found, seen.reshape(len(found), -1), sample.flatten(1).T, 1.0, 1.0, found)
     return found.T.contiguous().view(shape)
 
 
@@ -199,7 +201,7 @@ def _adjoint_by_frames(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence
     They are cut into pieces as long as the stride, which lie one after the other.
     """
     taps, (q,), (n,) = kernel.shape[2], stride, size
-    frames = y.transpose(1, 2).reshape(-1, len(kernel)) @ kernel.flatten(1)
+    frames = mm(y.transpose(1, 2).reshape(-1, len(kernel)), kernel.flatten(1))
     frames = frames.view(len(y), -1, kernel.shape[1], taps).transpose(1, 2)
     pieces, positions = -(-taps // q), y.shape[2]
     found = y.new_zeros(*frames.shape[:2], max(-(-n // q), positions + pieces - 1), q)

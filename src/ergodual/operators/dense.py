@@ -11,6 +11,7 @@ from torch import Size, Tensor, nn
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.dense_norms import LineFinder, line_above_in_graph
+from ergodual.products import addmm, mm
 from ergodual.tensors import described, transformed
 
 
@@ -90,11 +91,11 @@ class Dense(Operator):
 
     def forward(self, x: Tensor) -> Tensor:
         self.codomain(x.shape[1:])
-        return x @ self.matrix.T
+        return mm(x, self.matrix.T)
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         self._require_dual(y, self.matrix.shape[1:])
-        return y @ self.matrix
+        return mm(y, self.matrix)
 
     def codomain(self, domain: Size) -> Size:
         m, n = self.matrix.shape
@@ -124,7 +125,7 @@ class Dense(Operator):
         return (self.matrix,)
 
     def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
-        return (dual.T @ primal,)
+        return (mm(dual.T, primal),)
 
     def forward_onto(
         self,
@@ -135,7 +136,7 @@ class Dense(Operator):
         keep: float | Tensor = 1.0,
     ) -> Tensor:
         if isinstance(scale, float) and isinstance(keep, float):
-            return torch.addmm(base, x, self.matrix.T, beta=keep, alpha=scale, out=out)
+            return addmm(base, x, self.matrix.T, keep, scale, out)
         return super().forward_onto(base, x, scale, out, keep)
 
     def adjoint_onto(
@@ -147,14 +148,12 @@ class Dense(Operator):
         keep: float | Tensor = 1.0,
     ) -> Tensor:
         if isinstance(scale, float) and isinstance(keep, float):
-            return torch.addmm(base, y, self.matrix, beta=keep, alpha=scale, out=out)
+            return addmm(base, y, self.matrix, keep, scale, out)
         return super().adjoint_onto(base, y, scale, out, keep)
 
     def gradients_onto(
         self, totals: list[Tensor | None], dual: Tensor, primal: Tensor, scale: float
     ) -> None:
         old = totals[0]
-        if old is None:
-            totals[0] = torch.empty_like(self.matrix).addmm_(dual.T, primal, beta=0.0, alpha=scale)
-        else:
-            old.addmm_(dual.T, primal, alpha=scale)
+        keep, total = (0.0, torch.empty_like(self.matrix)) if old is None else (1.0, old)
+        totals[0] = addmm(total, dual.T, primal, keep, scale, total)

@@ -1,0 +1,214 @@
+"""Products of matrices by the fastest kernel that is exact on this processor.
+
+torch's own products are not the fastest everywhere: on an AMD EPYC of its fifth generation oneDNN
+multiplies matrices of float32 twice as fast, and numpy's BLAS those of float64 1.7 times. What is
+fastest is measured once a process for each type, at one fixed size.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ergodual.errors import ErgodualError
+from ergodual.tensors import random_like, traced
+
+KERNELS = ("auto", "torch", "onednn", "numpy")
+OTHER = {torch.float32: "onednn", torch.float64: "numpy"}
+"""What else than torch's own kernel multiplies matrices of a type."""
+
+LEAST_SIZE = 2_500_000
+"""Multiplications from which another kernel pays, whose call takes 15 µs more."""
+
+LEAST_GAIN = 1.4
+"""From how many times torch's speed another kernel is taken. It is one or two times where it was
+measured, so that noise does not decide: runs on one machine stay the same, bit for bit.
+"""
+
+PROBE = (256, 320, 320)
+"""The size of the products that are timed."""
+
+ERROR = {torch.float32: 2e-6, torch.float64: 1e-14}
+"""The largest relative error of a product that is exact: ten times that of torch's."""
+
+_fixed: str | None = None
+
+
+def use_products(kernel: str) -> None:
+    """Fix what multiplies dense matrices on the CPU, in this process.
+
+    The environment variable ``ERGODUAL_PRODUCTS`` does the same before anything is multiplied. A
+    kernel that is not exact on this processor is never taken, whatever is asked for: oneDNN may
+    multiply numbers of float32 in bfloat16 where there are units for it.
+
+    Parameters
+    ----------
+    kernel
+        ``"torch"``; ``"onednn"`` for float32 and ``"numpy"`` for float64, with torch's for the
+        other type; or ``"auto"``, the default: the fastest.
+
+    Raises
+    ------
+    ErgodualError
+        If there is no such kernel.
+    """
+    global _fixed
+    _require_kernel("The kernel of products", kernel)
+    _fixed = kernel
+
+
+def products_in_use(dtype: torch.dtype) -> str:
+    """What multiplies large matrices of this type on the CPU: one of ``"torch"``, ``"onednn"`` and
+    ``"numpy"``.
+    """
+    other = OTHER.get(dtype)
+    wish = _fixed or os.environ.get("ERGODUAL_PRODUCTS") or "auto"
+    _require_kernel("The environment variable ERGODUAL_PRODUCTS", wish)
+    if other is None or not _is_exact(dtype, *PROBE):
+        return "torch"
+    if wish == "auto":
+        return other if _gain(dtype, torch.get_num_threads()) >= LEAST_GAIN else "torch"
+    return other if wish == other else "torch"
+
+
+def all_in_use() -> dict[str, str]:
+    """:func:`products_in_use` by the names of the types."""
+    return {str(dtype).removeprefix("torch."): products_in_use(dtype) for dtype in OTHER}
+
+
+def mm(a: Tensor, b: Tensor) -> Tensor:
+    """The product of two matrices."""
+    kernel = _kernel(a, b)
+    return a @ b if kernel == "torch" else _TIMES[kernel](a, b)
+
+
+def addmm(base: Tensor, a: Tensor, b: Tensor, keep: float, scale: float, out: Tensor) -> Tensor:
+    """keep · base + scale · a b, written to ``out``, which may be ``base``."""
+    kernel = _kernel(a, b)
+    if kernel == "torch":
+        return torch.addmm(base, a, b, beta=keep, alpha=scale, out=out)
+    if kernel == "onednn":
+        with _through_onednn():
+            return torch.addmm(base, a, b, beta=keep, alpha=scale, out=out)
+    product = _by_numpy(a, b)
+    if keep == 0:
+        return torch.mul(product, scale, out=out)
+    base = base if keep == 1 else torch.mul(base, keep, out=out)
+    return torch.add(base, product, alpha=scale, out=out)
+
+
+def _kernel(a: Tensor, b: Tensor) -> str:
+    """What multiplies these two; torch what has a gradient, and small or unusual matrices."""
+    if traced() or a.numel() * b.shape[-1] < LEAST_SIZE:
+        return "torch"
+    if a.dtype not in OTHER or b.dtype != a.dtype or not (a.is_cpu and b.is_cpu):
+        return "torch"
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        return "torch"
+    kernel = products_in_use(a.dtype)
+    if kernel != "torch" and not _is_exact(a.dtype, *map(_rounded, (*a.shape, b.shape[1]))):
+        return "torch"
+    return kernel
+
+
+def _rounded(size: int) -> int:
+    """Up to a power of 2, so that few sizes are checked; to 4096 at most."""
+    return min(4096, 1 << max(size - 1, 0).bit_length())
+
+
+def _by_onednn(a: Tensor, b: Tensor) -> Tensor:
+    with _through_onednn():
+        return a @ b
+
+
+def _by_numpy(a: Tensor, b: Tensor) -> Tensor:
+    return torch.from_numpy(np.matmul(a.numpy(force=True), b.numpy(force=True)))
+
+
+_TIMES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "onednn": _by_onednn,
+    "numpy": _by_numpy,
+}
+
+_lock = threading.Lock()
+_inside = 0
+_before = ""
+
+
+@contextmanager
+def _through_onednn() -> Iterator[None]:
+    """Torch hands products of float32 to oneDNN where it may use bfloat16 there, which it does on
+    processors with units for it alone. The setting is the process's: the first thread that enters
+    sets it, and the last one that leaves puts the old one back.
+    """
+    global _inside, _before
+    settings = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    with _lock:
+        if not _inside:
+            _before = settings.fp32_precision
+            settings.fp32_precision = "bf16"
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                settings.fp32_precision = _before
+
+
+@cache
+def _is_exact(dtype: torch.dtype, rows: int, inner: int, columns: int) -> bool:
+    """Whether the other kernel's products of this size, with operands that lie as K and Kᵀ do and
+    as those of outer products, have the error of their type.
+    """
+    if dtype is torch.float32 and not hasattr(torch.backends.mkldnn, "matmul"):
+        return False
+    times = _TIMES[OTHER[dtype]]
+    a = random_like(torch.empty(rows, inner, dtype=dtype), 1)
+    b = random_like(torch.empty(inner, columns, dtype=dtype), 2)
+    right = a.double() @ b.double()
+    layouts = ((a, b), (a, b.T.contiguous().T), (a.T.contiguous().T, b))
+    with torch.no_grad():
+        errors = [float((times(*pair).double() - right).norm()) for pair in layouts]
+    return max(errors) <= ERROR[dtype] * float(right.norm())
+
+
+@cache
+def _gain(dtype: torch.dtype, threads: int) -> float:
+    """How many times as fast as torch the other kernel is, with as many threads; else 0."""
+    rows, inner, columns = PROBE
+    a = random_like(torch.empty(rows, inner, dtype=dtype), 1)
+    b = random_like(torch.empty(columns, inner, dtype=dtype), 2).T
+    times, ratios, busy = _TIMES[OTHER[dtype]], [], []
+    with torch.no_grad():
+        for _ in range(9):
+            torchs, _ = _seconds(torch.mm, a, b)
+            others, of_all_threads = _seconds(times, a, b)
+            ratios.append(torchs / others)
+            busy.append(of_all_threads / others)
+    # numpy's BLAS has a number of threads of its own
+    return statistics.median(ratios) if statistics.median(busy) < threads + 0.5 else 0.0
+
+
+def _seconds(times: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> tuple[float, ...]:
+    """What two products take, by the clock and of all threads together."""
+    times(a, b)
+    begun, begun_all = time.perf_counter(), time.process_time()
+    for _ in range(2):
+        times(a, b)
+    return time.perf_counter() - begun, time.process_time() - begun_all
+
+
+def _require_kernel(said: str, kernel: str) -> None:
+    if kernel not in KERNELS:
+        raise ErgodualError(f"{said} is {kernel!r}; give one of {', '.join(KERNELS)}.")
