@@ -1,7 +1,12 @@
+# make help                this list
 # make demo                learn from the shipped synthetic speech, draw the figures, dequantize a clip (about three minutes)
 # make demo CORPUS=DIR     the same on a folder of your own WAV or FLAC files
 # make test                the tests
 # make check               format, lint and types
+# make format              format the code, and repair what ruff can repair
+# make docs                the site, into build/site; warnings are errors (about ten minutes)
+# make docs-serve          the site at http://localhost:8000
+# make docs-check          the site's spelling, and every page in headless Chromium at two widths
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
 # make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions
 # make trial               2,000 random problems solved, certified and differentiated, against CVXPY and differences (about half an hour on two cores)
@@ -9,14 +14,18 @@
 # make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
 # make quality CORPORA=DIR train on DIR/ieee/train, compare with other methods on DIR/ieee/dev, into results/quality (about an hour)
+# make clean               remove the environment and what was built
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: demo test check bench trial figures theory models quality clean
+.PHONY: help demo test check format docs docs-serve docs-check bench trial figures theory models quality clean
 .DEFAULT_GOAL := demo
+
+help:
+	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m ergodual demo --out "$(OUT)" $(if $(CORPUS),--corpus "$(CORPUS)")
@@ -28,6 +37,20 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -b html -d build/doctrees -W --keep-going docs build/site
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind localhost --directory build/site 8000
+
+docs-check: docs
+	$(BIN)/codespell
+	$(BIN)/python scripts/check_site.py build/site
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ONLY)
@@ -56,9 +79,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build dist docs/gallery docs/reference docs/indexed.rst

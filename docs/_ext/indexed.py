@@ -1,0 +1,42 @@
+"""The gallery's index: its pages by the fields that their docstrings end with."""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+FIELDS = ("Application", "Regulariser", "Algorithm")
+
+
+def page(examples: Path) -> str:
+    found: dict[str, dict[str, list[str]]] = {field: defaultdict(list) for field in FIELDS}
+    for path in sorted(examples.glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        for field in FIELDS:
+            given = re.search(rf"^:{field}: (.+)$", text, re.M)
+            if given is None:
+                raise ValueError(f"The docstring of {path.name} has no line ':{field}: …'; add it.")
+            for entry in given[1].split(", "):
+                found[field][entry].append(path.stem)
+    parts = [":orphan:\n\nThe gallery by subject\n======================\n"]
+    for field, entries in found.items():
+        parts.append(f"By {field.lower()}\n{'-' * (len(field) + 3)}\n")
+        for entry in sorted(entries, key=str.lower):
+            pages = "\n".join(f"- :doc:`/gallery/{stem}`" for stem in entries[entry])
+            parts.append(f"**{entry}**\n\n{pages}\n")
+    return "\n".join(parts)
+
+
+def write(app: Sphinx, config: Config) -> None:
+    source = Path(app.srcdir)
+    text, path = page(source.parent / "examples"), source / "indexed.rst"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("config-inited", write)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,15 @@
+"""What the project's own files promise."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_make_help_lists_every_target() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)
+    assert phony
+    for target in phony[1].split():
+        assert re.search(rf"^make {target}\b", listed.stdout, re.M), target
