@@ -34,7 +34,7 @@ def spread(*shape: int, low: float, high: float, seed: int) -> nn.Parameter:
     )
 
 
-class Huber(ed.Function):
+class UsersHuber(ed.Function):
     """A function as a user would write it: value and prox, all else by default."""
 
     separable = True
@@ -103,7 +103,26 @@ FUNCTIONS: dict[str, Callable[..., ed.Function]] = {
     "translated per sample": lambda s=FLAT: ed.Translated(
         ed.SquaredL2(parameter(0.8)), spread(BATCH, *s, low=-0.5, high=0.5, seed=19)
     ),
-    "user's huber": lambda s=FLAT: Huber(parameter(0.4)),
+    "l2": lambda s=FLAT: ed.L2(parameter(0.4)),
+    "l2 per sample": lambda s=FLAT: ed.L2(per_sample(s, 0.2, 1.0, 23)),
+    "l1 ball": lambda s=FLAT: ed.L1Ball(per_sample(s, 0.3, 0.9, 24)),
+    "maximum norm": lambda s=FLAT: ed.LInf(parameter(0.6)),
+    "simplex": lambda s=FLAT: ed.Simplex(parameter(0.8)),
+    "maximum": lambda s=FLAT: ed.Conjugate(ed.Simplex(per_sample(s, 0.3, 0.9, 25))),
+    "huber": lambda s=FLAT: ed.Huber(parameter(0.8), spread(*s, low=0.1, high=0.6, seed=26)),
+    "huber of groups": lambda s=FLAT: ed.Huber(parameter(0.7), parameter(0.3), dim=1),
+    "huber per sample": lambda s=FLAT: ed.Huber(per_sample(s, 0.3, 0.9, 27), 0.2),
+    "elastic net": lambda s=FLAT: ed.ElasticNet(spread(*s, low=0.1, high=0.6, seed=28)),
+    "elastic net per sample": lambda s=FLAT: ed.ElasticNet(
+        per_sample(s, 0.1, 0.6, 29), per_sample(s, 0.3, 0.9, 30)
+    ),
+    "counts": lambda s=FLAT: ed.KullbackLeibler(spread(*s, low=0.1, high=2.0, seed=31)),
+    "counts per sample": lambda s=FLAT: ed.KullbackLeibler(
+        spread(BATCH, *s, low=0.1, high=2.0, seed=32)
+    ),
+    "linear": lambda s=FLAT: ed.Linear(spread(*s, low=-0.5, high=0.5, seed=33)),
+    "tilted": lambda s=FLAT: ed.Tilted(ed.L1(parameter(0.5)), parameter(0.3)),
+    "user's huber": lambda s=FLAT: UsersHuber(parameter(0.4)),
 }
 
 
@@ -228,7 +247,7 @@ PROBLEMS: dict[str, Callable[[], ed.Problem]] = {
         ed.Dense(matrix()),
     ),
     "user's function": lambda: ed.Problem(
-        Huber(parameter(0.6)), Huber(parameter(0.9)), ed.Dense(matrix())
+        UsersHuber(parameter(0.6)), UsersHuber(parameter(0.9)), ed.Dense(matrix())
     ),
     "user's operator": lambda: ed.Problem(ed.L1(), ed.Box(radius=0.15), Slow()),
 }

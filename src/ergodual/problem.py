@@ -7,7 +7,7 @@ from torch import Size, Tensor, nn
 
 from ergodual.consistency import APART, probe, require_products
 from ergodual.errors import ErgodualError
-from ergodual.functions import L21, Function, SeparableSum, Translated, Zero
+from ergodual.functions import Function, SeparableSum, Zero
 from ergodual.functions.sums import bind
 from ergodual.instance import Instance
 from ergodual.operators import Identity, Operator, Stack
@@ -68,8 +68,7 @@ class LowerLevel(nn.Module):
     ) -> Instance:
         F, G, K = terms
         codomain = K.codomain(domain)
-        if isinstance(F, SeparableSum | Translated | L21):
-            F = bind(F, K.layout(domain))
+        F = bind(F, K.layout(domain))
         F.check(len(like), codomain)
         G.check(len(like), domain)
         for part in terms:
@@ -206,9 +205,10 @@ class InverseProblem(LowerLevel):
                 f"{tuple(self.A.codomain(domain))} of x of shape {tuple(domain)}; give "
                 "observations of that shape, or another domain=."
             )
-        K, offset = self.operator(), -observation.flatten(1)
+        data, offset = self.data.observed(observation)
+        K, offset = self.operator(), offset.flatten(1)
         regularised = len(K.layout(domain)) > 1
-        F = SeparableSum(self.data, self.F) if regularised else SeparableSum(self.data)
+        F = SeparableSum(data, self.F) if regularised else SeparableSum(data)
         rest = K.codomain(domain)[0] - offset.shape[1]
         if rest:
             offset = torch.cat([offset, offset.new_zeros((len(offset), rest))], 1)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import FLAT, FUNCTIONS, Huber, Sample, observation, parameter
+from cases import FLAT, FUNCTIONS, Sample, UsersHuber, observation, parameter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,8 +32,8 @@ def test_a_float32_batch(name: str) -> None:
     ed.check_function(FUNCTIONS[name]().float(), observation().float())
 
 
-class Wrong(Huber):
-    """A Huber function with one fault."""
+class Wrong(UsersHuber):
+    """A UsersHuber function with one fault."""
 
     def __init__(self, fault: str) -> None:
         super().__init__(parameter(0.4))

@@ -37,6 +37,8 @@ THETAS: dict[str, Callable[[], Tensor]] = {
     "1": lambda: parameter(1.0),
     "of each iteration": lambda: spread(DEPTH, low=0.0, high=1.0, seed=33),
 }
+WITHOUT_ZERO = ("simplex", "counts", "counts per sample")
+"""Functions that are infinite at 0, where no G of a ``Problem`` is."""
 KINDS = ("problem", "inverse", "inverse, steps by part")
 KINKED = ("zeros", "point")
 """Functions whose parameters lie on a kink, where differences say nothing of them."""
@@ -44,7 +46,7 @@ FACTORS = {
     "adjoint": list(ADJOINTS),
     "operator": list(OPERATORS),
     "F": list(FUNCTIONS),
-    "G": [name for name in FUNCTIONS if name != "zero"],
+    "G": [name for name in FUNCTIONS if name not in ("zero", *WITHOUT_ZERO)],
     "output": list(OUTPUTS),
     "stretches": list(STRETCHES),
     "theta": list(THETAS),
@@ -124,6 +126,12 @@ def gradients(model: ed.Unrolled, x: Tensor) -> dict[str, Tensor]:
     return dict(zip(inputs, found, strict=True))
 
 
+def smooth(row: dict[str, str], found: dict[str, Tensor]) -> list[str]:
+    """The names of all but the parameters that lie on a kink."""
+    kinked = any(row[f].endswith(KINKED) for f in ("F", "G"))
+    return [n for n in found if not (kinked and n.split(".")[-1] in ("weight", "radius"))]
+
+
 def missed(model: ed.Unrolled, x: Tensor, found: dict[str, Tensor], names: list[str]) -> float:
     """How far slopes in three random directions are from central differences, relatively.
 
@@ -160,14 +168,15 @@ def test_all_pairs_are_covered() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ", ".join(row.values()))
 def test_exact(row: dict[str, str]) -> None:
-    kinked = any(row[f].endswith(KINKED) for f in ("F", "G"))
     for seed in range(5):
         x = observed(row, 21 + seed)
         model, tape = model_of(row, ADJOINTS[row["adjoint"]]()), model_of(row, ed.Tape())
         found, taped = gradients(model, x), gradients(tape, x)
-        names = [n for n in found if not (kinked and n.split(".")[-1] in ("weight", "radius"))]
+        names = smooth(row, found)
         if missed(tape, x, taped, names) > 1e-6:
             continue  # a kink lies between the points: the tape is not the derivative either
+        if row["operator"] == "dft":  # of a row of zeros, arguments are roundings of either sign
+            found, taped = ({n: t[n] for n in names} for t in (found, taped))
         assert relative(found, taped) <= 1e-12
         with torch.no_grad():
             torch.testing.assert_close(model(x), tape(x), rtol=0, atol=1e-13)
@@ -219,7 +228,8 @@ def test_truncated_takes_the_earlier_iterates_as_constants(b: int) -> None:
         x = observed(row, 21)
         ours = gradients(model, x)
         model.adjoint = lambda instances, steps, weights: by_hand(instances, steps, weights, b)
-        assert relative(ours, gradients(model, x)) <= 1e-12
+        theirs, names = gradients(model, x), smooth(row, ours)
+        assert relative({n: ours[n] for n in names}, {n: theirs[n] for n in names}) <= 1e-12
 
 
 def by_hand(instances, steps, weights, b):  # type: ignore[no-untyped-def]

@@ -19,7 +19,7 @@ ADJOINTS: dict[str, Callable[[], ed.Adjoint]] = {
     "checkpointed": lambda: ed.Checkpointed(2),
     "tape": ed.Tape,
 }
-WITH_ROWS = ("per sample", "l21 along the last", "box bounds", "box half open", "ball")
+WITH_ROWS = ("per sample", "l21 along the last", "box bounds", "box half open", "ball", "maximum")
 """Functions with a parameter for each of so many samples, which vmap takes one by one."""
 PAIRS = [
     *((operator, "l1 weighted") for operator in OPERATORS if operator != "stack"),

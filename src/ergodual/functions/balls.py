@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Size, Tensor
 
 from ergodual.functions.base import Function, ProxGradient
+from ergodual.functions.clip import shrink
 from ergodual.tensors import (
     Number,
     column,
     dots,
+    everywhere,
     hold,
+    largest,
     norms,
     real,
     require_nonnegative,
+    require_weight,
     room,
     shown,
+    total,
 )
 
 
-class L2Ball(Function):
+class _Ball(Function):
+    """The indicator of a ball around 0, of each sample, in some norm."""
+
+    per_sample: ClassVar[tuple[str, ...] | None] = ("radius",)
+    nonnegative: ClassVar[tuple[str, ...]] = ("radius",)
+    indicator: ClassVar[bool] = True
+    radius: Number
+
+    def __init__(self, radius: Number) -> None:
+        super().__init__()
+        hold(self, "radius", real(f"{type(self).__name__}'s radius", radius))
+        self.require_valid()
+
+    def require_valid(self) -> None:
+        require_nonnegative(f"{type(self).__name__}'s radius", self.radius)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.radius,) if isinstance(self.radius, Tensor) else ()
+
+    def sizes(self, x: Tensor) -> Tensor:
+        """The norm of each sample, ``(batch, 1, …)``."""
+        raise NotImplementedError
+
+    def value(self, x: Tensor) -> Tensor:
+        # a projection is outside by a rounding; not less than that counts
+        slack = 1 + room(x[0:1].numel(), x.dtype)
+        inside = everywhere(self.sizes(x) <= slack * self.radius)
+        return torch.where(inside, 0.0, torch.inf).to(x.dtype)
+
+    def parameter_shape(self, sample: Size) -> Size:
+        return Size([1] * len(sample))
+
+    def extra_repr(self) -> str:
+        return f"radius={shown(self.radius)}"
+
+
+class L2Ball(_Ball):
     """f(x) = 0 where ‖x‖₂ ≤ ε, else ∞, of each sample: a bound of the noise, say.
 
     prox_{τf}(z) = z min(1, ε/‖z‖), whatever τ, and f*(y) = ε ‖y‖₂ (Parikh, Boyd, "Proximal
@@ -39,31 +80,11 @@ class L2Ball(Function):
         If a radius is negative.
     """
 
-    derivative_from: ClassVar[Literal["input", "output"]] = "input"
-    per_sample: ClassVar[tuple[str, ...] | None] = ("radius",)
-    nonnegative: ClassVar[tuple[str, ...]] = ("radius",)
-    indicator: ClassVar[bool] = True
-    radius: Number
-
-    def __init__(self, radius: Number) -> None:
-        super().__init__()
-        hold(self, "radius", real("L2Ball's radius", radius))
-        self.require_valid()
-
-    def require_valid(self) -> None:
-        require_nonnegative("L2Ball's radius", self.radius)
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return (self.radius,) if isinstance(self.radius, Tensor) else ()
-
-    def value(self, x: Tensor) -> Tensor:
-        # a projection is outside by a rounding; not less than that counts
-        slack = 1 + room(x[0:1].numel(), x.dtype)
-        inside = column(norms(x), x) <= slack * self.radius
-        return torch.where(inside.flatten(), 0.0, torch.inf).to(x.dtype)
-
     def conjugate(self, y: Tensor) -> Tensor:
         return (self.radius * column(norms(y), y)).flatten()
+
+    def sizes(self, x: Tensor) -> Tensor:
+        return column(norms(x), x)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z * self._share(z, self.radius)
@@ -85,14 +106,105 @@ class L2Ball(Function):
         share = self._share(kept, self.radius)
         return grad.addcmul_(kept, along / size, value=-1).mul_(share), found
 
+    def _share(self, z: Tensor, radius: Number) -> Tensor:
+        return (radius / _size(z)).clamp(max=1)
+
+
+class L1Ball(_Ball):
+    """f(x) = 0 where ‖x‖₁ ≤ ε, else ∞, of each sample.
+
+    prox_{τf}(z) = sign(z) max(|z| − t, 0), whatever τ, with the least t ≥ 0 that is enough, found
+    by sorting; f*(y) = ε max |y_i| (Duchi, Shalev-Shwartz, Singer, Chandra, "Efficient projections
+    onto the ℓ1-ball", ICML 2008).
+
+    Parameters
+    ----------
+    radius
+        ε ≥ 0, as of :class:`L2Ball`.
+
+    Raises
+    ------
+    ErgodualError
+        If a radius is negative.
+    """
+
+    def sizes(self, x: Tensor) -> Tensor:
+        return column(total(x.abs()), x)
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        return (self.radius * column(largest(y), y)).flatten()
+
+    def prox(self, z: Tensor, step: Number) -> Tensor:
+        t = threshold(z.abs(), self.radius)
+        p = shrink(z, -t.relu(), t.relu())
+        # subtracting leaves a sum that may be off by a rounding of z, which counts where z is large
+        share = (self.radius / self.sizes(p).clamp(min=torch.finfo(z.dtype).tiny)).clamp(max=1)
+        return torch.where(t > 0, p * share.detach(), p)
+
+
+class Simplex(Function):
+    """f(x) = 0 where x_i ≥ 0 and Σ x_i = s, else ∞, of each sample: of s = 1, probabilities.
+
+    prox_{τf}(z) = max(z − t, 0), whatever τ, with the t that makes the sum s, found by sorting;
+    f*(y) = s max y_i (Held, Wolfe, Crowder, "Validation of subgradient optimization", 1974).
+
+    Parameters
+    ----------
+    total
+        s ≥ 0: a number, a tensor of one, or one with as many axes as the batch and a row for each
+        sample, ``(batch, 1, …)``; an nn.Parameter is learned.
+
+    Raises
+    ------
+    ErgodualError
+        If a total is negative or infinite.
+    """
+
+    per_sample: ClassVar[tuple[str, ...] | None] = ("total",)
+    nonnegative: ClassVar[tuple[str, ...]] = ("total",)
+    indicator: ClassVar[bool] = True
+    total: Number
+
+    def __init__(self, total: Number = 1.0) -> None:
+        super().__init__()
+        hold(self, "total", real("Simplex's total", total))
+        self.require_valid()
+
+    def require_valid(self) -> None:
+        require_weight("Simplex's total", self.total)
+
+    def value(self, x: Tensor) -> Tensor:
+        slack = room(x[0:1].numel(), x.dtype) * self.total
+        off = (column(total(x), x) - self.total).abs() <= slack
+        return torch.where(off.flatten() & everywhere(x >= 0), 0.0, torch.inf).to(x.dtype)
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        return (self.total * column(y.flatten(1).amax(1), y)).flatten()
+
+    def prox(self, z: Tensor, step: Number) -> Tensor:
+        t = threshold(z, self.total)
+        p = torch.where(z > t, z - t, 0.0)
+        share = self.total / column(total(p), p).clamp(min=torch.finfo(z.dtype).tiny)
+        return p * share.detach()
+
+    def encloses_zero(self) -> bool:
+        return not bool(torch.as_tensor(self.total > 0).any())
+
     def parameter_shape(self, sample: Size) -> Size:
         return Size([1] * len(sample))
 
     def extra_repr(self) -> str:
-        return f"radius={shown(self.radius)}"
+        return f"total={shown(self.total)}"
 
-    def _share(self, z: Tensor, radius: Number) -> Tensor:
-        return (radius / _size(z)).clamp(max=1)
+
+def threshold(z: Tensor, sum_left: Number) -> Tensor:
+    """The t with Σ max(z_i − t, 0) = ``sum_left`` over each sample, ``(batch, 1, …)``."""
+    goal = sum_left.reshape(-1, 1) if isinstance(sum_left, Tensor) else sum_left
+    sorted_, _ = z.flatten(1).sort(1, descending=True)
+    excess = sorted_.cumsum(1) - goal
+    counts = torch.arange(1, excess.shape[1] + 1, device=z.device)
+    count = (sorted_ * counts > excess).sum(1, keepdim=True).clamp(min=1)
+    return column((excess.gather(1, count - 1) / count).flatten(), z)
 
 
 def _size(z: Tensor) -> Tensor:

@@ -84,6 +84,12 @@ class Function(nn.Module):
         inverse."""
         return math.inf
 
+    def observed(self, observation: Tensor) -> tuple[Function, Tensor]:
+        """Of a data term and observations b, a function F and an offset c: it is F(Ax + c). By
+        default f and −b.
+        """
+        return self, -observation
+
     def prox_(self, z: Tensor, step: Number) -> Tensor:
         """:meth:`prox` written over z."""
         return z.copy_(self.prox(z, step))

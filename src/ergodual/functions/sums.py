@@ -12,7 +12,9 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
+from ergodual.functions.conjugate import Conjugate
 from ergodual.functions.l21 import L21
+from ergodual.functions.tilted import Tilted
 from ergodual.tensors import Number, hold, real, shown
 
 
@@ -279,6 +281,10 @@ class Translated(Function):
         except (ErgodualError, NotImplementedError, RuntimeError):  # shapes that are not known here
             return True
 
+    def observed(self, observation: Tensor) -> tuple[Function, Tensor]:
+        f, offset = self.function.observed(observation)
+        return Translated(f, self.shift), offset
+
     def check(self, batch: int, sample: Size) -> None:
         super().check(batch, sample)
         self.function.check(batch, sample)
@@ -324,6 +330,10 @@ def bind(f: Function, layout: Any) -> Function:
         return f.bound(layout)
     if isinstance(f, Translated):
         return Translated(bind(f.function, layout), f.shift)
+    if isinstance(f, Conjugate):
+        return Conjugate(bind(f.function, layout)) if type(f) is Conjugate else f
+    if type(f) is Tilted:
+        return Tilted(bind(f.function, layout), f.slope)
     if isinstance(f, L21) and f.size is None and isinstance(layout, list):
         raise ErgodualError(
             f"L21(dim={f.dim}) meets a Stack, whose parts lie flat one after the other, so that "

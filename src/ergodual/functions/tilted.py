@@ -1,0 +1,133 @@
+"""Linear functions, alone and added to others."""
+
+from __future__ import annotations
+
+from torch import Size, Tensor
+
+from ergodual.errors import ErgodualError
+from ergodual.functions.base import Function, ProxGradient
+from ergodual.functions.quadratic import Zero
+from ergodual.tensors import Number, hold, real, shown, total
+
+
+class Tilted(Function):
+    """x ↦ f(x) + ⟨c, x⟩.
+
+    prox_τ(z) = prox_{τf}(z − τc); the conjugate is f*(y − c), and its prox c + prox_{σf*}(z − c)
+    (Combettes, Pesquet, "Proximal splitting methods in signal processing", 2011, Table 10.1). With
+    :class:`~ergodual.NonNegative` or :class:`~ergodual.Box` it is a linear program's objective.
+
+    Parameters
+    ----------
+    function
+        f.
+    slope
+        c: a number, or a tensor that broadcasts against a sample, or against the batch if it has as
+        many axes; an nn.Parameter is learned.
+    """
+
+    slope: Number
+
+    def __init__(self, function: Function, slope: Number) -> None:
+        super().__init__()
+        if not isinstance(function, Function):
+            raise ErgodualError(
+                f"Tilted got a {type(function).__name__}; give a function, as in "
+                "Tilted(NonNegative(), costs)."
+            )
+        self.function = function
+        hold(self, "slope", real(f"{type(self).__name__}'s slope", slope))
+
+    @property
+    def separable(self) -> bool:  # type: ignore[override]
+        """Whether f is."""
+        return self.function.separable
+
+    @property
+    def per_sample(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        """Known where it is of f."""
+        return None if self.function.per_sample is None else ("slope",)
+
+    def value(self, x: Tensor) -> Tensor:
+        return self.function.value(x) + total(self.slope * x)
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        return self.function.conjugate(y - self.slope)
+
+    def prox(self, z: Tensor, step: Number) -> Tensor:
+        return self.function.prox(z - step * self.slope, step)
+
+    def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
+        return self.slope + self.function.prox_conjugate(z - self.slope, step)
+
+    def strong_convexity(self) -> float:
+        return self.function.strong_convexity()
+
+    def smoothness(self) -> float:
+        return self.function.smoothness()
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self._own() + self.function.tensors()
+
+    def keeps_input(self) -> bool:
+        return True  # as Translated
+
+    def encloses_zero(self) -> bool:
+        return self.function.encloses_zero()
+
+    def require_valid(self) -> None:
+        self.function.require_valid()
+
+    def check(self, batch: int, sample: Size) -> None:
+        super().check(batch, sample)
+        self.function.check(batch, sample)
+
+    def of_samples(self, rows: Tensor, batch: Size) -> Function:
+        chosen = super().of_samples(rows, batch)
+        chosen._modules = {**self._modules, "function": self.function.of_samples(rows, batch)}
+        return chosen
+
+    def prox_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
+        z = kept - step * self.slope
+        inner = z if self.function.keeps_input() else self.function.prox(z, step)
+        result, found = self.function.prox_vjp(inner, step, grad, parameters)
+        if not parameters:
+            return result, ()
+        own = tuple((-step * result).sum_to_size(c.shape) for c in self._own())
+        return result, own + found
+
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
+        before = grad.clone() if parameters and self._own() else grad
+        z = kept - self.slope
+        inner = z if self.function.keeps_input() else self.function.prox_conjugate(z, step)
+        result, found = self.function.prox_conjugate_vjp(inner, step, grad, parameters)
+        if not parameters:
+            return result, ()
+        own = tuple((before - result).sum_to_size(c.shape) for c in self._own())
+        return result, own + found
+
+    def extra_repr(self) -> str:
+        return f"slope={shown(self.slope)}"
+
+    def _own(self) -> tuple[Tensor, ...]:
+        return (self.slope,) if isinstance(self.slope, Tensor) else ()
+
+
+class Linear(Tilted):
+    """f(x) = ⟨c, x⟩.
+
+    prox_{τf}(z) = z − τc, and f* is the indicator of {c} (Parikh, Boyd, "Proximal algorithms",
+    2014, 6.1.1).
+
+    Parameters
+    ----------
+    slope
+        c, as of :class:`Tilted`.
+    """
+
+    def __init__(self, slope: Number) -> None:
+        super().__init__(Zero(), slope)
