@@ -13,3 +13,10 @@ def test_make_help_lists_every_target() -> None:
     assert phony
     for target in phony[1].split():
         assert re.search(rf"^make {target}\b", listed.stdout, re.M), target
+
+
+def test_results_are_light() -> None:
+    files = [file for file in (ROOT / "results").rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 1_500_000
+    figures = [file.with_suffix("") for file in files if file.suffix in (".svg", ".png")]
+    assert len(figures) == len(set(figures)) > 0  # each once

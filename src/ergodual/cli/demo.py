@@ -62,6 +62,4 @@ class Demo:
             table.add_row(name, f"{snr:.2f}", "" if snr == before else f"{snr - before:+.2f}")
         console.print(table)
         for kind, files in result.files.items():
-            console.print(
-                f"{kind}: " + ", ".join(str(file) for file in files if file.suffix != ".svg")
-            )
+            console.print(f"{kind}: " + ", ".join(map(str, files)))

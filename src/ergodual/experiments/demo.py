@@ -253,11 +253,9 @@ def _show(
         name: model.problem.K.tensors()[0].detach().numpy() for name, model in models.items()
     }
     pictures = [
-        *save_figure(
-            waveform_figure(clean, stored, best, rate, quantizer.radius), out / "waveform"
-        ),
-        *save_figure(spectrogram_figure(spectra, rate), out / "spectrograms"),
-        *save_figure(operator_figure(operators, rate), out / "operators"),
+        save_figure(waveform_figure(clean, stored, best, rate, quantizer.radius), out / "waveform"),
+        save_figure(spectrogram_figure(spectra, rate), out / "spectrograms"),
+        save_figure(operator_figure(operators, rate), out / "operators"),
     ]
     audio = {"true": clean, "quantized": stored, "restored": best}
     for name, signal in audio.items():

@@ -205,10 +205,10 @@ def learn_all(
 
 
 def draw(content: dict[str, Any], out: Path) -> list[Path]:
-    """Write ``figure1`` and ``figure2`` as SVG and PNG; the names of all files."""
+    """Write ``figure1`` and ``figure2``; the names of all files."""
     drawn = [
-        *save_figure(loss_figure(content["runs"]), out / "figure1"),
-        *save_figure(gradient_figure(content["runs"]), out / "figure2"),
+        save_figure(loss_figure(content["runs"]), out / "figure1"),
+        save_figure(gradient_figure(content["runs"]), out / "figure2"),
     ]
     return [*drawn, out / "figures.json"]
 

@@ -24,19 +24,25 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "svg.hashsalt": "ergodual",
+    "svg.fonttype": "none",  # text, not outlines: half the size, and it can be searched
 }
 Kind = Literal["svg", "png"]
-KINDS: tuple[Kind, ...] = ("svg", "png")
+LARGEST = 300_000
+"""Bytes above which a drawing of lines is kept as pixels."""
 TRUE, QUANTIZED, RESTORED = "#222222", "#b0b0b0", "#c2410c"
 
 
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write ``stem``.svg and ``stem``.png, each whole or not at all."""
-    files = []
-    for kind in KINDS:
-        files.append(stem.with_suffix(f".{kind}"))
-        write_atomically(files[-1], figure_bytes(figure, kind, dpi=160))
-    return files
+def save_figure(figure: Figure, stem: Path) -> Path:
+    """Write ``stem``.svg, or ``stem``.png where that is an image or would be large, and remove the
+    other, which an earlier run may have left.
+    """
+    file, other = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    content = figure_bytes(figure, "svg")
+    if any(axes.images for axes in figure.axes) or len(content) > LARGEST:
+        file, other, content = other, file, figure_bytes(figure, "png", dpi=160)
+    write_atomically(file, content)
+    other.unlink(missing_ok=True)
+    return file
 
 
 def figure_bytes(figure: Figure, kind: Kind, dpi: int = 110) -> bytes:

@@ -125,12 +125,11 @@ def measure_all(
 
 
 def draw(content: dict[str, Any], out: Path) -> list[Path]:
-    """Write a figure for each part as SVG and PNG; the names of all files."""
+    """Write a figure for each part; the names of all files."""
     return [
-        file
+        save_figure(figure(content[part]), out / part)
         for part, figure in DRAWN.items()
         if part in content
-        for file in save_figure(figure(content[part]), out / part)
     ] + [out / "theory.json"]
 
 
