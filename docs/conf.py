@@ -22,6 +22,7 @@ extensions = [
     # of docs/_ext
     "indexed",
     "mathml",
+    "measured",
     "public",
 ]
 exclude_patterns = ["_ext", "_templates"]
