@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from ergodual.cli import main
+from ergodual.speech.audio import read_audio
+from ergodual.speech.corpora import find_audio, synthetic_speech
+from ergodual.speech.frames import normalize
+from ergodual.speech.measures import snr_db
 from ergodual.speech.model import load_model
+from ergodual.speech.quantizers import mid_rise
 
 SMALL = ["--frame", "32", "--depth", "2", "--epochs", "2", "--threads", "1"]
 
@@ -58,6 +65,8 @@ def log(out: Path) -> list[dict[str, object]]:
             "5",
             "--schedule",
             "cosine",
+            "--units",
+            "signal",
         ],
         [
             "--rows",
@@ -108,7 +117,7 @@ def test_what_a_run_leaves(
         "checkpoint.pt",
     }
     config = json.loads((out / "config.json").read_text())
-    assert config["lr"] == (1e-3 if "adam" in more else 0.05)
+    assert config["lr"] == (1e-3 if "adam" in more else 0.05 if "signal" in more else 2e-3)
     bits, quantizer = (8, more[1]) if "--quantizer" in more else (4, "mid-rise")
     assert config["bits"] == bits
     assert config.get("quantizer", "mid-rise") == quantizer
@@ -209,11 +218,82 @@ def test_a_model_for_another_word_length_to_start_from(
     assert "its depth is 2 and that of the new one 3" in capsys.readouterr().err
 
 
+def shell_of_the_readme() -> dict[str, list[str]]:
+    """The first line of each command in the part about training."""
+    text = (Path(__file__).parents[2] / "README.md").read_text().split("## Five lines of shell")[1]
+    lines = re.findall(r"^    ergodual (.*?)(?:  +#.*)?$", text, re.M)
+    return {line.split()[0]: line.split() for line in reversed(lines)}
+
+
+def test_the_model_of_the_readme_dequantizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines for training and for dequantizing with what was trained, as printed."""
+    monkeypatch.chdir(tmp_path)
+    for name, clip in zip(("train", "dev"), find_audio(synthetic_speech()), strict=False):
+        Path("corpora/ieee", name).mkdir(parents=True)
+        meant = normalize(read_audio(clip)[0][16_000:48_000])
+        soundfile.write(f"corpora/ieee/{name}/0.wav", meant, 16_000, "FLOAT")
+    soundfile.write("in.wav", mid_rise(4).quantize(torch.from_numpy(meant)).numpy(), 16_000)
+    commands = shell_of_the_readme()
+    assert main(commands["train"]) == 0
+    assert main(commands["dequantize"]) == 0
+    stored, restored = (soundfile.read(name)[0] for name in ("in.wav", "out.wav"))
+    assert snr_db(meant, restored) > snr_db(meant, stored) + 2
+
+
+def test_resumed_with_what_may_differ(
+    recordings: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ERGODUAL_PRODUCTS", "torch")
+    corpus, whole, out = recordings(count=4), tmp_path / "whole", tmp_path / "run"
+    options = ["--output", "plain", "--learn", "K", "steps", "--per-iteration", "--rows", "40"]
+    assert train(corpus, whole, *options, "--epochs", "4") == 0
+    assert train(corpus, out, *options) == 0
+    resume = ["train", "--resume", "--out", str(out)]
+    assert main(resume) == 0  # nothing is left to do
+    assert [line["epoch"] for line in log(out)] == [0, 1, 2]
+    assert main([*resume, "--epochs", "3", "--threads", "2", "--checkpoint-every", "1"]) == 0
+    moved = corpus.rename(tmp_path / "moved")
+    assert main(resume) == 2
+    assert "corpus is not a folder" in capsys.readouterr().err
+    assert main([*resume, *options, "--corpus", str(moved), "--threads", "1"]) == 0
+    assert main([*resume, "--epochs", "4"]) == 0
+    assert json.loads((out / "config.json").read_text())["corpus"] == str(moved)
+    for one, other in zip(log(out), log(whole), strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+    assert main([*resume, "--rows", "41"]) == 2
+    assert "rows was 40 and is now 41" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):  # nothing there that would say what the corpus is
+        main(["train", "--resume", "--out", str(tmp_path / "nothing")])
+
+
+def test_a_loss_that_rose_is_said_and_the_best_model_is_left(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, out = recordings(), tmp_path / "run"
+    assert train(corpus, out, "--lr", "1e20") == 0
+    error = capsys.readouterr().err
+    assert ", where it began; lower --lr." in error
+    assert error.count("\n") == 1
+    assert load_model(out / "model.safetensors")[2]["epoch"] == 0
+    before = (out / "model.safetensors").read_bytes()
+    (out / "model.safetensors").unlink()
+    assert train(corpus, out, "--lr", "1e20", "--resume") == 0
+    assert (out / "model.safetensors").read_bytes() == before
+
+
 BAD = {
     "bits": (["--bits", "0"], "0 bits"),
     "too many bits": (["--bits", "17"], "17 bits"),
-    "bits of G.711": (["--quantizer", "mu-law", "--units", "half-steps"], "add --bits 8"),
-    "units of G.711": (["--quantizer", "a-law", "--bits", "8"], "--units half-steps"),
+    "bits of G.711": (["--quantizer", "mu-law"], "give --bits 8"),
+    "units of G.711": (
+        ["--quantizer", "a-law", "--bits", "8", "--units", "signal"],
+        "--units half-steps",
+    ),
     "depth": (["--depth", "0"], "--depth is 0"),
     "epochs": (["--epochs", "0"], "--epochs is 0"),
     "batch": (["--batch", "0"], "--batch is 0"),
@@ -313,10 +393,9 @@ def test_folders_that_are_taken(
         ([], "is not empty"),
         (["--resume", "--bits", "5"], "bits was 4 and is now 5"),
         (["--resume", "--seed", "1"], "seed was 0 and is now 1"),
-        (
-            ["--resume", "--units", "half-steps", "--bits", "8", "--quantizer", "mu-law"],
-            "bits was 4 and is now 8",
-        ),
+        (["--resume", "--units", "signal"], "units was 'half-steps' and is now 'signal'"),
+        (["--resume", "--bits", "8", "--quantizer", "mu-law"], "bits was 4 and is now 8"),
+        (["--resume", "--corpus", str(recordings("other", 2))], "data was '63"),
     ]:
         assert train(corpus, out, *options) == 2
         assert said in capsys.readouterr().err
@@ -326,7 +405,7 @@ def test_folders_that_are_taken(
     assert "not a whole checkpoint" in capsys.readouterr().err
     assert train(corpus, corpus, "--resume") == 2
     assert "no run to resume" in capsys.readouterr().err
-    for damaged in (b"", b"{", b"[]", b"null", b"3", b"\xff"):
+    for damaged in (b"", b"{", b"[]", b"null", b"3", b"\xff", b'{"colour": 3}'):
         (out / "config.json").write_bytes(damaged)
         assert train(corpus, out, "--resume") == 2
         assert "config.json is damaged; start again in another folder" in capsys.readouterr().err
@@ -352,11 +431,12 @@ def test_a_training_that_diverges_leaves_the_last_good_model(
     error = capsys.readouterr().err
     assert said in error
     assert (
-        f"the last good epoch; lower the learning rate. That model is {out / 'model.safetensors'}."
-        in error
+        f"the last good epoch; lower the learning rate. The best one is "
+        f"{out / 'model.safetensors'}." in error
     )
     assert error.count("\n") == 1
-    assert load_model(out / "model.safetensors")[2]["epoch"] == log(out)[-1]["epoch"]
+    best = min(log(out), key=lambda line: line["train_loss"])
+    assert load_model(out / "model.safetensors")[2]["epoch"] == best["epoch"]
     assert main(["report", str(out), "--out", str(page), "--count", "1", "--seconds", "0.5"]) == 0
 
 
@@ -367,7 +447,7 @@ def test_a_disk_that_is_full(
     undisturbed run leaves.
     """
     corpus, whole, fits = recordings(), tmp_path / "whole", math.inf
-    dev = ["--dev", str(recordings("dev", 1)), "--lr", "2"]
+    dev = ["--dev", str(recordings("dev", 1)), "--lr", "0.02"]
 
     def full(descriptor: int) -> None:
         nonlocal fits

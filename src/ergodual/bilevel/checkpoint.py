@@ -16,7 +16,7 @@ from ergodual.errors import ErgodualError, OtherProductsWarning
 from ergodual.files import write_atomically
 from ergodual.products import all_in_use
 
-FORMAT = 2
+FORMAT = 3
 STATE = ("model", "optimizer", "best", "memories")
 """The fields that are checked for damage."""
 

@@ -160,7 +160,7 @@ def fit(
     named: dict[str, Any] = {"seed": seed, "batch_size": None if loaded else size, "lr": lr}
     named |= {"optimizer": identities.of_call(optimizer), "loss": identities.of_call(loss)}
     named |= {"schedule": identities.of_schedule(schedule, lr, epochs)}
-    named |= {"warmup": warmup, "lr_scale": lr_scale, "checkpoint_every": checkpoint_every}
+    named |= {"warmup": warmup, "lr_scale": lr_scale}
     named |= {"keep": training.keeps_best, "warm_start": warm_start}
     named |= {"data": identities.of_data(source), "dev": identities.of_data(held_out)}
     path = None if checkpoint is None else Path(checkpoint)

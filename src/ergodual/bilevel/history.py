@@ -48,6 +48,13 @@ class Epoch:
     seconds: float
     iterations: float | None = None
 
+    @property
+    def loss(self) -> float:
+        """What epochs are compared by: the loss on the validation frames, or on the training
+        frames without any.
+        """
+        return self.train_loss if self.dev_loss is None else self.dev_loss
+
 
 @dataclass
 class History:
@@ -60,7 +67,7 @@ class History:
         """The first epoch with the lowest loss on the validation frames, or on the training frames
         without any.
         """
-        return min(self.epochs, key=lambda e: e.train_loss if e.dev_loss is None else e.dev_loss)
+        return min(self.epochs, key=lambda epoch: epoch.loss)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Plain dictionaries, one an epoch."""

@@ -14,6 +14,7 @@ from typing import Annotated
 import tyro
 
 import ergodual
+from ergodual.cli.begun import with_begun
 from ergodual.cli.data import Data
 from ergodual.cli.demo import Demo
 from ergodual.cli.dequantize import Dequantize
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 Command,
                 prog="ergodual",
                 description=DESCRIPTION,
-                args=given,
+                args=with_begun(given),
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
             command.run()

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from ergodual.primal_dual import Unrolled
     from ergodual.speech.model import ModelSpec
 
+MAY_DIFFER = ("corpus", "dev", "epochs", "threads", "checkpoint_every")
+"""Options that may be others when a run is gone on with; the recordings themselves may not."""
+
+
+def kept_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a configuration must not change."""
+    return {name: value for name, value in config.items() if name not in MAY_DIFFER}
+
 
 class RunFolder:
     """Where a training writes.
@@ -43,7 +51,7 @@ class RunFolder:
         gone.
         """
         from ergodual.bilevel.checkpoint import first_difference
-        from ergodual.files import read_json, write_atomically
+        from ergodual.files import read_json
 
         path = self.path
         if path.exists() and not path.is_dir():
@@ -60,7 +68,7 @@ class RunFolder:
                     "run."
                 )
             found = read_json(self.config, "start again in another folder")
-            field = first_difference(found, config)
+            field = first_difference(kept_of(found), kept_of(config))
             if field is not None:
                 raise ErgodualError(
                     f"{path} belongs to another configuration: {field} was {found.get(field)!r} "
@@ -70,11 +78,19 @@ class RunFolder:
             return
         path.mkdir(parents=True, exist_ok=True)
         try:
-            write_atomically(self.config, json.dumps(config, indent=1) + "\n")
+            self.configure(config)
             yield
         except (ErgodualError, OSError):
             shutil.rmtree(path, ignore_errors=True)
             raise
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Write the configuration down, or what of it has changed."""
+        from ergodual.files import write_atomically
+
+        text = json.dumps(config, indent=1) + "\n"
+        if not self.config.exists() or self.config.read_text() != text:
+            write_atomically(self.config, text)
 
     def started(self) -> tuple[History, int]:
         """The epochs that the checkpoint holds, and the mini-batches after them."""
@@ -88,7 +104,8 @@ class RunFolder:
 
 
 class Recorder:
-    """Writes a line of the log and the models after each epoch.
+    """Writes a line of the log and the models after each epoch: with validation frames the last
+    and the best one, without them the best one.
 
     Parameters
     ----------
@@ -113,31 +130,39 @@ class Recorder:
     ) -> None:
         self._folder, self._model, self._spec, self._metadata = folder, model, spec, metadata
         self._started, self._tensorboard, self._logs = started, tensorboard, list[Any]()
-        dev_losses = [epoch.dev_loss for epoch in started.epochs if epoch.dev_loss is not None]
-        self._best = min(dev_losses, default=None)
+        self._best = started.best if started.epochs else None
 
     def add(self, epoch: Epoch) -> None:
         """An epoch is done."""
         from ergodual.bilevel.log import JsonLog, TensorBoardLog
 
         if not self._logs:
+            self._folder.configure(self._metadata["training"])
             self._logs.append(JsonLog(self._folder.log, self._started))
             if self._tensorboard:
                 self._logs.append(TensorBoardLog(self._folder.path / "tensorboard", self._started))
         for log in self._logs:
             log.add(epoch)
-        if epoch.dev_loss is not None and (self._best is None or epoch.dev_loss < self._best):
-            self._best = epoch.dev_loss
-            self._save(self._folder.best, epoch.epoch)
-        self._save(self._folder.model, epoch.epoch)
+        best = self._best is None or epoch.loss < self._best.loss
+        if best:
+            self._best = epoch
+        if epoch.dev_loss is not None:
+            self._save(self._folder.model, epoch.epoch)
+        if best:
+            self._save(
+                self._folder.model if epoch.dev_loss is None else self._folder.best, epoch.epoch
+            )
 
     def finish(self, history: History) -> None:
         """Where nothing was left to do, write what belongs there."""
         from ergodual.bilevel.log import JsonLog
 
         if not self._logs:
+            self._folder.configure(self._metadata["training"])
             JsonLog(self._folder.log, history)
-            self._save(self._folder.model, history.epochs[-1].epoch)
+            last = history.epochs[-1]
+            left = history.best if last.dev_loss is None else last  # in the model, as fit leaves it
+            self._save(self._folder.model, left.epoch)
 
     def _save(self, file: Path, epoch: int) -> None:
         from ergodual.speech.model import save_model

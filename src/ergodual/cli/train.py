@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ergodual.cli.run_folder import kept_of
 from ergodual.errors import ErgodualError, NotFiniteError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ergodual.speech.quantizers import Levels, MidRise
 
 NOT_OF_THE_RESULT = ("out", "resume", "tensorboard", "device", "store")
-"""Options that may differ between a run and its continuation."""
+"""Options that are not written down."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Train:
     Each recording is divided by its peak, cut into frames and quantized; K is learned so that a few
     iterations of the Chambolle-Pock algorithm lead back from the quantized frame to the true one.
     OUT gets the configuration (config.json), and after every epoch a line of the log (log.jsonl),
-    the model (model.safetensors), with --dev the best one so far on it (best.safetensors), and a
-    checkpoint (checkpoint.pt).
+    the model (model.safetensors: with --dev the last one, and the best one so far on it is
+    best.safetensors; without, the best one on what is learned from), and a checkpoint
+    (checkpoint.pt).
     """
 
     corpus: Path
@@ -67,7 +70,8 @@ class Train:
     """Learn step sizes in units of 1/|K|, so that they follow K as it grows; steadier for many
     rows, iterations or large rates."""
     lr: float | None = None
-    """Learning rate of the first epoch; None means 0.05 for sgd and 0.001 for adam."""
+    """Learning rate of the first epoch; None means 0.001 for adam, and for sgd 0.002, or 0.05 in
+    units of the signal."""
     schedule: Literal["sqrt", "inverse", "cosine", "constant"] = "sqrt"
     """Learning rate of epoch e = 0, 1, ...: lr/sqrt(1 + e), lr/(1 + e), half a cosine down to 0, or
     lr.
@@ -88,9 +92,9 @@ class Train:
     """What K's coefficients are put through: their l1 norm, or that of their pairs (l21: rows k and
     k + ROWS/2 together).
     """
-    units: Literal["signal", "half-steps"] = "signal"
+    units: Literal["signal", "half-steps"] = "half-steps"
     """What a frame is measured in: with half-steps of the quantizer, the model is one for
-    dequantize, which takes any volume.
+    dequantize, which takes any volume; signal is the paper's, for figures.
     """
     shift: bool = False
     """Cut the frames at another, random place in every epoch."""
@@ -126,8 +130,9 @@ class Train:
     checkpoint_every: int = 5000
     """A checkpoint is written after every epoch, and after so many mini-batches of it."""
     resume: bool = False
-    """Go on with the run that OUT holds. A process that torchrun has started again does so in any
-    case.
+    """Go on with the run that OUT holds, with its options where none are given; there may be more
+    epochs, and the recordings may lie elsewhere. A process that torchrun has started again does so
+    in any case.
     """
     tensorboard: bool = False
     """Write TensorBoard events to OUT too (needs pip install ergodual[tensorboard])."""
@@ -151,7 +156,7 @@ class Train:
                 self._learn(config, device, workers)
             except NotFiniteError as error:
                 file = RunFolder(self.out, True).model
-                there = f" That model is {file}." if file.exists() else ""
+                there = f" The best one is {file}." if file.exists() else ""
                 raise NotFiniteError(f"{error}{there}") from error
 
     def _learn(self, config: dict[str, Any], device: torch.device, workers: Workers) -> None:
@@ -238,11 +243,12 @@ class Train:
                 loss=loss,
                 seed=self.seed,
                 dev=None if dev is None else dev.data(pair),
-                keep="last",
+                keep="best" if dev is None else "last",
                 checkpoint=folder.checkpoint,
                 checkpoint_every=self.checkpoint_every,
                 resume=folder.resume,
-                identity=config,
+                identity=kept_of(config)
+                | {f"recordings of {name}": loaded.digest for name, loaded in corpora.items()},
                 on_epoch=recorder.add if workers.leads else None,
                 on_step=lambda loss: bar.update(
                     task, advance=1, note=f"{bar.tasks[0].speed or 0:.0f}/s  loss {loss:.4f}"
@@ -252,7 +258,14 @@ class Train:
         if not workers.leads:
             return
         recorder.finish(history)
-        console.print(_summary(history.epochs[0], history.epochs[-1], history.best))
+        first, last = history.epochs[0], history.epochs[-1]
+        console.print(_summary(first, last, history.best))
+        if last.train_loss > first.train_loss:
+            print(
+                f"ergodual: the loss ended at {last.train_loss:.4g}, above {first.train_loss:.4g}, "
+                "where it began; lower --lr.",
+                file=sys.stderr,
+            )
         for file in (folder.model, folder.best, folder.log, folder.config):
             if file.exists():
                 console.print(str(file))
@@ -318,7 +331,8 @@ class Train:
 
         check_threads(self.threads)
         check_seed(self.seed)
-        lr = self.lr if self.lr is not None else {"sgd": 0.05, "adam": 1e-3}[self.optimizer]
+        sgd = 0.05 if self.units == "signal" else 2e-3
+        lr = self.lr if self.lr is not None else {"sgd": sgd, "adam": 1e-3}[self.optimizer]
         for name in ("depth", "batch", "epochs", "frame", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ErgodualError(
@@ -336,7 +350,7 @@ class Train:
             )
         if self.quantizer != "mid-rise" and (self.bits, self.units) != (8, "half-steps"):
             raise ErgodualError(
-                f"--quantizer {self.quantizer} has 8 bits, in cells that differ; add --bits 8 "
+                f"--quantizer {self.quantizer} has 8 bits, in cells that differ; give --bits 8 "
                 "--units half-steps."
             )
         if not 0 <= self.bias * self._quantizer().step < 1:

@@ -13,6 +13,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from ergodual.bilevel.checkpoint import digest
 from ergodual.bilevel.data import InMemory, Pair
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import UNKNOWN_FRAMES, Audio, open_audio
@@ -52,6 +53,11 @@ class Corpus:
     def files(self) -> int:
         """How many recordings the frames come from."""
         return len(self.ends)
+
+    @property
+    def digest(self) -> int:
+        """A checksum of the recordings."""
+        return digest([self.frames, torch.tensor(self.ends)])
 
     def data(self, pair: Callable[[Tensor], Pair]) -> InMemory:
         """For learning; ``pair`` makes (x̃, x†) from x†."""

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rich.filesize import decimal
 from torch import Tensor
 
+from ergodual.bilevel.checkpoint import digest
 from ergodual.bilevel.data import CHUNK, Pair, Share, shuffled
 from ergodual.errors import ErgodualError
 from ergodual.files import write_atomically
@@ -74,6 +75,11 @@ class StoredCorpus:
     def files(self) -> int:
         """How many recordings the frames come from."""
         return len(self.ends)
+
+    @property
+    def digest(self) -> int:
+        """A checksum of the recordings, by their lengths and their peaks."""
+        return digest([torch.from_numpy(self.ends), torch.from_numpy(self.scales)])
 
     def read(self, start: int, stop: int) -> Tensor:
         """Frames start … stop − 1, or up to the last."""
