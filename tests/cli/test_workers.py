@@ -44,7 +44,10 @@ SETTING = [
     "1",
     "--checkpoint-every",
     "20",
+    "--units",
+    "signal",
 ]
+"""In units of the signal: steps are so small there that rounding does not grow."""
 MASTER = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]  # any free port
 
 
