@@ -24,6 +24,11 @@ def crops(count: int, size: int, noise: float) -> tuple[Tensor, Tensor]:
     """
     folder = corpora() / "images" / "train400"
     files = sorted(folder.glob("*.png"))[:count]
+    if len(files) < count:
+        raise SystemExit(
+            f"{folder} has {len(files)} of {count} images; give the folder that holds "
+            "images/train400 in ERGODUAL_CORPORA."
+        )
     images = [np.asarray(Image.open(file).convert("L"), dtype=np.float64) for file in files]
     x = torch.stack([torch.from_numpy(image[:size, :size] / 255) for image in images])[:, None]
     generator = torch.Generator().manual_seed(0)

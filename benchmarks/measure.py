@@ -25,9 +25,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def one_core() -> None:
     """Keep this process, and every thread that a library may start in it, on one core."""
-    torch.set_num_threads(1)
+    on_cores(1)
+
+
+def on_cores(count: int) -> None:
+    """The same for some cores; libraries may have as many threads."""
+    torch.set_num_threads(count)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-count:])
 
 
 def paired(

@@ -16,9 +16,18 @@ KERNELS = [(torch.float32, "onednn"), (torch.float64, "numpy")]
 
 
 @pytest.fixture(autouse=True)
-def free() -> Iterator[None]:
+def free(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is fixed or remembered, before and after."""
+    monkeypatch.delenv("ERGODUAL_PRODUCTS", raising=False)
+    forget()
     yield
     products._fixed = None
+    forget()
+
+
+def forget() -> None:
+    for remembered in (products._from_environment, products._chosen, products._is_exact):
+        remembered.cache_clear()
 
 
 def matrices(dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
@@ -90,19 +99,14 @@ def test_a_kernel_that_is_not_exact_is_not_taken(
         return (a.bfloat16() @ b.bfloat16()).to(a.dtype)
 
     monkeypatch.setitem(products._TIMES, kernel, in_bfloat16)
-    products._is_exact.cache_clear()
-    try:
-        ed.use_products(kernel)
-        assert ed.products_in_use(dtype) == "torch"
-    finally:
-        products._is_exact.cache_clear()
+    ed.use_products(kernel)
+    assert ed.products_in_use(dtype) == "torch"
 
 
 @pytest.mark.parametrize(("gain", "taken"), [(1.1, False), (1.9, True)])
 def test_the_faster_kernel_is_taken(
     gain: float, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("ERGODUAL_PRODUCTS", raising=False)
     monkeypatch.setattr(products, "_gain", lambda dtype, threads: gain)
     assert (ed.products_in_use(torch.float64) == "numpy") is taken
 

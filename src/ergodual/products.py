@@ -70,14 +70,7 @@ def products_in_use(dtype: torch.dtype) -> str:
     """What multiplies large matrices of this type on the CPU: one of ``"torch"``, ``"onednn"`` and
     ``"numpy"``.
     """
-    other = OTHER.get(dtype)
-    wish = _fixed or os.environ.get("ERGODUAL_PRODUCTS") or "auto"
-    _require_kernel("The environment variable ERGODUAL_PRODUCTS", wish)
-    if other is None or not _is_exact(dtype, *PROBE):
-        return "torch"
-    if wish == "auto":
-        return other if _gain(dtype, torch.get_num_threads()) >= LEAST_GAIN else "torch"
-    return other if wish == other else "torch"
+    return _chosen(_fixed or _from_environment(), dtype, torch.get_num_threads())
 
 
 def all_in_use() -> dict[str, str]:
@@ -104,6 +97,21 @@ def addmm(base: Tensor, a: Tensor, b: Tensor, keep: float, scale: float, out: Te
         return torch.mul(product, scale, out=out)
     base = base if keep == 1 else torch.mul(base, keep, out=out)
     return torch.add(base, product, alpha=scale, out=out)
+
+
+@cache
+def _from_environment() -> str:
+    wish = os.environ.get("ERGODUAL_PRODUCTS") or "auto"
+    _require_kernel("The environment variable ERGODUAL_PRODUCTS", wish)
+    return wish
+
+
+@cache
+def _chosen(wish: str, dtype: torch.dtype, threads: int) -> str:
+    other = OTHER.get(dtype)
+    if other is None or wish not in ("auto", other) or not _is_exact(dtype, *PROBE):
+        return "torch"
+    return other if wish == other or _gain(dtype, threads) >= LEAST_GAIN else "torch"
 
 
 def _kernel(a: Tensor, b: Tensor) -> str:
@@ -183,7 +191,6 @@ def _is_exact(dtype: torch.dtype, rows: int, inner: int, columns: int) -> bool:
     return max(errors) <= ERROR[dtype] * float(right.norm())
 
 
-@cache
 def _gain(dtype: torch.dtype, threads: int) -> float:
     """How many times as fast as torch the other kernel is, with as many threads; else 0."""
     rows, inner, columns = PROBE
