@@ -31,7 +31,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m ergodual demo --out "$(OUT)" $(if $(CORPUS),--corpus "$(CORPUS)")
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
