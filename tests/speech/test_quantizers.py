@@ -124,31 +124,6 @@ def test_model_file(spec: ModelSpec, bits: int, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda path: path.write_bytes(path.read_bytes()[:-10]), "not a whole Ergodual model"),
-        (lambda path: path.write_bytes(path.read_bytes()[:20]), "not a whole Ergodual model"),
-        (lambda path: path.write_bytes(b""), "not a whole Ergodual model"),
-        (lambda path: path.write_text("no model"), "not a whole Ergodual model"),
-        (
-            lambda path: path.write_bytes(
-                path.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9')
-            ),
-            "has format 9",
-        ),
-        (lambda path: path.unlink(), "does not exist"),
-    ],
-)
-def test_bad_model_files(spoil, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    save_model(path, build(SPECS[0]), SPECS[0], {})
-    spoil(path)
-    with pytest.raises(ed.ErgodualError, match=said) as caught:
-        load_model(path)
-    assert str(path) in str(caught.value)
-
-
 def test_weights_cannot_be_learned_without_an_average() -> None:
     with pytest.raises(ed.ErgodualError, match="ergodic output only"):
         build(ModelSpec(output="plain", learn=("weights",)))

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from ergodual.errors import ErgodualError
 from ergodual.files import write_atomically
@@ -17,11 +16,12 @@ from ergodual.functions import L1, L21, Box
 from ergodual.operators import Dense
 from ergodual.primal_dual import Ergodic, Last, StepSizes, Unrolled
 from ergodual.problem import Problem
+from ergodual.speech.header import DEEPEST, FORMAT, LARGEST, not_whole, read_header
 from ergodual.speech.quantizers import MidRise
 
-FORMAT = 1
-LARGEST = 2**26
-"""Entries of K; 2²⁶ of them take 256 MiB, and a few times that while they are made."""
+MATRIX = "problem.K.matrix"
+GREATEST = 1e6
+"""Of all numbers in a model's file."""
 Learnable = Literal["K", "steps", "weights"]
 
 
@@ -86,6 +86,8 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
             f"An operator of {rows} rows for frames of {spec.n} samples would have more than "
             f"{LARGEST} entries; give fewer rows or shorter frames."
         )
+    if spec.depth > DEEPEST:
+        raise ErgodualError(f"The depth is {spec.depth}; it must be at most {DEEPEST}.")
     weight = spec.weight if spec.steps == "weighted" else 1.0
     learned = StepSizes.learned(weight, spec.per_iteration, relative=spec.relative)
     steps = learned if "steps" in spec.learn else StepSizes.weighted(weight)
@@ -122,31 +124,36 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         If the file is missing, is not a model of ours, is damaged, or was written by a newer
         version.
     """
-    tensors: dict[str, Tensor]
+    header = read_header(path)
+    spec = ModelSpec(**header.spec)
+    if header.shapes.get(MATRIX) != (spec.m or spec.n, spec.n):
+        raise not_whole(path, f"it has no {MATRIX} of {spec.m or spec.n} times {spec.n} numbers")
+    # in units of the signal the box is as wide as the word length says
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["ergodual"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-        version = int(header.pop("format"))
-        if version > FORMAT:
-            raise ErgodualError(
-                f"{path} has format {version} and this version of Ergodual reads up to {FORMAT}; "
-                "update Ergodual."
-            )
-        described = header.pop("spec")
-        header.setdefault("quantizer", "mid-rise")
-        spec = ModelSpec(**{**described, "learn": tuple(described["learn"])})
-        # in units of the signal the box is as wide as the word length says
-        model = build(spec, header.get("bits", 4))
-        model.load_state_dict(tensors)
-    except FileNotFoundError as error:
-        raise ErgodualError(f"{path} does not exist; give the file of a trained model.") from error
+        model = build(spec, header.metadata["bits"])
+    except ErgodualError as error:
+        raise not_whole(path, "its parts do not go together") from error
+    if header.shapes != {name: tuple(t.shape) for name, t in model.state_dict().items()}:
+        raise not_whole(path, "its tensors are not those of such a model")
+    try:
+        model.load_state_dict(load(path.read_bytes()))
     except OSError as error:
         raise ErgodualError(
-            f"{path} cannot be read ({error}); give the file of a trained model."
+            f"{path} cannot be read ({error.strerror}); give the file of a trained model."
         ) from error
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise ErgodualError(
-            f"{path} is not a whole Ergodual model; train it again or take another file."
-        ) from error
-    return model, spec, header
+    except (SafetensorError, RuntimeError) as error:
+        raise not_whole(path, "its tensors are damaged") from error
+    _check_numbers(model, path)
+    return model, spec, header.metadata
+
+
+def _check_numbers(model: Unrolled, path: Path) -> None:
+    """Refuses those with which the iteration would leave the finite numbers."""
+    if not all(bool((t.abs() <= GREATEST).all()) for t in model.state_dict().values()):
+        raise not_whole(path, "it has numbers that are NaN, infinite or huge")
+    try:
+        sigma, tau, _ = model.numbers()
+    except ErgodualError as error:
+        raise not_whole(path, "its K has no norm to take steps by") from error
+    if not all(0 < step <= GREATEST for step in (*sigma, *tau)):
+        raise not_whole(path, "its steps are 0, infinite or huge")
