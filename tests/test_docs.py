@@ -9,7 +9,14 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/install.md", "docs/extending.md", "docs/learning.md", "docs/solving.md"]
+PAGES = [
+    "README.md",
+    "docs/install.md",
+    "docs/extending.md",
+    "docs/learning.md",
+    "docs/solving.md",
+    "docs/cells.md",
+]
 OTHERS = ["lightning"]
 """What a page shows and nothing of ours needs: run where it is installed."""
 

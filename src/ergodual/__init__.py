@@ -3,6 +3,7 @@
 It differentiates exactly through the primal-dual algorithm that solves it.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -84,6 +85,7 @@ from ergodual.solving import (
 
 if TYPE_CHECKING:
     from ergodual.speech.dequantizer import Dequantizer
+    from ergodual.speech.detected import detect
 
 __version__ = "0.1.0"
 
@@ -146,21 +148,26 @@ __all__ = [
     "Zero",
     "check_function",
     "check_operator",
+    "detect",
     "products_in_use",
     "solve",
     "use_products",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # the one name that needs audio libraries, loaded when it is first used
-    if name == "Dequantizer":
-        try:
-            from ergodual.speech.dequantizer import Dequantizer
-        except ModuleNotFoundError as error:
-            raise ErgodualError(
-                f"Dequantizer needs {error.name}; run pip install 'ergodual[speech]'."
-            ) from error
+# what needs the extra "speech" or is seldom needed, loaded when it is first used
+LATER = {
+    "Dequantizer": "ergodual.speech.dequantizer",
+    "detect": "ergodual.speech.detected",
+}
 
-        return Dequantizer
-    raise AttributeError(f"module 'ergodual' has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module 'ergodual' has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(LATER[name]), name)
+    except ModuleNotFoundError as error:
+        raise ErgodualError(
+            f"{name} needs {error.name}; run pip install 'ergodual[speech]'."
+        ) from error

@@ -48,6 +48,38 @@ def test_every_type_is_restored_alike(name: str) -> None:
     assert np.abs(expected - STORED).max() > 1e-3
 
 
+@pytest.mark.parametrize("name", AS)
+def test_every_type_is_detected_alike(name: str) -> None:
+    samples = AS[name]
+    cells = ed.detect(samples)
+    assert cells.coarse
+    assert cells.said == "mid-tread, 4 bits, step 0.125"
+    quantizer = cells.channels[0].quantizer
+    for bound, expected in zip(
+        (cells.lower, cells.upper), quantizer.cell(torch.from_numpy(STORED)), strict=True
+    ):
+        assert isinstance(bound, torch.Tensor) == isinstance(samples, torch.Tensor)
+        assert np.array_equal(np.asarray(bound), expected.numpy())
+
+
+def test_what_was_detected_is_restored_without_detecting_again() -> None:
+    fine = np.rint(recording(20 * N) / 1.4 * 2**15) / 2**15
+    stereo, tool = np.stack([STORED, fine], axis=1), dequantizer()
+    cells = ed.detect(stereo)
+    assert "channel 1: mid-tread, 4 bits" in cells.said
+    assert cells.lower.shape == cells.upper.shape == stereo.shape
+    assert np.array_equal(cells.lower[:, 1], fine)
+    assert np.array_equal(cells.upper[:, 1], fine)
+    with pytest.warns(NotQuantizedWarning, match="Channel 1 is returned as it is") as warned:
+        restored, again = tool.restore(stereo), tool.restore(stereo, cells=cells)
+    assert {warning.filename for warning in warned} == {__file__}
+    assert np.array_equal(restored, again)
+    with pytest.raises(ed.ErgodualError, match="give those that they were detected in"):
+        tool.restore(stereo[:5], cells=cells)
+    with pytest.raises(ed.ErgodualError, match="both bits and cells"):
+        tool.restore(stereo, 4, cells=cells)
+
+
 def test_unsigned_bytes_are_centred() -> None:
     stored = mid_tread(8).quantize(torch.from_numpy(recording(20 * N))).numpy()
     tool, bytes_ = dequantizer(), (stored * 128 + 128).astype(np.uint8)
@@ -112,6 +144,8 @@ def test_a_word_length_that_the_samples_contradict(samples: np.ndarray) -> None:
 def test_what_is_no_recording(samples, sentence: str) -> None:
     with pytest.raises(ed.ErgodualError, match=sentence):
         dequantizer().restore(samples)
+    with pytest.raises(ed.ErgodualError, match=sentence):
+        ed.detect(samples)
 
 
 def test_a_quantizer_without_its_word_length() -> None:

@@ -17,7 +17,7 @@ from ergodual.speech.benefit import helped
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
 from ergodual.speech.formats import LARGEST, Raw, container_of
-from ergodual.speech.found import Found
+from ergodual.speech.found import Found, said_of_each
 from ergodual.speech.quantizers import Kind, Levels
 from ergodual.speech.splice import side_by_side
 from ergodual.speech.survey import survey
@@ -63,12 +63,7 @@ class Done:
     @property
     def said(self) -> str:
         """What was found out, as a sentence, of each channel where they differ."""
-        different = list(dict.fromkeys(found.said for found in self.channels))
-        if len(different) == 1:
-            return different[0]
-        return "; ".join(
-            f"channel {number}: {found.said}" for number, found in enumerate(self.channels, 1)
-        )
+        return said_of_each(self.channels)
 
 
 def dequantize_file(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,16 +13,16 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
-from ergodual.speech.arrays import Samples, held_as, like, on_unit_scale
+from ergodual.speech.arrays import Samples, like, on_unit_scale
 from ergodual.speech.benefit import helped
 from ergodual.speech.cells import Cells
+from ergodual.speech.detected import Detected, detect
 from ergodual.speech.found import Found
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import Levels, MidRise, mid_rise
 from ergodual.speech.splice import AsItIs, Restoring, Spliced
 from ergodual.speech.stream import Stream
-from ergodual.speech.survey import survey
 
 
 class Dequantizer:
@@ -95,7 +94,11 @@ class Dequantizer:
 
     @overload
     def restore(
-        self, samples: Tensor, bits: int | None = None, quantizer: Levels | None = None
+        self,
+        samples: Tensor,
+        bits: int | None = None,
+        quantizer: Levels | None = None,
+        cells: Detected | None = None,
     ) -> Tensor: ...
 
     @overload
@@ -104,10 +107,15 @@ class Dequantizer:
         samples: NDArray[np.floating] | NDArray[np.integer],
         bits: int | None = None,
         quantizer: Levels | None = None,
+        cells: Detected | None = None,
     ) -> NDArray[np.float64]: ...
 
     def restore(
-        self, samples: Samples, bits: int | None = None, quantizer: Levels | None = None
+        self,
+        samples: Samples,
+        bits: int | None = None,
+        quantizer: Levels | None = None,
+        cells: Detected | None = None,
     ) -> NDArray[np.float64] | Tensor:
         """The estimate of a whole recording, ``(length,)`` or ``(length, channels)``, inside the
         cell of every sample; in float64, a tensor where the samples are one.
@@ -123,38 +131,56 @@ class Dequantizer:
             :class:`~ergodual.errors.NotQuantizedWarning`.
         quantizer
             What the samples have been through; mid-rise with this word length if None.
+        cells
+            What :func:`ergodual.detect` has found in these samples already.
 
         Raises
         ------
         ErgodualError
             If the samples are not finite or of no shape or type of a recording, or are no levels
-            of a mid-rise quantizer with this word length; if a quantizer comes without one.
+            of a mid-rise quantizer with this word length; if a quantizer comes without one, or
+            cells are given with a word length or for other samples.
         """
         whole = on_unit_scale(samples)
-        if bits is None and quantizer is not None:
+        channels = np.ascontiguousarray(whole.reshape(len(whole), -1).T)
+        if bits is not None:
+            if cells is not None:
+                raise ErgodualError("There are both bits and cells; give one of them.")
+            restored = [
+                np.concatenate(list(self.restore_stream([channel], bits, quantizer)))
+                for channel in channels
+            ]
+        elif quantizer is not None:
             raise ErgodualError(
                 f"The quantizer {quantizer.name} comes without a word length; give bits too."
             )
-        subtype = held_as(samples, whole)
-        restored = []
-        for number, channel in enumerate(np.ascontiguousarray(whole.reshape(len(whole), -1).T)):
-            if bits is not None:
-                restored.append(
-                    np.concatenate(list(self.restore_stream([channel], bits, quantizer)))
+        else:
+            cells = detect(samples) if cells is None else cells
+            if cells.samples.shape != samples.shape:
+                raise ErgodualError(
+                    f"The cells are of samples of the shape {tuple(cells.samples.shape)}, and "
+                    f"these have {whole.shape}; give those that they were detected in."
                 )
-                continue
-            (found,) = survey(functools.partial(_columns, channel), [""], subtype)
-            found = helped(found, self.rate, self.rate)
-            if found.quantizer is None:
-                warnings.warn(
-                    f"Channel {number} is returned as it is: {found.said}.",
-                    NotQuantizedWarning,
-                    stacklevel=2,
-                )
-                restored.append(channel)
-            else:
-                restored.append(_whole(self.stream_of(found), channel))
+            restored = []
+            # no comprehension, which is a frame of its own for the warning
+            for number, found in enumerate(cells.channels):
+                restored.append(self._restored(number, channels[number], found))  # noqa: PERF401
         return like(np.stack(restored, axis=1).reshape(whole.shape), samples)
+
+    def _restored(
+        self, number: int, channel: NDArray[np.float64], found: Found
+    ) -> NDArray[np.float64]:
+        """A channel in which this was found, or itself."""
+        found = helped(found, self.rate, self.rate)
+        if found.quantizer is None:
+            warnings.warn(
+                f"Channel {number} is returned as it is: {found.said}.",
+                NotQuantizedWarning,
+                stacklevel=3,
+            )
+            return channel
+        stream = self.stream_of(found)
+        return np.concatenate([stream.push(channel), stream.finish()])
 
     def restore_stream(
         self, blocks: Iterable[Samples], bits: int, quantizer: Levels | None = None
@@ -173,14 +199,6 @@ class Dequantizer:
                 _check_mid_rise(samples, bits)
             yield stream.push(samples)
         yield stream.finish()
-
-
-def _columns(channel: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    return [channel[:, None]]
-
-
-def _whole(stream: Restoring, channel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([stream.push(channel), stream.finish()])
 
 
 def _check_mid_rise(samples: NDArray[np.float64], bits: int) -> None:

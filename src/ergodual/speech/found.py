@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -88,6 +89,14 @@ class Found:
         """The same lattice, of samples that noise was added to before."""
         said = f"{self.said}; " + (why or f"{dither} dither")
         return replace(self, dither=dither, said=said)
+
+
+def said_of_each(channels: Sequence[Found]) -> str:
+    """What was found out, as a sentence, of each channel where they differ."""
+    different = list(dict.fromkeys(found.said for found in channels))
+    if len(different) == 1:
+        return different[0]
+    return "; ".join(f"channel {number}: {found.said}" for number, found in enumerate(channels, 1))
 
 
 def described(step: float, offset: float, values: NDArray[np.float64], open_: bool = True) -> Found:
