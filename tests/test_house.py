@@ -9,7 +9,7 @@ import ergodual
 
 SOURCE = Path(ergodual.__file__).parent
 FLOORS = [
-    {"errors", "tensors", "files", "products"},
+    {"errors", "tensors", "files", "products", "autocast"},
     {"operators", "functions"},
     {"instance", "problem", "checks", "consistency"},
     {"primal_dual", "solving"},

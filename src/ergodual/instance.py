@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Size, Tensor
 
+from ergodual.autocast import in_own_type
 from ergodual.functions import Function
 from ergodual.operators import Operator
 from ergodual.tensors import dots
@@ -63,10 +64,12 @@ class Instance(NamedTuple):
         """y = 0."""
         return self.like.new_zeros((self.batch, *self.codomain))
 
+    @in_own_type
     def primal(self, r: Tensor) -> Tensor:
         """F(K(r + shift) + offset) + G(r) for each sample."""
         return self.F.value(self.constant() + self.K(r)) + self.G.value(r)
 
+    @in_own_type
     def dual(self, y: Tensor) -> Tensor:
         """⟨c, y⟩ − F*(y) − G*(−Kᵀy) for each sample, c = K shift + offset."""
         v = -self.K.adjoint(y, self.domain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Size, Tensor, nn
 
+from ergodual.autocast import in_own_type
 from ergodual.consistency import APART, probe, require_products
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function, SeparableSum, Zero
@@ -31,6 +32,7 @@ class LowerLevel(nn.Module):
             self._probed = set()
         super().__setattr__(name, value)
 
+    @in_own_type
     def instance(self, observation: Tensor) -> Instance:
         """The problem that a batch of observations poses.
 

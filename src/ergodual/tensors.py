@@ -62,6 +62,16 @@ def largest(x: Tensor) -> Tensor:
     return x.abs().flatten(1).amax(1) if x[0:1].numel() else x.new_zeros(len(x))
 
 
+def extremes(value: Number) -> tuple[float, float]:
+    """The least and the largest number of a weight; 0 of one with a row for each of no samples."""
+    if not isinstance(value, Tensor):
+        return value, value
+    if not value.numel():
+        return 0.0, 0.0
+    least, largest_ = value.detach().aminmax()
+    return float(least), float(largest_)
+
+
 def everywhere(condition: Tensor) -> Tensor:
     """Whether a condition holds in every entry of each sample, ``(batch,)``."""
     return condition.flatten(1).all(1)
@@ -219,7 +229,9 @@ def shown(value: Number) -> str:
     """A weight, say, for a repr: its number, or its shape."""
     if not isinstance(value, Tensor):
         return f"{value:g}"
-    return f"{value.item():g}" if value.ndim == 0 and not value.is_meta else str(tuple(value.shape))
+    numbers = revealed(value)
+    is_number = numbers.ndim == 0 and not value.is_meta
+    return f"{numbers.item():g}" if is_number else str(tuple(value.shape))
 
 
 def real(said: str, value: object) -> Number:
@@ -258,6 +270,18 @@ def hold(module: nn.Module, name: str, value: Number) -> None:
         setattr(module, name, float(value))
 
 
+def holds(condition: bool | Tensor) -> bool:
+    """Whether a condition holds everywhere, and for all that ``torch.vmap`` maps over."""
+    return bool(revealed(condition).all()) if isinstance(condition, Tensor) else condition
+
+
+def revealed(t: Tensor) -> Tensor:
+    """The numbers of a tensor that transforms of ``torch.func`` wrap, with the axes they hide."""
+    while transformed() and torch._C._functorch.is_functorch_wrapped_tensor(t):
+        t = torch._C._functorch.get_unwrapped(t)
+    return t
+
+
 def require(condition: bool | Tensor, message: str | Callable[[], str]) -> None:
     """Raise :class:`ErgodualError` unless the condition holds everywhere.
 
@@ -266,7 +290,7 @@ def require(condition: bool | Tensor, message: str | Callable[[], str]) -> None:
     """
     if isinstance(condition, Tensor) and torch.compiler.is_exporting():
         return
-    if not bool(condition.all() if isinstance(condition, Tensor) else condition):
+    if not holds(condition):
         raise ErgodualError(message if isinstance(message, str) else message())
 
 
@@ -274,7 +298,7 @@ def require_nonnegative(said: str, value: Number) -> None:
     """Raise :class:`ErgodualError` where a weight or radius is negative, as learned ones become."""
 
     def message() -> str:
-        least = float(value.detach().min()) if isinstance(value, Tensor) else value
+        least = float(revealed(value).detach().min()) if isinstance(value, Tensor) else value
         return (
             f"{said} is {least:g}; it must not be negative (to learn it, parametrise it, as by "
             "torch.nn.utils.parametrize and a softplus)."

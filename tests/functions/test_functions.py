@@ -216,3 +216,27 @@ def test_moreau_everywhere(values: list[float], step: float, weight: float) -> N
 def test_refusals(make, said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
         make()
+
+
+ENCLOSING: dict[str, tuple[Callable[[], ed.Function], bool]] = {
+    "rows": (lambda: ed.Translated(ed.L2Ball(torch.ones(5, 1)), torch.full((5, 3), 0.5)), True),
+    "rows of one ball": (lambda: ed.Translated(ed.L2Ball(1.0), torch.full((5, 3), 0.5)), True),
+    "rows of boxes": (
+        lambda: ed.Translated(ed.Box(radius=torch.ones(5, 3)), torch.full((5, 3), 0.5)),
+        True,
+    ),
+    "a row too far": (
+        lambda: ed.Translated(ed.L2Ball(1.0), torch.tensor([[0.5, 0.5], [2.0, 0.0]])),
+        False,
+    ),
+    "one for all": (lambda: ed.Translated(ed.L2Ball(1.0), torch.full((3,), 0.5)), True),
+    "one too far": (lambda: ed.Translated(ed.L2Ball(1.0), torch.full((3,), 0.7)), False),
+    "a number": (lambda: ed.Translated(ed.Box(radius=1.0), 0.5), True),
+    "a number too far": (lambda: ed.Translated(ed.Box(radius=1.0), 1.5), False),
+}
+
+
+@pytest.mark.parametrize("name", ENCLOSING)
+def test_a_translated_function_encloses_zero(name: str) -> None:
+    make, encloses = ENCLOSING[name]
+    assert make().encloses_zero() == encloses

@@ -4,7 +4,20 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import BATCH, OUTPUTS, PROBLEMS, N, Slow, matrix, observation, parameter, spread
+from cases import (
+    BATCH,
+    FUNCTIONS,
+    OPERATORS,
+    OUTPUTS,
+    PROBLEMS,
+    N,
+    Slow,
+    matrix,
+    observation,
+    parameter,
+    spread,
+)
+from torch import nn
 
 import ergodual as ed
 
@@ -51,6 +64,26 @@ def test_an_empty_batch_has_a_gradient_of_zero(adjoint: str, depth: int) -> None
     model(observation()[:0]).square().sum().backward()
     assert model.problem.K.matrix.grad is not None
     assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("adjoint", [ed.Reverse, lambda: ed.Checkpointed(2), ed.Tape, ed.Implicit])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_so_has_one_of_any_operator_and_functions(
+    operator: str, adjoint: Callable[[], ed.Adjoint]
+) -> None:
+    make, domain = OPERATORS[operator]
+    nobody = observation(sample=tuple(make().codomain(torch.Size(domain))))[:0].requires_grad_()
+    for f in FUNCTIONS.values():
+        data, G = ed.L1(parameter(0.3)), f(domain)
+        for name, held in list(G.named_parameters()):  # a row for each sample of none
+            if held.ndim > len(domain):
+                owner, _, own = name.rpartition(".")
+                setattr(G.get_submodule(owner), own, nn.Parameter(held.detach()[:0]))
+        problem = ed.InverseProblem(A=make(), data=data, G=G, domain=domain)
+        model = ed.Unrolled(problem, 3, adjoint=adjoint())
+        model(nobody).square().sum().backward()
+        assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
+        assert ed.solve(problem, nobody.detach()).x.shape == (0, *domain)
 
 
 def test_a_checkpointed_graph_can_be_kept() -> None:

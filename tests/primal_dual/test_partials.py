@@ -218,14 +218,6 @@ def test_models_share_no_averaging_weights() -> None:
     assert float(second.output(5).sum()) == pytest.approx(1.0)
 
 
-def test_autocast_leaves_the_products_as_they_are() -> None:
-    model = ed.Unrolled(MODELS["one matrix twice"](observation()), 5).float()
-    x = observation().float()
-    with torch.autocast("cpu", torch.bfloat16):
-        cast = model(x)
-    assert torch.equal(cast, model(x))
-
-
 class Listed(ed.Operator):
     """An operator that reaches its child by a list."""
 

@@ -124,3 +124,45 @@ def test_a_norm_that_is_mapped_over_is_refused_in_a_sentence() -> None:
     found = vmap(lambda Q: functional_call(model, {"problem.K.matrix": Q}, (x,)))(Ks)
     for Q, of in zip(Ks, found, strict=True):
         assert torch.allclose(functional_call(model, {"problem.K.matrix": Q}, (x,)), of)
+
+
+MAPPED: dict[str, Callable[[Tensor], tuple[ed.Function, ed.Function, ed.StepSizes]]] = {
+    "l1": lambda w: (ed.L1(w), ed.SquaredL2(), FIXED),
+    "l1 of each": lambda w: (ed.L1(w.expand(4)), ed.SquaredL2(), FIXED),
+    "l21": lambda w: (ed.L21(w, size=2), ed.SquaredL2(w), FIXED),
+    "box": lambda w: (ed.L1(), ed.Box(radius=w), FIXED),
+    "bounds": lambda w: (ed.L1(), ed.Box(lower=-w, upper=2 * w), FIXED),
+    "ball": lambda w: (ed.L2Ball(w), ed.SquaredL2(), FIXED),
+    "translated": lambda w: (ed.L1(), ed.Translated(ed.Box(radius=2 * w), w), FIXED),
+    "steps": lambda w: (ed.L1(), ed.SquaredL2(), ed.StepSizes.fixed(w / 9, w / 8, w)),
+}
+FIXED = ed.StepSizes.fixed(0.1, 0.1)
+
+
+@pytest.mark.parametrize("name", MAPPED)
+def test_what_is_made_of_a_mapped_number_is_mapped_and_checked(name: str) -> None:
+    K, x = OPERATORS["tall"].make(), observed("tall")
+
+    def estimate(w: Tensor) -> Tensor:
+        F, G, steps = MAPPED[name](w)
+        model = ed.Unrolled(ed.Problem(F, G, K), 3, steps)
+        assert repr(model)
+        found: Tensor = model(x)
+        return found
+
+    numbers = torch.tensor([0.3, 0.7, 1.0], dtype=x.dtype)
+    found = vmap(estimate)(numbers)
+    for w, of in zip(numbers, found, strict=True):
+        assert torch.allclose(estimate(w), of, atol=1e-12)
+    with pytest.raises(ed.ErgodualError, match=r"is (tensor\(.*)?-|above its upper"):
+        vmap(estimate)(numbers - 2.3)
+
+
+def test_solve_does_not_get_through() -> None:
+    problem = ed.Problem(ed.L1(), ed.SquaredL2(), ed.Identity())
+    for transform in (
+        vmap(lambda s: ed.solve(problem, s[None]).x.sum()),
+        grad(lambda s: ed.solve(problem, s).x.sum()),
+    ):
+        with pytest.raises(ed.ErgodualError, match="outside, or take Unrolled"):
+            transform(observed("tall"))

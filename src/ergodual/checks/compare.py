@@ -15,7 +15,7 @@ def batch_of(like: Tensor) -> Tensor:
         raise ErgodualError(
             f"like= is {described(like)}; give a floating-point batch, (batch, *sample)."
         )
-    return like if len(like) > 1 else like.expand(2, *like.shape[1:])
+    return like if len(like) > 1 else like.new_zeros((2, *like.shape[1:]))
 
 
 def tolerance(like: Tensor) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from ergodual.autocast import in_own_type
 from ergodual.checks.compare import (
     batch_of,
     near,
@@ -21,6 +22,7 @@ STEPS = (0.3, 1.0, 2.5)
 Which = Literal["prox", "prox_conjugate"]
 
 
+@in_own_type
 def check_function(f: Function, like: Tensor) -> None:
     """That f is what the sweeps take it for, on samples like these.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ergodual.autocast import in_own_type
 from ergodual.checks.compare import (
     batch_of,
     near,
@@ -17,6 +18,7 @@ from ergodual.operators import Operator
 from ergodual.tensors import dots, random_like
 
 
+@in_own_type
 def check_operator(K: Operator, like: Tensor) -> None:
     """That K is what the sweeps take it for, on samples like these.
 

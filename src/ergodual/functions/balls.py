@@ -15,6 +15,7 @@ from ergodual.tensors import (
     dots,
     everywhere,
     hold,
+    holds,
     largest,
     norms,
     real,
@@ -188,7 +189,7 @@ class Simplex(Function):
         return p * share.detach()
 
     def encloses_zero(self) -> bool:
-        return not bool(torch.as_tensor(self.total > 0).any())
+        return holds(self.total <= 0)
 
     def parameter_shape(self, sample: Size) -> Size:
         return Size([1] * len(sample))

@@ -23,6 +23,7 @@ from ergodual.tensors import (
     Number,
     everywhere,
     hold,
+    holds,
     real,
     require,
     require_nonnegative,
@@ -143,7 +144,7 @@ class Box(Function):
     def encloses_zero(self) -> bool:
         if self.symmetric:
             return True
-        return all(bool(torch.as_tensor(c).all()) for c in (self._lower <= 0, self._upper >= 0))
+        return holds(self._lower <= 0) and holds(self._upper >= 0)
 
     def prox_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from ergodual.functions.base import Function
 from ergodual.functions.clip import shrink
-from ergodual.tensors import Number, hold, real, require_weight, share_within, shown, total
+from ergodual.tensors import (
+    Number,
+    extremes,
+    hold,
+    real,
+    require_weight,
+    share_within,
+    shown,
+    total,
+)
 
 
 class ElasticNet(Function):
@@ -67,7 +76,7 @@ class ElasticNet(Function):
         return z - shrink(z, -self.l1, self.l1) * (step / (step + self.l2))
 
     def strong_convexity(self) -> float:
-        return float(torch.as_tensor(self.l2).detach().min())
+        return extremes(self.l2)[0]
 
     def extra_repr(self) -> str:
         return f"l1={shown(self.l1)}, l2={shown(self.l2)}"

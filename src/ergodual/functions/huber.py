@@ -12,6 +12,7 @@ from ergodual.functions.base import Function
 from ergodual.tensors import (
     Number,
     everywhere,
+    extremes,
     hold,
     real,
     require,
@@ -98,7 +99,7 @@ class Huber(Function):
         return z * (self.weight / self._largest(self.weight + step * self.width, z))
 
     def smoothness(self) -> float:
-        return float(torch.as_tensor(self.weight / self.width).detach().max())
+        return extremes(self.weight / self.width)[1]
 
     def parameter_shape(self, sample: Size) -> Size:
         if self.dim is None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function
-from ergodual.tensors import hold, real, require, total, traced
+from ergodual.tensors import hold, holds, real, require, revealed, total
 
 
 class KullbackLeibler(Function):
@@ -45,15 +45,14 @@ class KullbackLeibler(Function):
             self.counts = None
             return
         hold(self, "counts", real("KullbackLeibler's counts", counts))
-        if not traced():
-            self.require_valid()
+        self.require_valid()
 
     def require_valid(self) -> None:
         c = self._c()
         require(
             (c >= 0) & torch.as_tensor(c).isfinite(),
             lambda: (
-                f"A count of KullbackLeibler is {float(c.detach().min()):g}; counts are "
+                f"A count of KullbackLeibler is {float(revealed(c).detach().min()):g}; counts are "
                 "numbers from 0 on (a background is added to the mean, by Translated)."
             ),
         )
@@ -85,7 +84,7 @@ class KullbackLeibler(Function):
         return 1 - _root(1 - z, step * self._c())
 
     def encloses_zero(self) -> bool:
-        return self.counts is None or not bool((self._c() > 0).any())
+        return self.counts is None or holds(self._c() <= 0)
 
     def _c(self) -> Tensor:
         if not isinstance(self.counts, Tensor):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.tensors import Number, everywhere, hold, real, require_weight, shown, total
+from ergodual.tensors import Number, everywhere, extremes, hold, real, require_weight, shown, total
 
 
 class Zero(Function):
@@ -82,12 +82,10 @@ class SquaredL2(Function):
         return total(0.5 * self.weight * x.square())
 
     def strong_convexity(self) -> float:
-        weight = self.weight
-        return float(weight.detach().min()) if isinstance(weight, Tensor) else weight
+        return extremes(self.weight)[0]
 
     def smoothness(self) -> float:
-        weight = self.weight
-        return float(weight.detach().max()) if isinstance(weight, Tensor) else weight
+        return extremes(self.weight)[1]
 
     def conjugate(self, y: Tensor) -> Tensor:
         weight = torch.as_tensor(self.weight, dtype=y.dtype, device=y.device)

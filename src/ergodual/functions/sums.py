@@ -15,7 +15,7 @@ from ergodual.functions.base import Function, ProxGradient
 from ergodual.functions.conjugate import Conjugate
 from ergodual.functions.l21 import L21
 from ergodual.functions.tilted import Tilted
-from ergodual.tensors import Number, hold, real, shown
+from ergodual.tensors import Number, hold, holds, real, shown
 
 
 class SeparableSum(Function):
@@ -274,11 +274,16 @@ class Translated(Function):
         return True  # b + prox(z − b) − b is not prox(z − b): what it says of a bound would be lost
 
     def encloses_zero(self) -> bool:
+        shift = torch.as_tensor(self.shift)
+        at = -(shift if shift.ndim else shift.view(1))
+        # one shift for all samples, or a row for each: that is not known here
+        return any(self._is_finite(x) for x in (at[None], *([at] if at.ndim > 1 else [])))
+
+    def _is_finite(self, x: Tensor) -> bool:
+        """Whether f is, of all samples; as far as is known, if f takes others."""
         try:
-            shift = torch.as_tensor(self.shift)
-            at = -(shift[None] if shift.ndim else shift.view(1, 1))
-            return bool(self.function.value(at).isfinite().all())
-        except (ErgodualError, NotImplementedError, RuntimeError):  # shapes that are not known here
+            return holds(self.function.value(x).isfinite())
+        except (ErgodualError, NotImplementedError, RuntimeError):
             return True
 
     def observed(self, observation: Tensor) -> tuple[Function, Tensor]:

@@ -21,6 +21,7 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional
 
+from ergodual.autocast import in_own_type
 from ergodual.products import addmm, mm
 from ergodual.tensors import traced, transformed
 
@@ -34,6 +35,7 @@ _TRANSPOSED = (
 )
 
 
+@in_own_type
 def correlate(x: Tensor, kernel: Tensor, stride: Stride) -> Tensor:
     """The "valid" cross-correlation y_c[i] = Σ_{b,t} k_cb[t] x_b[stride · i + t].
 
@@ -56,6 +58,7 @@ def correlate(x: Tensor, kernel: Tensor, stride: Stride) -> Tensor:
     return _FORWARD[len(stride) - 1](x, kernel, stride=stride).contiguous()
 
 
+@in_own_type
 def correlate_adjoint(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence[int]) -> Tensor:
     """x_b[j] = Σ k_cb[t] y_c[i] over all c, i and t with stride · i + t = j.
 
@@ -89,6 +92,7 @@ def correlate_adjoint(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence[
     return transposed(y, kernel, stride=stride, output_padding=rest).contiguous()
 
 
+@in_own_type
 def kernel_gradient(dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride) -> Tensor:
     """The gradient of Σ ⟨dual, correlate(x, kernel)⟩ in the kernel, of which only the shape counts.
 
@@ -122,6 +126,7 @@ def kernel_gradient(dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride) -> 
     return found.contiguous()  # type: ignore[no-any-return]
 
 
+@in_own_type
 def add_kernel_gradient(
     total: Tensor | None, dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride, scale: float
 ) -> Tensor:
@@ -202,8 +207,8 @@ def _adjoint_by_frames(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence
     """
     taps, (q,), (n,) = kernel.shape[2], stride, size
     frames = mm(y.transpose(1, 2).reshape(-1, len(kernel)), kernel.flatten(1))
-    frames = frames.view(len(y), -1, kernel.shape[1], taps).transpose(1, 2)
     pieces, positions = -(-taps // q), y.shape[2]
+    frames = frames.view(len(y), positions, kernel.shape[1], taps).transpose(1, 2)
     found = y.new_zeros(*frames.shape[:2], max(-(-n // q), positions + pieces - 1), q)
     for j in range(pieces):
         piece = frames[..., j * q : (j + 1) * q]
@@ -214,8 +219,8 @@ def _adjoint_by_frames(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence
 def _framed(dual: Tensor, x: Tensor, kernel: Tensor, stride: Stride) -> tuple[Tensor, Tensor]:
     """A row for each output channel, and a frame for each of its positions."""
     frames = x.unfold(2, kernel.shape[2], stride[0]).transpose(1, 2)
-    rows = dual.transpose(0, 1).reshape(len(kernel), -1)
-    return rows, frames.reshape(rows.shape[1], -1)
+    rows = dual.transpose(0, 1).flatten(1)
+    return rows, frames.reshape(rows.shape[1], kernel[0].numel())
 
 
 class _Correlate(torch.autograd.Function):

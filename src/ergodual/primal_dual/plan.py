@@ -14,7 +14,7 @@ from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.functions.sums import flat_shape, takes_steps_by_part
 from ergodual.instance import Instance
 from ergodual.primal_dual.steps import Steps
-from ergodual.tensors import Number
+from ergodual.tensors import Number, revealed
 
 
 class Plan:
@@ -126,7 +126,7 @@ class Plan:
 
 def require_steps(steps: Steps) -> None:
     """That step sizes are positive and θ above −1, and all finite."""
-    sigma, tau, theta = (t.flatten().tolist() for t in steps)
+    sigma, tau, theta = (revealed(t).flatten().tolist() for t in steps)
     _require_steps(sigma, tau, theta)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ergodual.autocast import in_own_type, let_none_cast
 from ergodual.errors import ErgodualError
 from ergodual.instance import Instance
 from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
@@ -145,6 +146,7 @@ class _Sweep(torch.autograd.Function):
         return x_hat
 
     @staticmethod
+    @in_own_type
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         count = 2 * len(ctx.starts) - 2
         states, found = ctx.saved_tensors[:count], iter(ctx.saved_tensors[count:])
@@ -173,7 +175,7 @@ def _taped(
     wanted = [t for t, need in zip(aliases, needed, strict=True) if need]
     found = torch.autograd.grad(x_hat, wanted, g, create_graph=True, allow_unused=True)
     _require_reached(inputs, tensors, aliases, wanted, found)
-    each = iter(found)
+    each = iter(t if t is None or transformed(g) else let_none_cast(t) for t in found)
     return [next(each) if need else None for need in needed]
 
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Size, Tensor, nn
 
+from ergodual.autocast import let_none_cast
 from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.operators import Operator, Stack
-from ergodual.tensors import Number, hold, real, require, shown
+from ergodual.tensors import Number, hold, real, require, revealed, shown
 
 SAFETY = 0.99
 """σ τ ‖K‖² = SAFETY² < 1 for the rules that follow ‖K‖."""
@@ -170,9 +171,9 @@ class Fixed(StepSizes):
         for name, step in (("sigma", sigma), ("tau", tau)):
             step = real(f"The step size {name}", step)
             ends = (step > 0) & (step < math.inf)
-            require(ends, f"The step size {name} is {step}; it must be positive and finite.")
+            _require_in_range(ends, f"The step size {name}", step, "positive and finite")
             hold(self, name, step)
-            self._least[name] = LEAST * float(torch.as_tensor(step).detach().min())
+            self._least[name] = LEAST * float(revealed(torch.as_tensor(step)).detach().min())
 
     def extra_repr(self) -> str:
         return f"sigma={shown(self.sigma)}, tau={shown(self.tau)}, theta={shown(self.theta)}"
@@ -220,7 +221,7 @@ class Relative(StepSizes):
         return f"weight={self.weight:g}, theta={shown(self.theta)}, by_part={self.by_part}"
 
     def _norm(self, K: Operator, domain: Size | None) -> Number:
-        return K.norm(domain) if self.differentiate_norm else _bound(K, domain)
+        return let_none_cast(K.norm(domain)) if self.differentiate_norm else _bound(K, domain)
 
     def _norms_of_parts(self, K: Operator, domain: Size | None) -> Tensor:
         if not isinstance(K, Stack):
@@ -313,4 +314,12 @@ def _check_weight(weight: float) -> None:
 
 def _require_theta(theta: Number) -> None:
     ends = (theta > -1) & (theta < math.inf)
-    require(ends, f"The extrapolation theta is {theta}; it must be above -1 (1 is usual).")
+    _require_in_range(ends, "The extrapolation theta", theta, "above -1 (1 is usual)")
+
+
+def _require_in_range(condition: bool | Tensor, said: str, value: Number, expected: str) -> None:
+    def message() -> str:
+        number = revealed(value) if isinstance(value, Tensor) else value
+        return f"{said} is {number}; it must be {expected}."
+
+    require(condition, message)

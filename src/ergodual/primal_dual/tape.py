@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ergodual.autocast import let_none_cast
 from ergodual.instance import Instance
 from ergodual.primal_dual.plan import by_coordinate, part_sizes, require_steps
 from ergodual.primal_dual.steps import Steps
@@ -46,10 +47,10 @@ def _dual_steps(instances: Sequence[Instance], sigma: Tensor) -> Sequence[Number
 class Tape:
     """Gradients by torch's own tape: every operation of the sweep is recorded.
 
-    Serves any problem, and derivatives of any order; the slow one.
+    Serves any problem, and derivatives of any order; the slow one. Not under ``torch.autocast``.
     """
 
     def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
         """x̂, with a gradient in everything that has one."""
         require_steps(steps)
-        return unroll(instances, steps, weights)
+        return let_none_cast(unroll(instances, steps, weights))

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 import torch
 from torch import Size, Tensor, nn
 
+from ergodual.autocast import in_own_type
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
 from ergodual.instance import Instance
@@ -114,6 +115,7 @@ class Unrolled(nn.Module):
             return list(cast(nn.ModuleList, self.problem))  # type: ignore[arg-type]
         return [self.problem] * self.depth
 
+    @in_own_type
     def forward(
         self, observation: Tensor, G: Functions | None = None, F: Functions | None = None
     ) -> Tensor:
@@ -141,14 +143,13 @@ class Unrolled(nn.Module):
         require(
             kind != "meta", "The observations are on the meta device and have no values; move them."
         )
-        if torch.is_autocast_enabled(kind):  # a part of the products in bfloat16 would be no K
-            with torch.autocast(kind, enabled=False):
-                return self.forward(observation, G, F)
         if not transformed():
             return self._estimate(observation, G, F)
         try:
             return self._estimate(observation, G, F)
         except RuntimeError as error:
+            if isinstance(error, ErgodualError):  # a method that is missing
+                raise
             raise ErgodualError(
                 f"torch.func does not get through here ({str(error).splitlines()[0]}); map over "
                 "what needs no checks and no norm, as the observations, or give steps by "

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ergodual.autocast import in_own_type
 from ergodual.errors import ErgodualError
 from ergodual.instance import Instance
 from ergodual.primal_dual.forward import estimate
@@ -161,6 +162,7 @@ class _Attached(torch.autograd.Function):
         return x_hat.clone()
 
     @staticmethod
+    @in_own_type
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors  # torch refuses where one was changed in place
         if torch.is_grad_enabled():

@@ -142,10 +142,10 @@ def answer(
     shape = wrong.shape
 
     def product(z: Tensor) -> Tensor:
-        return one.K.adjoint(part(one.K(z.view(shape))), one.domain).reshape(len(z), -1)
+        return one.K.adjoint(part(one.K(z.view(shape))), one.domain).flatten(1)
 
     least = 10 * torch.finfo(wrong.dtype).eps
-    found = minres(product, wrong.reshape(len(wrong), -1), min(0.1, max(tol, least)), budget)
+    found = minres(product, wrong.flatten(1), min(0.1, max(tol, least)), budget)
     return part(one.K(found.x.view(shape)))
 
 

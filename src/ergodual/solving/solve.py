@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ergodual.autocast import in_own_type
 from ergodual.consistency import probe
 from ergodual.errors import ErgodualError, NotConvergedWarning
 from ergodual.instance import Instance
@@ -20,7 +21,7 @@ from ergodual.solving.newton import within
 from ergodual.solving.rays import Watch
 from ergodual.solving.scales import scales_of
 from ergodual.solving.solution import Found, Solution, Start, said
-from ergodual.tensors import require
+from ergodual.tensors import require, transformed
 
 EVERY = 32
 """Iterations between two looks at the error, each of which costs as much as one or two iterations.
@@ -28,6 +29,7 @@ EVERY = 32
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 
 
+@in_own_type
 def solve(
     problem: LowerLevel,
     observation: Tensor,
@@ -72,6 +74,11 @@ def solve(
     NotConvergedWarning
         If a sample has not reached the tolerance.
     """
+    require(
+        not transformed(),
+        "solve needs numbers and gives no derivative, so that torch.func and forward mode do not "
+        "get through; give it the whole batch outside, or take Unrolled.",
+    )
     if not isinstance(problem, LowerLevel):
         raise ErgodualError(
             f"solve got a {type(problem).__name__}; give one Problem or InverseProblem (the "

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Size, Tensor, nn
 
+from ergodual.autocast import in_own_type
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
 from ergodual.problem import LowerLevel
@@ -74,6 +75,7 @@ class Solved(nn.Module):
         self.solution: Solution | None = None
         self.start: Solution | Start | None = None
 
+    @in_own_type
     def forward(
         self,
         observation: Tensor,
@@ -102,10 +104,6 @@ class Solved(nn.Module):
         NotConvergedWarning
             If a sample has not reached the tolerance.
         """
-        kind = observation.device.type if isinstance(observation, Tensor) else "cpu"
-        if torch.is_autocast_enabled(kind):  # a part of the products in bfloat16 would be no K
-            with torch.autocast(kind, enabled=False):
-                return self.forward(observation, G, F, start)
         self.adjoint.require_no_transform()
         changed = F is not None or G is not None
         problem = self.problem.with_functions(F, G) if changed else self.problem
