@@ -1,21 +1,38 @@
 """Linear maps K: forward, adjoint, norm, and the gradient in their parameters."""
 
 from ergodual.operators.base import Adjoint, Compose, Layout, Operator, Scaled
+from ergodual.operators.blocks import Blocks
 from ergodual.operators.conv import Conv
 from ergodual.operators.dense import Dense
+from ergodual.operators.differences import Differences, SymmetricGradient
 from ergodual.operators.elementary import Diagonal, Gradient, Identity
+from ergodual.operators.sparse import Sparse
+from ergodual.operators.spectral import Blur, Dct, Fourier
 from ergodual.operators.stack import Stack
+from ergodual.operators.stft import Stft
+from ergodual.operators.tomography import Tomography
+from ergodual.operators.wavelet import Wavelet
 
 __all__ = [
     "Adjoint",
+    "Blocks",
+    "Blur",
     "Compose",
     "Conv",
+    "Dct",
     "Dense",
     "Diagonal",
+    "Differences",
+    "Fourier",
     "Gradient",
     "Identity",
     "Layout",
     "Operator",
     "Scaled",
+    "Sparse",
     "Stack",
+    "Stft",
+    "SymmetricGradient",
+    "Tomography",
+    "Wavelet",
 ]
