@@ -20,7 +20,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     # of docs/_ext
-    "indexed",
+    "gallery",
     "mathml",
     "measured",
     "public",
@@ -68,6 +68,7 @@ sphinx_gallery_conf = {
     "doc_module": ("ergodual",),
     "backreferences_dir": "reference/used",
     "remove_config_comments": True,
+    "reset_modules": ("matplotlib", "gallery.start_anew"),
     "download_all_examples": False,
     "show_signature": False,
     "abort_on_example_error": True,
