@@ -2,8 +2,10 @@
 # make demo                learn from the shipped synthetic speech, draw the figures, dequantize a clip (about three minutes)
 # make demo CORPUS=DIR     the same on a folder of your own WAV or FLAC files
 # make test                the tests
+# make coverage            the tests, and the lines that none of them runs
 # make check               format, lint and types
 # make format              format the code, and repair what ruff can repair
+# make wheel               a wheel in dist, and whether it is light
 # make docs                the site, into build/site; warnings are errors (about ten minutes)
 # make docs-serve          the site at http://localhost:8000
 # make docs-check          the site's spelling, and every page in headless Chromium at two widths
@@ -21,7 +23,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test check format docs docs-serve docs-check bench trial figures theory models quality clean
+.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial figures theory models quality clean
 .DEFAULT_GOAL := demo
 
 help:
@@ -32,6 +34,13 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+wheel: $(VENV)/bin/python
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python scripts/check_wheel.py dist
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
