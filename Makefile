@@ -10,7 +10,7 @@
 # make docs-serve          the site at http://localhost:8000
 # make docs-check          the site's spelling, and every page in headless Chromium at two widths
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
-# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions
+# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions, zoo
 # make trial               2,000 random problems solved, certified and differentiated, against CVXPY and differences (about half an hour on two cores)
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
 # make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)

@@ -28,6 +28,7 @@ NAMES = (
     "trial",
     "outputs",
     "regressions",
+    "zoo",
 )
 
 

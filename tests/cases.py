@@ -73,6 +73,13 @@ def some_zero(sample: Sample) -> nn.Parameter:
     return weights
 
 
+def matrix_shape(sample: Sample) -> tuple[int, int] | None:
+    """None where a sample is made of matrices already."""
+    return None if len(sample) > 1 else (1, sample[0])
+
+
+KNOTS = torch.tensor([-0.9, -0.3, 0.1, 0.4, 0.8], dtype=torch.float64)
+
 CORE_FUNCTIONS: dict[str, Callable[..., ed.Function]] = {
     "l1": lambda s=FLAT: ed.L1(),
     "l1 weighted": lambda s=FLAT: ed.L1(parameter(0.7)),
@@ -122,6 +129,14 @@ MORE_FUNCTIONS: dict[str, Callable[..., ed.Function]] = {
     "counts": lambda s=FLAT: ed.KullbackLeibler(spread(*s, low=0.1, high=2.0, seed=31)),
     "counts per sample": lambda s=FLAT: ed.KullbackLeibler(
         spread(BATCH, *s, low=0.1, high=2.0, seed=32)
+    ),
+    "nuclear": lambda s=FLAT: ed.Nuclear(parameter(0.4), shape=matrix_shape(s)),
+    "nuclear per sample": lambda s=FLAT: ed.Nuclear(
+        per_sample(s, 0.2, 0.6, 34), shape=matrix_shape(s)
+    ),
+    "spline": lambda s=FLAT: ed.Spline(KNOTS, spread(4, low=0.1, high=1.5, seed=35)),
+    "spline of channels": lambda s=FLAT: ed.Spline(
+        KNOTS, spread(s[0], 4, low=0.1, high=1.5, seed=36), spread(s[0], 1, low=-1, high=0, seed=37)
     ),
     "linear": lambda s=FLAT: ed.Linear(spread(*s, low=-0.5, high=0.5, seed=33)),
     "tilted": lambda s=FLAT: ed.Tilted(ed.L1(parameter(0.5)), parameter(0.3)),

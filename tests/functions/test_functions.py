@@ -190,10 +190,39 @@ def test_moreau_everywhere(values: list[float], step: float, weight: float) -> N
         torch.testing.assert_close(total, z, rtol=1e-12, atol=1e-12)
 
 
+def poisson() -> Callable[[torch.Tensor], object]:
+    problem = ed.InverseProblem(data=ed.KullbackLeibler(), G=ed.SquaredL2())
+    return lambda counts: ed.solve(problem, counts)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: ed.L1(-0.1), "weight is -0.1"),
+        (lambda: ed.L2(-0.1), "L2's weight is -0.1"),
+        (lambda: ed.LInf(math.inf), "LInf's weight is infinite"),
+        (lambda: ed.L1Ball(-1.0), "L1Ball's radius is -1"),
+        (lambda: ed.Simplex(-1.0), "Simplex's total is -1"),
+        (lambda: ed.Huber(-1.0), "Huber's weight is -1"),
+        (lambda: ed.Huber(1.0, 0.0), "Huber's width is 0"),
+        (lambda: ed.Huber(dim=0), "dim is 0"),
+        (lambda: ed.Huber(dim=3).value(torch.ones(1, 3)), "dim is 3"),
+        (lambda: ed.ElasticNet(1.0, -1.0), "ElasticNet's l2 is -1"),
+        (lambda: ed.KullbackLeibler(torch.tensor([1.0, -2.0])), "is -2; counts are"),
+        (lambda: ed.KullbackLeibler().value(torch.ones(1, 3)), "has no counts"),
+        (lambda: poisson()(torch.tensor([[1.0, -2.0]])), "is -2; counts are"),
+        (lambda: ed.Nuclear(-1.0), "Nuclear's weight is -1"),
+        (lambda: ed.Nuclear().value(torch.ones(1, 3)), "takes matrices"),
+        (lambda: ed.Nuclear(shape=(2, 2)).value(torch.ones(1, 3)), r"matrices of \(2, 2\)"),
+        (lambda: ed.Spline(torch.tensor([0.0, 1.0, 1.0]), torch.ones(2)), "do not increase"),
+        (lambda: ed.Spline(torch.tensor([0.0, 1.0]), torch.ones(2)), "for each piece"),
+        (lambda: ed.Spline(torch.tensor([0.0, 1.0]), -torch.ones(1)), "curvature is -1"),
+        (
+            lambda: ed.Spline(torch.tensor([0.0, 1.0]), torch.ones(4, 1)).check(1, (3,)),
+            "4 channels",
+        ),
+        (lambda: ed.Tilted(1.0, 1.0), "Tilted got a float"),  # type: ignore[arg-type]
+        (lambda: ed.Conjugate(1.0), "Conjugate got a float"),  # type: ignore[arg-type]
         (lambda: ed.L1(torch.tensor([1.0, math.nan])), "must not be negative"),
         (lambda: ed.L21(size=0), "groups have 0"),
         (lambda: ed.L21(), "needs its groups"),

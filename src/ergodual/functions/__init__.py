@@ -9,7 +9,9 @@ from ergodual.functions.huber import Huber
 from ergodual.functions.kl import KullbackLeibler
 from ergodual.functions.l1 import L1
 from ergodual.functions.l21 import L21
+from ergodual.functions.nuclear import Nuclear
 from ergodual.functions.quadratic import SquaredL2, Zero
+from ergodual.functions.spline import Spline
 from ergodual.functions.sums import SeparableSum, Translated
 from ergodual.functions.tilted import Linear, Tilted
 
@@ -28,8 +30,10 @@ __all__ = [
     "LInf",
     "Linear",
     "NonNegative",
+    "Nuclear",
     "SeparableSum",
     "Simplex",
+    "Spline",
     "SquaredL2",
     "Tilted",
     "Translated",

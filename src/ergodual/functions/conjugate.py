@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Size, Tensor
 
+from ergodual.errors import ErgodualError
 from ergodual.functions.balls import L1Ball, L2Ball
 from ergodual.functions.base import Function, ProxGradient
 from ergodual.tensors import Number, real, require_weight, share_within, shown
@@ -28,6 +29,11 @@ class Conjugate(Function):
 
     def __init__(self, function: Function) -> None:
         super().__init__()
+        if not isinstance(function, Function):
+            raise ErgodualError(
+                f"Conjugate got a {type(function).__name__}; give a function, as in "
+                "Conjugate(Simplex())."
+            )
         self.function = function
 
     @property
