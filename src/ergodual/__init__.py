@@ -69,6 +69,10 @@ from ergodual.operators import (
     SymmetricGradient,
     Tomography,
     Wavelet,
+    from_deepinv,
+    from_pylops,
+    from_scipy,
+    from_torch,
 )
 from ergodual.primal_dual import (
     Checkpointed,
@@ -172,6 +176,10 @@ __all__ = [
     "Zero",
     "check_function",
     "check_operator",
+    "from_deepinv",
+    "from_pylops",
+    "from_scipy",
+    "from_torch",
     "detect",
     "products_in_use",
     "solve",

@@ -6,6 +6,7 @@ from ergodual.operators.conv import Conv
 from ergodual.operators.dense import Dense
 from ergodual.operators.differences import Differences, SymmetricGradient
 from ergodual.operators.elementary import Diagonal, Gradient, Identity
+from ergodual.operators.foreign import from_deepinv, from_pylops, from_scipy, from_torch
 from ergodual.operators.sparse import Sparse
 from ergodual.operators.spectral import Blur, Dct, Fourier
 from ergodual.operators.stack import Stack
@@ -35,4 +36,8 @@ __all__ = [
     "SymmetricGradient",
     "Tomography",
     "Wavelet",
+    "from_deepinv",
+    "from_pylops",
+    "from_scipy",
+    "from_torch",
 ]
