@@ -7,6 +7,7 @@
 # make format              format the code, and repair what ruff can repair
 # make wheel               a wheel in dist, and whether it is light
 # make docs                the site, into build/site; warnings are errors (about ten minutes)
+# make docs GALLERY=0      the same without running the examples
 # make docs-serve          the site at http://localhost:8000
 # make docs-check          the site's spelling, and every page in headless Chromium at two widths
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
@@ -52,7 +53,8 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -b html -d build/doctrees -W --keep-going docs build/site
+	$(BIN)/python -m sphinx -b html -d build/doctrees $(if $(filter 0,$(GALLERY)),-D plot_gallery=0) \
+		-W --keep-going docs build/site
 
 docs-serve: docs
 	$(BIN)/python -m http.server --bind localhost --directory build/site 8000

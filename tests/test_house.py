@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import ergodual
+from ergodual.errors import lacking
 
 SOURCE = Path(ergodual.__file__).parent
 FLOORS = [
@@ -84,10 +87,30 @@ def test_the_core_needs_torch_and_numpy_alone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_what_an_extra_is_missing_for_is_said() -> None:
-    code = "import sys; sys.modules['tyro'] = None; from ergodual.__main__ import run; run()"
+@pytest.mark.parametrize(
+    ("module", "command", "said"),
+    [
+        ("tyro", "--help", "the command line needs tyro; run pip install 'ergodual[cli]'."),
+        ("soundfile", "train --corpus {} --out {}/run", "this command needs soundfile; run pip "),
+        ("soundfile", "dequantize {}/a.wav {}/b.wav", "this command needs soundfile; run pip "),
+        ("pooch", "data ieee --to {}/ieee", "this command needs pooch; run pip install 'ergodual["),
+        ("matplotlib", "demo --out {}/demo", "this command needs matplotlib; run pip install "),
+    ],
+)
+def test_what_an_extra_is_missing_for_is_said(
+    module: str, command: str, said: str, tmp_path: Path
+) -> None:
+    given = ["ergodual", *command.replace("{}", str(tmp_path)).split()]
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; sys.argv = {given}; "
+        "from ergodual.__main__ import run; run()"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 2
-    assert ran.stderr == (
-        "ergodual: the command line needs tyro; run pip install 'ergodual[all]'.\n"
-    )
+    assert ran.stderr.startswith(f"ergodual: {said}")
+    assert ran.stderr.count("\n") == 1
+
+
+def test_what_no_extra_brings_is_an_error_of_ours() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        lacking("this command", ModuleNotFoundError(name="ergodual.nowhere"))

@@ -23,6 +23,7 @@ from ergodual.errors import (
     NotFiniteError,
     OtherProductsWarning,
     StepSizeWarning,
+    lacking,
 )
 from ergodual.functions import (
     L1,
@@ -200,6 +201,4 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(importlib.import_module(LATER[name]), name)
     except ModuleNotFoundError as error:
-        raise ErgodualError(
-            f"{name} needs {error.name}; run pip install 'ergodual[speech]'."
-        ) from error
+        raise lacking(name, error) from error

@@ -7,6 +7,29 @@ class ErgodualError(ValueError):
     """
 
 
+BROUGHT_BY = {
+    "speech": ("soundfile", "scipy", "safetensors", "pooch", "pystoi"),
+    "cli": ("tyro", "rich"),
+    "report": ("matplotlib", "jinja2"),
+}
+"""What each extra installs."""
+
+
+def lacking(what: str, error: ModuleNotFoundError) -> ErgodualError:
+    """That ``what`` needs an extra, and how to install it.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Again, if no extra brings the module.
+    """
+    module = (error.name or "").partition(".")[0]
+    for extra, modules in BROUGHT_BY.items():
+        if module in modules:
+            return ErgodualError(f"{what} needs {module}; run pip install 'ergodual[{extra}]'.")
+    raise error
+
+
 class NotFiniteError(ErgodualError):
     """A number that had to be finite is not, usually because a learning rate is too large."""
 

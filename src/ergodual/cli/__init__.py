@@ -25,7 +25,7 @@ from ergodual.cli.quantize import Quantize
 from ergodual.cli.report import Report
 from ergodual.cli.theory import Theory
 from ergodual.cli.train import Train
-from ergodual.errors import ErgodualError
+from ergodual.errors import ErgodualError, lacking
 
 Command = (
     Annotated[Dequantize, tyro.conf.subcommand("dequantize")]
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.run()
     except SomeFailedError as error:
         return _fail(str(error), 1)
+    except ModuleNotFoundError as error:
+        return _fail(str(lacking("this command", error)))
     except (ErgodualError, OSError) as error:
         if isinstance(error, OSError) and error.filename == "standard output":
             # what is left for it must not be tried again when Python ends
