@@ -16,10 +16,10 @@ import torch
 
 from ergodual.files import write_atomically
 from ergodual.speech.model import load_model, save_model
-from recipes.training import G711, JOBS, ROOT, Name, Recipe
+from recipes import gains
+from recipes.training import G711, JOBS, ROOT, SHIPPED, Name, Recipe
 
-NAME = "speech-16k"
-TARGET, RESULTS = ROOT / "src" / "ergodual" / "data" / "models" / NAME, ROOT / "results" / "models"
+RESULTS = ROOT / "results" / "models"
 RECIPE = Recipe(
     corpus="librispeech/train",
     options="--depth 8 --learn K steps weights --warmup 500 --bias 1",
@@ -46,21 +46,22 @@ METHODS = {
 def main(corpora: Path, out: Path) -> None:
     """Train, put into the package, measure, and write the card."""
     commands = RECIPE.train(corpora, out)
-    TARGET.mkdir(parents=True, exist_ok=True)
+    SHIPPED.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name, command in commands.items():
-        pack(out / str(name) / "model.safetensors", TARGET / f"{name}.safetensors", command)
+        pack(out / str(name) / "model.safetensors", SHIPPED / f"{name}.safetensors", command)
         shutil.copyfile(out / str(name) / "log.jsonl", RESULTS / f"{name}.jsonl")
     with ThreadPoolExecutor(JOBS) as pool:
         list(pool.map(lambda setting: measure(corpora, setting), EVALUATIONS))
-    write_atomically(TARGET / "CARD.md", card(commands))
+    gains.main(corpora, out)
+    write_atomically(SHIPPED / "CARD.md", card(commands))
 
 
 def measure(corpora: Path, setting: str) -> None:
     """One table of the card."""
     words = (
         f"evaluate --corpus librispeech/dev --train librispeech/train {EVALUATIONS[setting]} "
-        f"--models ergodic={NAME} --out"
+        f"--models ergodic={SHIPPED.name} --out"
     ).split()
     environment = {**os.environ, "COLUMNS": "120"}
     subprocess.run(

@@ -14,6 +14,8 @@ OPTIONS = (
     "640 --regulariser l21 --units half-steps --shift --windowed"
 )
 ROOT = Path(__file__).parent.parent
+SHIPPED = ROOT / "src" / "ergodual" / "data" / "models" / "speech-16k"
+"""The models that come with the package."""
 JOBS = int(os.environ.get("JOBS", "2"))
 """Trainings side by side."""
 Name = int | str

@@ -20,6 +20,7 @@ from ergodual.cli.demo import Demo
 from ergodual.cli.dequantize import Dequantize
 from ergodual.cli.evaluate import Evaluate
 from ergodual.cli.figures import Figures
+from ergodual.cli.inspect import Inspect
 from ergodual.cli.outcomes import SomeFailedError, Terminated, said_of
 from ergodual.cli.quantize import Quantize
 from ergodual.cli.report import Report
@@ -29,6 +30,7 @@ from ergodual.errors import ErgodualError, lacking
 
 Command = (
     Annotated[Dequantize, tyro.conf.subcommand("dequantize")]
+    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Quantize, tyro.conf.subcommand("quantize")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Train, tyro.conf.subcommand("train")]

@@ -20,7 +20,9 @@ from ergodual.errors import ErgodualError
 
 if TYPE_CHECKING:
     from ergodual.speech.convert import Done
+    from ergodual.speech.dequantizer import Dequantizer
     from ergodual.speech.formats import Raw
+    from ergodual.speech.quantizers import Kind
 
 
 class Job(NamedTuple):
@@ -76,6 +78,8 @@ class Dequantize:
     """
     threads: int = 1
     """Threads for the products."""
+    dry_run: bool = False
+    """Say what each recording is, as ergodual inspect does, and write nothing."""
 
     def run(self) -> None:
         """Check, restore, and say what was found."""
@@ -100,6 +104,9 @@ class Dequantize:
         dequantizer = Dequantizer.load(self.model, self.overlap)
         kind = None if self.quantizer == "auto" else self.quantizer
         subtype = None if self.subtype == "auto" else self.subtype
+        if self.dry_run:
+            self._only_inspect(dequantizer, bits, kind)
+            return
         with self._jobs() as (jobs, failed), progress_bar("samples") as bar:
             recordings = {_identity(job.source) for job in jobs} - {None}
             total = len(jobs) + len(failed)
@@ -134,6 +141,18 @@ class Dequantize:
             if failed:
                 raise failure(failed, total, "could not be restored")
 
+    def _only_inspect(self, dequantizer: Dequantizer, bits: int | None, kind: Kind | None) -> None:
+        from ergodual.cli.inspect import inspect_all
+        from ergodual.speech.inspecting import inspect_file
+
+        dither = None if self.dither == "auto" else self.dither
+        with self._jobs() as (jobs, failed):
+            inspect_all(
+                [(job.source, job.raw) for job in jobs],
+                failed,
+                lambda file, raw: inspect_file(file, dequantizer, bits, kind, dither, raw),
+            )
+
     @contextmanager
     def _jobs(self) -> Iterator[tuple[list[Job], list[str]]]:
         """What is to be done, and sentences about what cannot be; what goes into a pipe lies in a
@@ -145,7 +164,7 @@ class Dequantize:
         raw = None if self.raw is None else Raw.parse(self.raw)
         if source.is_dir():
             yield self._of_folder(raw)
-        elif str(target) == "-":
+        elif str(target) == "-" and not self.dry_run:
             with tempfile.TemporaryDirectory() as folder:
                 job = Job(source, Path(folder) / "out.wav", raw)
                 yield [job], []

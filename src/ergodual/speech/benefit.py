@@ -43,12 +43,17 @@ def helped(found: Found, rate: int, trained: int) -> Found:
         return replace(found, stretches=parts)
     if found.quantizer is None:
         return found
-    part = _share(found, NATIVE <= rate / trained <= 1 / NATIVE)
+    part = _share(found, native(rate, trained))
     if part == 0:
         return Found(None, f"{found.said}; no model is known to help at {rate} Hz")
     if part == 1:
         return found
     return replace(found, share=part, said=f"{found.said}; {part:.0%} of the change is made")
+
+
+def native(rate: int, trained: int) -> bool:
+    """Whether a sampling rate is like the one that models were trained at."""
+    return NATIVE <= rate / trained <= 1 / NATIVE
 
 
 def _share(found: Found, native: bool) -> float:

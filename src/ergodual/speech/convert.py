@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import Audio, open_audio
@@ -20,11 +19,10 @@ from ergodual.speech.formats import LARGEST, Raw, container_of
 from ergodual.speech.found import Found, said_of_each
 from ergodual.speech.quantizers import Kind, Levels
 from ergodual.speech.splice import side_by_side
-from ergodual.speech.survey import survey
+from ergodual.speech.survey import BLOCK, surveyed
 from ergodual.speech.tags import copy_tags
 from ergodual.speech.writing import Subtype, Write, copying, written
 
-BLOCK = 1 << 16
 SUBDIVIDED = 64
 """A step that has fewer steps of a format of 24 bits in it needs floating point."""
 
@@ -111,7 +109,7 @@ def dequantize_file(
     with open_audio(source, raw) as audio:
         channels = tuple(
             helped(found, audio.rate, dequantizer.rate)
-            for found in _surveyed(audio, bits, kind, dither)
+            for found in surveyed(audio, bits, kind, dither)
         )
         subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):
@@ -188,22 +186,6 @@ def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Write]:
     with written(path, like.rate, like.channels, subtype, container, endian) as (file, write):
         copy_tags(like.file, file)
         yield write
-
-
-def _surveyed(
-    audio: Audio, bits: int | None, kind: Kind | None, dither: Dithers | None
-) -> tuple[Found, ...]:
-    """What is found out about each channel by itself."""
-
-    def blocks() -> Iterator[NDArray[np.float32]]:
-        yield from audio.blocks(BLOCK)
-        audio.rewind()
-
-    names = [
-        audio.name if audio.channels == 1 else f"{audio.name}, channel {number},"
-        for number in range(1, audio.channels + 1)
-    ]
-    return survey(blocks, names, audio.subtype, bits, kind, dither)
 
 
 def _like(audio: Audio, target: Path, channels: tuple[Found, ...]) -> Subtype:

@@ -18,6 +18,7 @@ from ergodual.speech.benefit import helped
 from ergodual.speech.cells import Cells
 from ergodual.speech.detected import Detected, detect
 from ergodual.speech.found import Found
+from ergodual.speech.gains import Gains
 from ergodual.speech.model import load_model
 from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import Levels, MidRise, mid_rise
@@ -39,6 +40,8 @@ class Dequantizer:
         Of neighbouring frames; 0.75 is best, 0 four times as fast.
     g711
         The model for G.711; that for the word length nearest to 8 bits if None.
+    gains
+        What they gained on other recordings, for those who want to know what to expect.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Dequantizer:
         rate: int,
         overlap: float = 0.75,
         g711: Unrolled | None = None,
+        gains: Gains | None = None,
     ) -> None:
         self.models, self.rate, self.overlap, self.g711 = models, rate, overlap, g711
+        self.gains = Gains((), rate) if gains is None else gains
 
     @staticmethod
     def load(name: str | Path = "speech-16k", overlap: float = 0.75) -> Dequantizer:
@@ -63,7 +68,8 @@ class Dequantizer:
         models: dict[int, Unrolled] = {}
         g711: dict[int, Unrolled] = {}
         rate = 0
-        for file in model_files(name):
+        files = model_files(name)
+        for file in files:
             model, spec, metadata = load_model(file)
             if spec.units != "half-steps":
                 raise ErgodualError(
@@ -72,7 +78,9 @@ class Dequantizer:
                 )
             trained_on = models if metadata["quantizer"] == "mid-rise" else g711
             trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
-        return Dequantizer(models or g711, rate, overlap, g711.get(8))
+        # a table is of all the models in a folder
+        gains = None if Path(name).is_file() else Gains.of_folder(files[0].parent, rate)
+        return Dequantizer(models or g711, rate, overlap, g711.get(8), gains)
 
     def stream_of(self, found: Found) -> Restoring:
         """For one channel of which this was found out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,11 @@ from ergodual.speech.rounding import Rounding
 from ergodual.speech.stretches import Channel, by_stretch
 from ergodual.speech.tally import Tally
 
+if TYPE_CHECKING:
+    from ergodual.speech.audio import Audio
+
+BLOCK = 1 << 16
+"""Samples of each channel that are read at once."""
 Blocks = Callable[[], Iterable[NDArray[np.floating]]]
 """The samples from the first to the last, ``(some, channels)``, each time that it is called."""
 OFF = 0.1
@@ -81,6 +87,22 @@ def survey(
     for at, counts in counted.items():
         found[at] = counts.told(found[at], kind, dither)
     return tuple(found)
+
+
+def surveyed(
+    audio: Audio, bits: int | None = None, kind: Kind | None = None, dither: Dithers | None = None
+) -> tuple[Found, ...]:
+    """The same for an open recording, which is then at its beginning again."""
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        yield from audio.blocks(BLOCK)
+        audio.rewind()
+
+    names = [
+        audio.name if audio.channels == 1 else f"{audio.name}, channel {number},"
+        for number in range(1, audio.channels + 1)
+    ]
+    return survey(blocks, names, audio.subtype, bits, kind, dither)
 
 
 def _questioned(one: Found, tally: Tally, channel: Channel, subtype: str) -> Found:
