@@ -48,8 +48,8 @@ print(f"solved: {int(solution.converged.sum())} of {len(noisy)}")
 print(f"iterations: {int(solution.iterations.min())} to {int(solution.iterations.max())}")
 
 # %%
-# The certificate is a bound, and a sharp one: what 200 iterations were off by is known only now.
-# A gap can be computed for any estimate, as each solution brings a dual point with it.
+# What 200 iterations were off by is known only now: no point has an objective below that of the
+# solution less its gap.
 
 lowest = objective(solution.x) - solution.gap  # no point is below
 off = (objective(hoped) - lowest) / objective(noisy)

@@ -68,8 +68,7 @@ print(f"best total variation {min(errors.values()):.4f}")
 print(f"learned filters      {error(learned):.4f}")
 
 # %%
-# No learned filter has a mean: what is constant costs nothing, as with total variation. The wave
-# and the ramp are what they know besides.
+# No learned filter has a mean to speak of: what is constant costs nothing, as with total variation.
 
 filters = problem.K.kernel.detach().squeeze(1)
 print(

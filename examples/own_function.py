@@ -36,7 +36,7 @@ def pinball(r: torch.Tensor, q: float) -> torch.Tensor:
 
 
 def objective(x: torch.Tensor) -> torch.Tensor:
-    return 20 * curvature(x).abs().sum() + pinball(x - series, 0.9).sum()
+    return 5 * curvature(x).abs().sum() + pinball(x - series, 0.9).sum()
 
 
 x = series.clone().requires_grad_()
@@ -73,7 +73,7 @@ class Pinball(ed.Function):
 
 ed.check_function(Pinball(0.9), like=series)  # raises a sentence if something is wrong
 
-solution = ed.solve(ed.Problem(F=ed.L1(20.0), G=Pinball(0.9), K=curvature), series)
+solution = ed.solve(ed.Problem(F=ed.L1(5.0), G=Pinball(0.9), K=curvature), series)
 print(f"descent {float(objective(descended)):.4f}, solved {float(objective(solution.x)):.4f}")
 print(f"certified to {float(solution.error):.1e} in {int(solution.iterations)} iterations")
 print(f"below the curve: {float((series <= solution.x).double().mean()):.1%}")

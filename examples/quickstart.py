@@ -64,14 +64,13 @@ with torch.no_grad():
 history = fit(model, x_tilde, x_true, epochs=15, optimizer="adam", lr=1e-3)
 with torch.no_grad():
     learned = model(stored)
-print(f"stored          {snr(stored, held_out):.2f} dB")
+print(f"stored           {snr(stored, held_out):.2f} dB")
 print(f"cosine transform {snr(with_cosines, held_out):.2f} dB")
-print(f"learned K       {snr(learned, held_out):.2f} dB, on signals that it has not seen")
+print(f"learned K        {snr(learned, held_out):.2f} dB, on signals that it has not seen")
 
 # %%
-# What it learned
-# ---------------
-# The rows of K have become differences: what a signal without corners makes zero.
+# A signal that it has not seen, and the loss of each epoch
+# ---------------------------------------------------------
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
 left.step(range(64), stored[0], color="0.7", where="mid", label="stored")

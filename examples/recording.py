@@ -49,8 +49,8 @@ Player(stored)
 # %%
 # The obvious way: the sparsest cosine coefficients in the cells
 # --------------------------------------------------------------
-# Frames of 320 samples, each solved until its duality gap proves that it is done. The error is
-# smaller, but the frames have borders, and a hiss remains.
+# Frames of 320 samples, each solved until its duality gap proves that it is done. They do not
+# overlap, and nothing in them is known of speech.
 
 frames = torch.as_tensor(np.resize(stored, (len(stored) // 320, 320)))
 problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=step / 2), K=ed.Dense.dct(320, torch.float64))

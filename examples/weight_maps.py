@@ -2,9 +2,9 @@
 Weights that a network predicts
 ===============================
 
-One weight of total variation is too small for a sky and too large for grass. A small network that
-sees the noisy picture predicts a weight for each pixel; the problem stays convex and can be solved
-and certified for every picture.
+One weight of total variation has to do for what is smooth and for what is not. A small network
+that sees the noisy picture predicts a weight for each pixel; the problem stays convex and can be
+solved and certified for every picture.
 
 :Application: images, denoising
 :Regulariser: total variation, predicted weights
