@@ -21,6 +21,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     # of docs/_ext
     "gallery",
+    "linked",
     "mathml",
     "measured",
     "public",
