@@ -58,6 +58,18 @@ def thin(n: int) -> Tensor:
     return weights
 
 
+def falling(n: int, dtype: torch.dtype) -> Tensor:
+    return -seen(n, dtype).abs().cumsum(1) - torch.arange(n)
+
+
+def signs(n: int, dtype: torch.dtype) -> ed.Diagonal:
+    return ed.Diagonal(seen(n, dtype)[0].sign())
+
+
+def filters(dtype: torch.dtype) -> ed.Conv:
+    return ed.Conv(torch.tensor([[[0.2, 1.0, 0.3]], [[0.1, -0.5, 0.2]]], dtype=dtype))
+
+
 I, P, TV = ed.InverseProblem, ed.Problem, lambda: ed.Gradient(axes=(-2, -1))  # noqa: E741
 Made = tuple[LowerLevel, Tensor]
 FINITE: dict[str, Callable[[int, int], Made]] = {
@@ -152,6 +164,18 @@ WITHOUT: dict[str, Callable[[torch.dtype], Made]] = {
     "a ball and a box": lambda t: (
         P(ed.L2Ball(0.1), ed.Box(radius=0.05), dense(20, 12, t)),
         seen(12, t),
+    ),
+    "bounds against rising": lambda t: (
+        I(data=ed.Box(radius=0.05), F=ed.NonNegative(), K=ed.Gradient(), G=ed.L1()),
+        falling(12, t),
+    ),
+    "a ball against signs": lambda t: (
+        I(A=dense(20, 12, t), data=ed.L2Ball(0.5), F=ed.NonNegative(), K=signs(12, t)),
+        -seen(12, t).abs() @ (signs(12, t).diagonal.detach()[:, None] * dense(20, 12, t).matrix.T),
+    ),
+    "bounds against filters": lambda t: (
+        I(data=ed.Box(radius=0.1), F=ed.NonNegative(), K=filters(t), G=ed.L1(), domain=(1, 12)),
+        (-1 - seen(12, t).abs())[:, None],
     ),
     "bounds against x >= 0": lambda t: (
         I(data=ed.Box(radius=0.1), F=ed.L1(), G=ed.NonNegative()),

@@ -103,7 +103,9 @@ def dual_ray(
     if not bool(least.isfinite().any()):
         return least.isfinite(), torch.zeros_like(d), torch.full_like(size, math.inf)
     d = _of_length_1(F.rays(d))
-    d = _of_length_1(d + answer(one, _outside(one, d), 0.0, budget, F.rays))
+    d = d + answer(one, _outside(one, d), 0.0, budget, F.rays)
+    # that may have led out of a cone that is F's domain's
+    d = _of_length_1(F.rays(nearest(F, d)))
     v = -one.K.adjoint(d, one.domain)
     p = G.rays(nearest(G, v))
     rises = dual_energy(one, c, d, p) - least
