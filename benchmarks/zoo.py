@@ -396,7 +396,7 @@ def fused_lasso(n: int) -> Case:
 
 
 def matrix_game(n: int) -> Case:
-    A = normal(n, n)
+    A = 1 + normal(n, n)  # lest the value be nearly 0
     return Case(
         ed.InverseProblem(A=ed.Dense(A), data=ed.Conjugate(ed.Simplex()), G=ed.Simplex()),
         torch.zeros(1, n, dtype=torch.float64),

@@ -9,6 +9,7 @@ from ergodual.functions.huber import Huber
 from ergodual.functions.kl import KullbackLeibler
 from ergodual.functions.l1 import L1
 from ergodual.functions.l21 import L21
+from ergodual.functions.least_squares import Quadratic
 from ergodual.functions.nuclear import Nuclear
 from ergodual.functions.quadratic import SquaredL2, Zero
 from ergodual.functions.spline import Spline
@@ -31,6 +32,7 @@ __all__ = [
     "Linear",
     "NonNegative",
     "Nuclear",
+    "Quadratic",
     "SeparableSum",
     "Simplex",
     "Spline",

@@ -60,11 +60,11 @@ class Blur(Operator):
 
     def forward(self, x: Tensor) -> Tensor:
         self.codomain(x.shape[1:])
-        return self._filtered(x, self._transfer(x.shape[1:]))
+        return self._filtered(x, self.transfer(x.shape[1:]))
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         self._require_dual(y, y.shape[1:] if domain is None else domain)
-        return self._filtered(y, self._transfer(y.shape[1:]).conj())
+        return self._filtered(y, self.transfer(y.shape[1:]).conj())
 
     def codomain(self, domain: Size) -> Size:
         taps = self.kernel.shape
@@ -82,11 +82,11 @@ class Blur(Operator):
     def norm(self, domain: Size | None = None) -> Tensor:
         if self.boundary == "zero":
             return super().norm(domain)
-        found: Tensor = self._transfer(self._domain_for_norm(domain)).abs().amax()
+        found: Tensor = self.transfer(self._domain_for_norm(domain)).abs().amax()
         return found
 
     def norm_bound(self, domain: Size | None = None) -> float:
-        bound = float(self._transfer(self._domain_for_norm(domain)).detach().abs().amax())
+        bound = float(self.transfer(self._domain_for_norm(domain)).detach().abs().amax())
         if not math.isfinite(bound):
             raise not_finite(self)
         return bound
@@ -103,8 +103,8 @@ class Blur(Operator):
         more = [0 if self.boundary == "circular" else s - 1 for s in taps]
         return [n + m for n, m in zip(sample[-len(taps) :], more, strict=True)]
 
-    def _transfer(self, sample: Size) -> Tensor:
-        """k̂; that of a fixed kernel is kept."""
+    def transfer(self, sample: Size) -> Tensor:
+        """k̂ of ``torch.fft.rfftn``, for samples of this shape; that of a fixed kernel is kept."""
         k, sizes = self.kernel, self._sizes(sample)
         key = (*sizes, k.dtype, k.device, k._version)
         if self._known is not None and self._known[0] is k and self._known[1] == key:
