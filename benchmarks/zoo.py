@@ -416,6 +416,92 @@ def linear_program(n: int) -> Case:
     )
 
 
+def cosines(n: int) -> Case:
+    """Half of the pixels, and few cosines: the data term by its prox."""
+    mask = (torch.rand(n, n, generator=generator()) < 0.5).double()
+    b = mask * noisy(n)
+    basis, seen = dense(ed.Dct(2), (n, n)), mask.flatten().numpy()
+    return Case(
+        ed.Problem(ed.L1(0.1), ed.Quadratic(ed.Diagonal(mask), b), ed.Dct(2)),
+        torch.zeros(1, n, n, dtype=torch.float64),
+        lambda cp, x: (
+            [
+                half_squared(cp, cp.multiply(seen, x) - b.flatten().numpy()),
+                0.1 * cp.norm1(basis @ x),
+            ],
+            [],
+        ),
+    )
+
+
+def frames(n: int) -> Case:
+    """A chirp of which few coefficients of windows are kept."""
+    n = 6 * n
+    i = torch.arange(n, dtype=torch.float64)
+    b = torch.sin(i.square() / (2 * n))[None] + 0.3 * normal(1, n)
+    K = ed.Stft(12, hop=6)
+    basis = dense(K, (n,)).reshape(2, -1, n)
+    return Case(
+        ed.Problem(ed.L21(0.3, dim=1), ed.SquaredL2(), K),
+        b,
+        lambda cp, x: (
+            [
+                half_squared(cp, x - b[0].numpy()),
+                0.3 * cp.sum(cp.norm2(cp.vstack([part @ x for part in basis]), axis=0)),
+            ],
+            [],
+        ),
+    )
+
+
+def neighbours(n: int) -> Case:
+    b, K = noisy(n), ed.Differences([(0, 1), (1, 0), (1, 1), (1, -1)])
+    D = sp.csr_matrix(dense(K, (n, n)))
+    return Case(
+        ed.Problem(ed.L1(0.05), ed.SquaredL2(), K),
+        b,
+        lambda cp, x: (
+            [half_squared(cp, x - b.flatten().numpy()), 0.05 * cp.norm1(D @ x)],
+            [],
+        ),
+    )
+
+
+def chebyshev(n: int) -> Case:
+    A = sp.random(2 * n, n, density=0.3, random_state=0, format="csr")
+    b = torch.from_numpy(A @ np.ones(n))[None] + 0.1 * normal(1, 2 * n)
+    radius = 0.8 * n
+    return Case(
+        ed.InverseProblem(A=ed.from_scipy(A), data=ed.LInf(), G=ed.L1Ball(radius)),
+        b,
+        lambda cp, x: ([cp.norm_inf(A @ x - b[0].numpy())], [cp.norm1(x) <= radius]),
+    )
+
+
+def potential(n: int) -> Case:
+    """φ(x) = v_1 x + Σ_j c_j ½ huber(max(x − t_j, 0), h_j), up to a constant."""
+    b = noisy(n)
+    knots = torch.tensor([-0.4, -0.1, -0.02, 0.02, 0.1, 0.4], dtype=torch.float64)
+    curvature = torch.tensor([0.02, 0.1, 1.5, 0.1, 0.02], dtype=torch.float64)
+    t, h, c = knots[:-1].tolist(), knots.diff().tolist(), curvature.tolist()
+    first = -0.5 * float((curvature * knots.diff()).sum())
+
+    def bent(cp: Any, x: Any) -> Any:
+        pieces = zip(t, h, c, strict=True)
+        sums = [0.5 * q * cp.sum(cp.huber(cp.pos(x - at), w)) for at, w, q in pieces]
+        return first * cp.sum(x) + sum(sums)
+
+    def there(cp: Any, x: Any) -> tuple[list[Any], list[Any]]:
+        level = float(bent(cp, cp.Constant(np.zeros(1))).value) * 2 * n * n
+        return [
+            half_squared(cp, x - b.flatten().numpy()),
+            *(bent(cp, D @ x) for D in gradient(n)),
+            cp.Constant(-level),
+        ], []
+
+    return Case(ed.Problem(ed.Spline(knots, curvature), ed.SquaredL2(), ed.Gradient()), b, there)
+
+
 def dequantization(n: int) -> Case:
     n = 4 * n
     b = (8 * torch.sin(torch.arange(n, dtype=torch.float64) / 5)[None]).round() / 8
@@ -448,5 +534,10 @@ ZOO: dict[str, Callable[[int], Case]] = {
     "1-D fused lasso": fused_lasso,
     "matrix game": matrix_game,
     "linear program": linear_program,
+    "half the pixels, few cosines": cosines,
+    "few coefficients of windows": frames,
+    "eight neighbours": neighbours,
+    "largest residual, ‖x‖₁ ≤ ε": chebyshev,
+    "a learned potential of differences": potential,
     "the paper's": dequantization,
 }

@@ -16,6 +16,7 @@ PAGES = [
     "docs/learning.md",
     "docs/solving.md",
     "docs/cells.md",
+    "docs/catalogue.md",
 ]
 OTHERS = ["lightning"]
 """What a page shows and nothing of ours needs: run where it is installed."""
