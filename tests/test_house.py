@@ -19,6 +19,7 @@ FLOORS = [
     {"bilevel"},
     {"speech", "images"},
     {"experiments"},
+    {"app"},
     {"cli"},
 ]
 """From the ground up; design and docs/extending.md say the same."""
@@ -94,6 +95,7 @@ def test_the_core_needs_torch_and_numpy_alone() -> None:
         ("soundfile", "train --corpus {} --out {}/run", "this command needs soundfile; run pip "),
         ("soundfile", "dequantize {}/a.wav {}/b.wav", "this command needs soundfile; run pip "),
         ("pooch", "data ieee --to {}/ieee", "this command needs pooch; run pip install 'ergodual["),
+        ("gradio", "app", "this command needs gradio; run pip install 'ergodual[app]'."),
         ("matplotlib", "demo --out {}/demo", "this command needs matplotlib; run pip install "),
     ],
 )

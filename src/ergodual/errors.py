@@ -11,6 +11,7 @@ BROUGHT_BY = {
     "speech": ("soundfile", "scipy", "safetensors", "pooch", "pystoi"),
     "cli": ("tyro", "rich"),
     "report": ("matplotlib", "jinja2"),
+    "app": ("gradio",),
 }
 """What each extra installs."""
 

@@ -12,21 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from browser import chromium, needs_chromium
 
 from ergodual.cli import main
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-QUIET = (
-    *(
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-    ),
-    *("--disable-component-update", "--disable-sync", "--window-size=1200,900"),
-)
 DECODED = """
 const done = arguments[arguments.length - 1];
 const context = new OfflineAudioContext(1, 1, 16000);
@@ -92,17 +81,9 @@ def test_everything_is_in_the_page(page: Path) -> None:
         assert heading in text
 
 
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
+@needs_chromium
 def test_in_a_browser(page: Path, tmp_path: Path) -> None:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (*QUIET, f"--user-data-dir={tmp_path / 'browser'}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    try:
+    with chromium(tmp_path, "browser") as browser:
         browser.get(page.as_uri())
         widths = browser.execute_script(
             "return [...document.images].map(image => image.complete && image.naturalWidth)"
@@ -118,8 +99,6 @@ def test_in_a_browser(page: Path, tmp_path: Path) -> None:
             "return document.documentElement.scrollWidth <= window.innerWidth"
         )
         assert browser.get_log("browser") == []
-    finally:
-        browser.quit()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Annotated
 import tyro
 
 import ergodual
+from ergodual.cli.app import App
 from ergodual.cli.begun import with_begun
 from ergodual.cli.data import Data
 from ergodual.cli.demo import Demo
@@ -31,6 +32,7 @@ from ergodual.errors import ErgodualError, lacking
 Command = (
     Annotated[Dequantize, tyro.conf.subcommand("dequantize")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+    | Annotated[App, tyro.conf.subcommand("app")]
     | Annotated[Quantize, tyro.conf.subcommand("quantize")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
