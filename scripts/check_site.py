@@ -16,6 +16,8 @@ WIDER = "return document.documentElement.scrollWidth - document.documentElement.
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that does not print what it serves."""
+
     def log_message(self, format: str, *arguments: object) -> None:
         pass
 

@@ -11,6 +11,8 @@ import ergodual
 
 
 class Linked(SphinxTransform):
+    """Makes links of them before links are resolved."""
+
     default_priority = 500
 
     def apply(self) -> None:

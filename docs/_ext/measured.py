@@ -51,6 +51,8 @@ def grouped(rows: list[Row], keys: list[str]) -> list[list[Row]]:
 
 
 class Measured(SphinxDirective):
+    """The directive."""
+
     required_arguments = 1
     has_content = True
     option_spec = {

@@ -81,7 +81,8 @@ class Function(nn.Module):
 
     def smoothness(self) -> float:
         """A Lipschitz constant of ∇f, infinite where f has a kink; f* is strongly convex with its
-        inverse."""
+        inverse.
+        """
         return math.inf
 
     def observed(self, observation: Tensor) -> tuple[Function, Tensor]:
