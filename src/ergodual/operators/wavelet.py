@@ -28,7 +28,7 @@ class Wavelet(Operator):
     name
         ``"haar"``, or ``"db1"`` to ``"db10"``, Daubechies' with so many vanishing moments; or the
         scaling filter itself, an even count of numbers that are orthonormal to their even shifts,
-        as ``pywt.Wavelet("sym8").dec_lo`` has them.
+        as ``pywt.Wavelet("sym8").rec_lo`` has them.
     levels
         How many; as many as the signal allows if None.
     axes
@@ -160,7 +160,7 @@ def daubechies(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     if found is None:
         raise ErgodualError(
             f'There is no wavelet "{name}" here; give "haar", "db1" to "db10", or the scaling '
-            "filter of another one, as pywt.Wavelet(name).dec_lo."
+            "filter of another one, as pywt.Wavelet(name).rec_lo."
         )
     p = int(found[1])
     in_y = [math.comb(p - 1 + k, k) for k in range(p)]
