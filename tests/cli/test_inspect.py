@@ -52,7 +52,7 @@ def test_a_recording(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     (part,) = recording["parts"]
     assert part | expected == part, part["said"]
     coarse = part["quantizer"] is not None
-    assert coarse == (part.get("expected_gain_db") is not None)
+    assert coarse == (part["expected_gain_db"] is not None)
     if coarse:
         assert part["expected_gain_db"]["mean"] > part["expected_gain_db"]["least"]
 

@@ -43,7 +43,14 @@ def page(model: str, folder: Path) -> gr.Blocks:
     def look(files: list[str] | None, progress: gr.Progress = gr.Progress()) -> Any:  # noqa: B008
         """What was found in the recordings that were dropped."""
         rows = [_found(Path(file), load(0.75)) for file in progress.tqdm(files or [])]
-        return gr.Dataframe(rows, visible=bool(rows)), gr.Button(interactive=bool(rows))
+        return (
+            gr.Dataframe(rows, visible=bool(rows)),
+            gr.Button(interactive=bool(rows)),
+            gr.Dataframe(visible=False),  # what was made of others
+            gr.Radio(visible=False),
+            gr.DownloadButton(visible=False),
+            *_listen(None, []),
+        )
 
     def restore(
         files: list[str],
@@ -108,7 +115,9 @@ def page(model: str, folder: Path) -> gr.Blocks:
             every = gr.DownloadButton("Download all (zip)", visible=False, elem_id="all")
         picture = gr.Image(show_label=False, visible=False, elem_id="picture", buttons=[])
         listening = [before, after, picture, one]
-        files.change(look, files, [found, button], show_progress_on=files)
+        files.change(
+            look, files, [found, button, done, chosen, every, *listening], show_progress_on=files
+        )
         button.click(
             restore,
             [files, overlap, kind, subtype],

@@ -59,22 +59,21 @@ class Part:
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         found, quantizer, gain = self.found, self.found.quantizer, self.gain
-        place = {"channel": self.channel, "start": self.start, "stop": self.stop}
-        if quantizer is None:
-            return {**place, "said": found.said, "quantizer": None, "bits": self.bits}
-        levels = quantizer.levels
+        levels = None if quantizer is None else quantizer.levels
         return {
-            **place,
+            "channel": self.channel,
+            "start": self.start,
+            "stop": self.stop,
             "said": found.said,
-            "quantizer": quantizer.name.split(",")[0],
             "bits": self.bits,
-            "step": quantizer.step,
-            "level_nearest_0": float(levels[levels.abs().argmin()]),
-            "dither": found.dither,
+            "quantizer": None if quantizer is None else quantizer.name.split(",")[0],
+            "step": None if quantizer is None else quantizer.step,
+            "level_nearest_0": None if levels is None else float(levels[levels.abs().argmin()]),
+            "dither": None if quantizer is None else found.dither,
+            "offset": None if quantizer is None else found.centre,
+            "change_made": 0.0 if quantizer is None else found.share,
             "on_lattice": self.on_lattice,
             "clipped": self.clipped,
-            "offset": found.centre,
-            "change_made": found.share,
             "expected_gain_db": None
             if gain is None
             else {"mean": gain.mean, "least": gain.least, "recordings": gain.files},
