@@ -13,6 +13,8 @@
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
 # make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions, zoo
 # make trial               2,000 random problems solved, certified and differentiated, against CVXPY and differences (about half an hour on two cores)
+# make fuzz                10,000 spoilt files through the commands, into results/ordeals (about five minutes)
+# make kills               100 kills of a folder run, each followed by the same command, into results/ordeals (about five minutes)
 # make figures CORPUS=DIR  the paper's two figures, as in results/figures (about an hour on two cores)
 # make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
@@ -24,7 +26,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial figures theory models quality clean
+.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial fuzz kills figures theory models quality clean
 .DEFAULT_GOAL := demo
 
 help:
@@ -68,6 +70,9 @@ bench: $(VENV)/.installed-bench
 
 trial: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks trial
+
+fuzz kills: $(VENV)/.installed
+	$(BIN)/python -m ordeals $@
 
 figures theory: $(VENV)/.installed
 	@test -n "$(CORPUS)" || { echo "make $@ needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }

@@ -60,6 +60,8 @@ class Audio:
     ) -> None:
         self.name, self.notes = name, notes
         self._content, self._mended, self._raw = content, mended, raw
+        for file in (content, mended):  # forgets what was read ahead: libsndfile moves the
+            file.seek(0, os.SEEK_END)  # descriptor, and closing would go back from there
         self._open()
         self.rate: int = self.file.samplerate
         self.channels: int = self.file.channels
