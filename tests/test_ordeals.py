@@ -21,7 +21,8 @@ def test_spoilt_files() -> None:
     assert not [outcome for outcome in outcomes if outcome.word in fuzz.WRONG]
     assert {"done", "refused", "read"} == {outcome.word for outcome in outcomes}
     kinds = {fuzz.drawn(case)[0].kind for case in CASES}
-    assert {"model 1", "FLAC PCM_16", "WAV GSM610", "AIFF PCM_16"} <= kinds
+    assert len(kinds) > 50
+    assert "model 1" in kinds
 
 
 def test_all_kinds_are_there() -> None:
