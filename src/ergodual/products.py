@@ -8,7 +8,6 @@ fastest is measured once a process for each type, at one fixed size.
 from __future__ import annotations
 
 import os
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,7 +53,8 @@ def use_products(kernel: str) -> None:
     ----------
     kernel
         ``"torch"``; ``"onednn"`` for float32 and ``"numpy"`` for float64, with torch's for the
-        other type; or ``"auto"``, the default: the fastest.
+        other type; or ``"auto"``, the default: the fastest, of which numpy's is one where a single
+        thread multiplies.
 
     Raises
     ------
@@ -111,7 +111,9 @@ def _chosen(wish: str, dtype: torch.dtype, threads: int) -> str:
     other = OTHER.get(dtype)
     if other is None or wish not in ("auto", other) or not _is_exact(dtype, *PROBE):
         return "torch"
-    return other if wish == other or _gain(dtype, threads) >= LEAST_GAIN else "torch"
+    # several threads of numpy's BLAS are not torch's, and no thread's time tells of the others
+    able = other != "numpy" or threads == _threads_of_numpy() == 1
+    return other if wish == other or (able and _gain(dtype) >= LEAST_GAIN) else "torch"
 
 
 def _kernel(a: Tensor, b: Tensor) -> str:
@@ -191,29 +193,32 @@ def _is_exact(dtype: torch.dtype, rows: int, inner: int, columns: int) -> bool:
     return max(errors) <= ERROR[dtype] * float(right.norm())
 
 
-def _gain(dtype: torch.dtype, threads: int) -> float:
-    """How many times as fast as torch the other kernel is, with as many threads; else 0."""
+def _gain(dtype: torch.dtype) -> float:
+    """How many times torch's seconds are the other kernel's, with as many threads.
+
+    By the seconds that the processor spends on this thread, and the best of many: so that whatever
+    else the machine does decides nothing.
+    """
     rows, inner, columns = PROBE
     a = random_like(torch.empty(rows, inner, dtype=dtype), 1)
     b = random_like(torch.empty(columns, inner, dtype=dtype), 2).T
-    times, ratios, busy = _TIMES[OTHER[dtype]], [], []
+    times = _TIMES[OTHER[dtype]]
     with torch.no_grad():
-        for _ in range(9):
-            torchs, _ = _seconds(torch.mm, a, b)
-            others, of_all_threads = _seconds(times, a, b)
-            ratios.append(torchs / others)
-            busy.append(of_all_threads / others)
-    # numpy's BLAS has a number of threads of its own
-    return statistics.median(ratios) if statistics.median(busy) < threads + 0.5 else 0.0
+        pairs = [(_seconds(torch.mm, a, b), _seconds(times, a, b)) for _ in range(20)]
+    return min(torchs for torchs, _ in pairs) / min(others for _, others in pairs)
 
 
-def _seconds(times: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> tuple[float, ...]:
-    """What two products take, by the clock and of all threads together."""
+def _seconds(times: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> float:
+    begun = time.thread_time()
     times(a, b)
-    begun, begun_all = time.perf_counter(), time.process_time()
-    for _ in range(2):
-        times(a, b)
-    return time.perf_counter() - begun, time.process_time() - begun_all
+    return time.thread_time() - begun
+
+
+def _threads_of_numpy() -> int:
+    """As OpenBLAS counts them."""
+    names = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+    given = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    return int(given) if given.isdigit() else os.cpu_count() or 1
 
 
 def _require_kernel(said: str, kernel: str) -> None:

@@ -206,6 +206,7 @@ def test_refusals(x: torch.Tensor, said: str) -> None:
         lambda: ed.StepSizes.weighted(5.0, differentiate_norm=True),
         lambda: ed.StepSizes.learned(),
         lambda: ed.StepSizes.learned(relative=True),
+        lambda: ed.StepSizes.accelerated(1.0),
     ],
 )
 def test_inference_exports(steps: Callable[[], ed.StepSizes], called: bool) -> None:

@@ -41,6 +41,30 @@ def test_steps_of_each_operator_and_each_part() -> None:
     assert torch.allclose((sigma * tau[:, None] * norms**2).sum(1), torch.tensor(0.99**2).double())
 
 
+def test_accelerated_steps() -> None:
+    A, B = ed.Dense(matrix()), ed.Dense(3 * matrix().detach())
+    for K in (A, [A, B, A, A, B]):
+        sigma, tau, theta = ed.StepSizes.accelerated(0.7, weight=2.0)(K, 5)
+        norms = torch.tensor([one.norm_bound() for one in (K if isinstance(K, list) else [K] * 5)])
+        torch.testing.assert_close(sigma * tau * norms**2, torch.full_like(sigma, 0.99**2))
+        torch.testing.assert_close(theta, (1 + 1.4 * tau).rsqrt())
+        ratio = (sigma * norms).clone()
+        torch.testing.assert_close(ratio[1:], ratio[:-1] / theta[:-1])
+        assert ratio[0] == pytest.approx(2 * 0.99)
+
+
+def test_accelerated_steps_are_ahead_where_G_is_strongly_convex() -> None:
+    x = observation(0, 3, 40).cumsum(1) * 10
+    problem = ed.Problem(ed.L1(30.0), ed.SquaredL2(), ed.Gradient())
+    right = ed.solve(problem, x, tol=1e-12).x
+    away = {}
+    for name in ("balanced", "accelerated"):
+        steps = ed.StepSizes.balanced() if name == "balanced" else ed.StepSizes.accelerated(1.0)
+        with torch.no_grad():
+            away[name] = float((ed.Unrolled(problem, 100, steps, ed.Last())(x) - right).norm())
+    assert away["accelerated"] < 0.5 * away["balanced"]
+
+
 def test_theta_of_each_iteration() -> None:
     theta = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
     assert ed.StepSizes.fixed(0.1, 0.1, theta)(ed.Dense(matrix()), 3).theta.equal(theta)
@@ -160,6 +184,7 @@ def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
         (lambda: ed.StepSizes.fixed(0.1, 0.1, -1.0), "theta is -1"),
         (lambda: ed.StepSizes.balanced(by_part=True)(ed.Dense(matrix()), 2), "that is a Stack"),
         (lambda: ed.StepSizes.weighted(0.0), "weight is 0"),
+        (lambda: ed.StepSizes.accelerated(0.0), "strong convexity of G is 0"),
         (lambda: ed.StepSizes.learned().prepare(ed.Gradient(), 2), "take .*relative=True"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.zeros(2, 2)), 1), "is zero"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.full((2, 2), torch.nan)), 1), "not finite"),

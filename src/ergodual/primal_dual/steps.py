@@ -43,8 +43,9 @@ class Steps(NamedTuple):
 class StepSizes(nn.Module):
     """A rule for the step sizes.
 
-    Make one with :meth:`fixed`, :meth:`balanced`, :meth:`weighted` or :meth:`learned`. Calling it
-    with an operator, or one for each iteration, and a depth gives :class:`Steps`.
+    Make one with :meth:`fixed`, :meth:`balanced`, :meth:`weighted`, :meth:`accelerated` or
+    :meth:`learned`. Calling it with an operator, or one for each iteration, and a depth gives
+    :class:`Steps`.
     """
 
     theta: Number
@@ -99,6 +100,24 @@ class StepSizes(nn.Module):
             the manner of Pock, Chambolle, ICCV 2011): better where the parts' norms differ much.
         """
         return Relative(weight, theta, differentiate_norm, by_part)
+
+    @staticmethod
+    def accelerated(strong_convexity: float, weight: float = 1.0) -> StepSizes:
+        """Steps that change, for a strongly convex G, as of a squared data term.
+
+        σ_1 = w · 0.99 / ‖K‖, τ_1 = 0.99 / (w ‖K‖), then θ_k = 1/√(1 + 2γτ_k), τ_{k+1} = θ_k τ_k and
+        σ_{k+1} = σ_k / θ_k (Chambolle, Pock 2011, Algorithm 2): the distance to the solution falls
+        like 1/d, and the energy of the average with weights ∝ σ_k like 1/d² (Chambolle, Pock 2016).
+        ‖K‖ counts as a constant in gradients.
+
+        Parameters
+        ----------
+        strong_convexity
+            γ > 0 of G, so that G − γ‖·‖²/2 is convex: 1 for ``SquaredL2()``.
+        weight
+            w > 0.
+        """
+        return Accelerated(strong_convexity, weight)
 
     @staticmethod
     def learned(
@@ -231,6 +250,37 @@ class Relative(StepSizes):
             )
         norms = [self._norm(part, domain) for part in K.operators()]
         return torch.stack([torch.as_tensor(n, dtype=torch.float64) for n in norms])
+
+
+class Accelerated(StepSizes):
+    """See :meth:`StepSizes.accelerated`."""
+
+    def __init__(self, strong_convexity: float, weight: float) -> None:
+        super().__init__()
+        _check_weight(weight)
+        ends = 0 < strong_convexity < math.inf
+        require(ends, f"The strong convexity of G is {strong_convexity}; it must be positive.")
+        self.strong_convexity, self.weight = strong_convexity, weight
+
+    def extra_repr(self) -> str:
+        return f"accelerated, strong_convexity={self.strong_convexity:g}, weight={self.weight:g}"
+
+    def forward(
+        self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
+    ) -> Steps:
+        norms = _per_operator(K, lambda one: _bound(one, domain))
+        require(norms > 0, _ZERO)
+        each = norms.unbind() if isinstance(norms, Tensor) and norms.ndim else [norms] * depth
+        ratio: Number = self.weight
+        rows = []
+        for norm in each:
+            sigma, tau = SAFETY * ratio / norm, SAFETY / (ratio * norm)
+            theta = (1 + 2 * self.strong_convexity * tau) ** -0.5
+            rows += [sigma, tau, theta]
+            ratio = ratio / theta
+        numbers = torch.stack([torch.as_tensor(number) for number in rows]).view(depth, 3)
+        like = _like(K) if like is None else like
+        return Steps(*numbers.to(like).unbind(1))
 
 
 class Learned(StepSizes):
