@@ -65,21 +65,22 @@ def ratio(seconds: dict[str, list[float]], over: str, under: str) -> float:
     return statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True))
 
 
+def processor() -> str:
+    """Its name, with the family and model that tell apart those that share one."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor()
+    lines = (line.partition(":") for line in info.read_text().splitlines() if ":" in line)
+    said = {key.strip(): value.strip() for key, _, value in lines}
+    numbers = [f"{key} {said[key]}" for key in ("cpu family", "model") if key in said]
+    name = said.get("model name", platform.processor())
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next(
-            (
-                line.split(":")[1].strip()
-                for line in info.read_text().splitlines()
-                if line.startswith("model name")
-            ),
-            model,
-        )
     return {
-        "processor": model,
+        "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -7,7 +7,7 @@ from random import Random
 HEAD = 120
 """Bytes in which most headers lie; half of all changes are made there."""
 NUMBERS = (b"\x00" * 4, b"\xff" * 4, b"\x00\x00\x00\x80", b"\xff\xff\xff\x7f", b"\x7f\xff\xff\xff")
-"""What lengths are wont to be where they are wrong."""
+"""What wrong lengths often are."""
 
 
 def spoilt(content: bytes, other: bytes, draw: Random) -> bytes:

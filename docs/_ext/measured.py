@@ -8,7 +8,8 @@
 A line is a column: its heading, the key in each row of the file (``key[0]`` of a list), a format of
 Python's, and ``key=value`` pairs that choose among the rows of one group. Options: ``rows``, where
 the rows are (``rows``); ``by``, the keys that make a group, and so a line of the table; ``where``,
-pairs that all rows have; ``names``, ``value=shown`` pairs; ``transposed``.
+pairs that all rows have; ``names``, ``value=shown`` pairs; ``transposed``. Below stands the
+processor that it was measured on.
 """
 
 import json
@@ -42,6 +43,13 @@ def entry(row: Row, key: str, form: str) -> str:
     return format(value, form) if form else str(value)
 
 
+def measured_on(content: dict[str, Any]) -> str:
+    """The processor, where the file says it."""
+    machine = content.get("machine", {})
+    said = [machine[key] for key in ("processor", "instructions") if key in machine]
+    return f", measured on {', '.join(said)}" if said else ""
+
+
 def grouped(rows: list[Row], keys: list[str]) -> list[list[Row]]:
     """The rows with equal values of the keys, in the order of their first; each alone if none."""
     groups: dict[Any, list[Row]] = {}
@@ -67,7 +75,8 @@ class Measured(SphinxDirective):
         name = f"../results/{self.arguments[0]}"
         path = Path(self.env.srcdir, name).resolve()
         self.env.note_dependency(str(path))
-        rows: list[Row] = json.loads(path.read_text())[self.options.get("rows", "rows")]
+        content = json.loads(path.read_text())
+        rows: list[Row] = content[self.options.get("rows", "rows")]
         where = pairs(self.options.get("where", ""))
         keys = [key.strip() for key in self.options.get("by", "").split(",") if key]
         groups = grouped([row for row in rows if fits(row, where)], keys)
@@ -77,7 +86,7 @@ class Measured(SphinxDirective):
         lines = columns if "transposed" in self.options else list(zip(*columns, strict=True))
         lines = [lines[0], ("---",) * len(lines[0]), *lines[1:]]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return self.parse_text_to_nodes(f"{table}\n\n[Data]({name})\n")
+        return self.parse_text_to_nodes(f"{table}\n\n[Data]({name}){measured_on(content)}\n")
 
     def column(self, line: str, groups: list[list[Row]]) -> tuple[str, ...]:
         """The heading, and an entry for each group."""
