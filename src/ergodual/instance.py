@@ -8,6 +8,7 @@ from torch import Size, Tensor
 
 from ergodual.autocast import in_own_type
 from ergodual.functions import Function
+from ergodual.functions.sums import split_shift
 from ergodual.operators import Operator
 from ergodual.tensors import dots
 
@@ -86,6 +87,13 @@ class Instance(NamedTuple):
         """The same with offsets that need no gradient."""
         shift, offset = (None if t is None else t.detach() for t in (self.shift, self.offset))
         return self._replace(shift=shift, offset=offset)
+
+    def untranslated(self) -> Instance:
+        """The same with F's translation in the offset, which leaves r and y as they are."""
+        F, b = split_shift(self.F, self.zeros_dual())
+        if F is self.F:
+            return self
+        return self._replace(F=F, offset=-b if self.offset is None else self.offset - b)
 
     def at(self, rows: Tensor) -> Instance:
         """Some of the samples."""

@@ -248,3 +248,66 @@ def test_a_linear_term_that_is_bounded_is_solved() -> None:
     A, a = dense(20, 12).matrix.detach(), Linear(12).a
     expected = torch.linalg.solve(A.T @ A, (b @ A - a).T).T
     assert torch.allclose(solution.x, expected, atol=1e-5)
+
+
+B = seen(12)[:5]
+AT_ZERO: dict[str, Callable[[float], Made]] = {
+    "squared + l1 elsewhere": lambda s: (
+        I(A=dense(20, 12), data=ed.SquaredL2(1 / s), G=ed.Translated(ed.L1(3.0), s * B)),
+        torch.zeros(5, 20, dtype=D),
+    ),
+    "l1 + squared elsewhere": lambda s: (
+        I(A=dense(20, 12), data=ed.L1(0.2), G=ed.Translated(ed.SquaredL2(1 / s), s * B)),
+        torch.zeros(5, 20, dtype=D),
+    ),
+    "l1 elsewhere + squared": lambda s: (
+        P(
+            ed.Translated(ed.L1(0.3), s * seen(20)[:5]),
+            ed.SquaredL2(1 / s),
+            dense(20, 12),
+        ),
+        1e-9 * s * B,
+    ),
+    "l1 + l1 + a box elsewhere": lambda s: (
+        I(A=dense(20, 12), data=ed.L1(0.2), F=ed.L1(0.1), G=ed.Box(lower=s * B, upper=s * B + s)),
+        torch.zeros(5, 20, dtype=D),
+    ),
+    "squared + a box elsewhere": lambda s: (
+        I(data=ed.SquaredL2(1 / s), F=ed.Box(lower=s * elsewhere(), upper=2 * s), K=dense(20, 12)),
+        torch.zeros(5, 12, dtype=D),
+    ),
+}
+
+
+def elsewhere() -> Tensor:
+    lower = torch.full((20,), -2.0, dtype=D)
+    lower[0] = 0.5
+    return lower
+
+
+@pytest.mark.parametrize("name", AT_ZERO)
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
+def test_observations_of_zero_have_the_units_of_the_functions(name: str, scale: float) -> None:
+    """Their objectives are multiplied by the scale, and their solutions are."""
+    found, right = ed.solve(*AT_ZERO[name](scale)), ed.solve(*AT_ZERO[name](1.0), tol=1e-12)
+    assert found.status == right.status == ["solved"] * 5
+    missed = (found.x / scale - right.x).norm() / right.x.norm()
+    assert missed <= 2e-3
+
+
+@pytest.mark.parametrize("name", ["l1", "squared", "box", "ball", "l21"])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+def test_a_translation_is_an_observation(name: str, scale: float) -> None:
+    K, b = dense(20, 12), scale * seen(20)[:5]
+    f = {
+        "l1": ed.L1(),
+        "squared": ed.SquaredL2(),
+        "box": ed.Box(radius=2 * scale),
+        "ball": ed.L2Ball(8 * scale),
+        "l21": ed.L21(size=2),
+    }[name]
+    one = ed.solve(I(A=K, data=f, G=ed.L1(0.3)), b)
+    other = ed.solve(I(A=K, data=ed.Translated(f, b), G=ed.L1(0.3)), torch.zeros_like(b))
+    assert torch.equal(one.x, other.x)
+    assert torch.equal(one.gap, other.gap)
+    assert one.status == ["solved"] * 5

@@ -347,6 +347,20 @@ def bind(f: Function, layout: Any) -> Function:
     return f
 
 
+def split_shift(f: Function, like: Tensor) -> tuple[Function, Tensor]:
+    """Of x ↦ g(x − b) on batches like this one: g and b; what is not translated is its own g."""
+    b = torch.zeros_like(like)
+    if isinstance(f, Translated):
+        g, b = split_shift(f.function, like)
+        return g, b + f.shift
+    if isinstance(f, SeparableSum):
+        pairs = [split_shift(part, at) for part, at in f._split(like)]
+        if any(g is not part for (g, _), part in zip(pairs, f._parts(), strict=True)):
+            f = SeparableSum(*(g for g, _ in pairs), shapes=f.shapes)
+            b = torch.cat([b.flatten(1) for _, b in pairs], 1)
+    return f, b
+
+
 def takes_steps_by_part(f: Function) -> bool:
     """Whether the parts of a stack may have steps of their own in f's prox."""
     inner = f.function if isinstance(f, Translated) else f

@@ -46,16 +46,17 @@ class Pending:
     The error of a point (r, y) is its duality gap over F(c) + G(0), what doing nothing costs, with
     c = K shift + offset; where that is 0 or infinite, the gap itself. Where the gap is infinite,
     because F or G* is ∞ just beside a solution, it is the fixed-point residual
-    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σ(c + Kr))‖²/ω) over √(2ω) ‖c‖/‖K‖ (over 1
-    where that is 0), σ = ω/‖K‖, τ = 1/(ω‖K‖), with an ω that depends on the problem alone. So
-    neither a large constant in x̃, which K does not see, nor a y that grows because nothing is
-    feasible makes it small.
+    √(ω ‖r − prox_{τG}(r − τKᵀy)‖² + ‖y − prox_{σF*}(y + σ(c + Kr))‖²/ω) over √(2ω) ‖c‖/‖K‖,
+    σ = ω/‖K‖, τ = 1/(ω‖K‖), with an ω that depends on the problem alone. In the place of ‖c‖ is
+    what F would move c by, and ‖Kr‖ of where G would move r = 0, if they are larger; 1 where all
+    are 0. So neither a large constant in x̃, which K does not see, nor a y that grows because
+    nothing is feasible makes it small.
 
     Without a shift r = 0 is no estimate, and what it costs, as ‖b‖²/2, says nothing of what the
-    solution does. There the gap is over F(c + Kr) + G(r), the objective at the point, and the
-    residual over √(2ω) ‖c + Kr‖/‖K‖, if those are smaller; but over no less than tol times what
-    r = 0 costs, nor than where rounding would decide. And the smaller of both counts: bounds of G
-    that are far away make the gap as useless as none.
+    solution does. There the gap is over |F(c + Kr) + G(r)|, the objective at the point, and the
+    residual over √(2ω) ‖c + Kr‖/‖K‖, if those are smaller or r = 0 costs nothing or ∞; but over no
+    less than tol times what r = 0 costs, nor than where rounding would decide. And the smaller of
+    both counts: bounds of G that are far away make the gap as useless as none.
 
     Attributes
     ----------
@@ -69,9 +70,9 @@ class Pending:
         Steps for each coordinate.
     matrix
         K as a matrix of flattened samples, where Newton steps can be taken.
-    c, unit, residual_weight
-        c, ``(batch, *codomain)``; what the gap is relative to, and the ω of the residual,
-        ``(batch,)``.
+    c, seen, unit, residual_weight
+        c, ``(batch, *codomain)``; what is in the place of ‖c‖/‖K‖, what the gap is relative to, and
+        the ω of the residual, ``(batch,)``.
     mu, delta
         G − ½ μ‖·‖² and F* − ½ δ‖·‖² are convex.
     """
@@ -82,6 +83,7 @@ class Pending:
     scales: Scales | None
     matrix: Tensor | None
     c: Tensor
+    seen: Tensor
     unit: Tensor
     residual_weight: Tensor
     mu: float
@@ -107,7 +109,8 @@ class Pending:
         smooth = instance.F.smoothness()
         mu, delta = instance.G.strong_convexity(), 1 / smooth if smooth > 0 else 0.0
         ones = torch.ones_like(norms(c))
-        known = Pending(instance, norm, tol, scales, matrix, c, ones, ones, mu, delta)
+        seen = _size_seen(instance, c) / norm
+        known = Pending(instance, norm, tol, scales, matrix, c, seen, ones, ones, mu, delta)
         cost = known.primal(instance.zeros_primal(), c)
         unit = torch.where((cost > 0) & cost.isfinite(), cost, 1.0)
         return replace(known, unit=unit, residual_weight=known._guess())
@@ -118,6 +121,7 @@ class Pending:
             self,
             instance=self.instance.at(rows),
             c=self.c[rows],
+            seen=self.seen[rows],
             unit=self.unit[rows],
             residual_weight=self.residual_weight[rows],
         )
@@ -186,8 +190,12 @@ class Pending:
         """What a gap is relative to, ``(batch,)``; see the class."""
         if self.instance.shift is not None:
             return self.unit
-        least = torch.maximum(self.tol * self.unit, self._roundings(10) * rounded)
-        return torch.minimum(torch.maximum(primal, least), self.unit)
+        # of an r = 0 that costs nothing, or has no cost, only the objective at the point is left
+        costs = self.unit != 1
+        least = torch.where(costs, self.tol * self.unit, 0.0)
+        stake = torch.maximum(primal.abs(), torch.maximum(least, self._roundings(10) * rounded))
+        alone = torch.where((stake > 0) & stake.isfinite(), stake, self.unit)
+        return torch.where(costs, torch.minimum(stake, self.unit), alone)
 
     def _roundings(self, count: float) -> float:
         """So many, over the tolerance: what is relative to less than this would be noise."""
@@ -195,7 +203,7 @@ class Pending:
         return count * eps / max(self.tol, eps)
 
     def _residual(self, r: Tensor, Kx: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        weight, size = self.residual_weight, self._seen()
+        weight, size = self.residual_weight, self.seen
         if self.instance.shift is None:
             left = torch.maximum(norms(Kx) / self.norm, self._roundings(4) * size)
             # where b is met to the tolerance, nothing is left that could be relative to it
@@ -213,8 +221,16 @@ class Pending:
 
     def _guess(self) -> Tensor:
         one, y = self.instance, self.nearest_dual()
+        silent = norms(y) == 0
+        if bool(silent.any()):  # F is least, or infinite, at c: its slope where F or G leads
+            to, r = _aims(one, self.c)
+            r = torch.where(
+                column(norms(r) > 0, r), r, one.K.adjoint(to, one.domain) / self.norm**2
+            )
+            Kx = one.F.prox(self.c + one.K(r), torch.finfo(r.dtype).tiny ** 0.5)
+            y = torch.where(column(silent, y), self.nearest_dual(Kx), y)
         r = self._answer(y)
-        y_norm, r_norm, seen = norms(y), norms(r), self._seen()
+        y_norm, r_norm, seen = norms(y), norms(r), self.seen
         # an infinite F leaves the slope of G as the scale of Kᵀy, and a G that bounds nothing what
         # K sees of x̃ as that of r
         if one.shift is None:
@@ -236,11 +252,7 @@ class Pending:
         r = _limit(one.G.prox, -one.K.adjoint(y, one.domain))
         if one.shift is not None:
             return r
-        return r * column((self._seen() / norms(r)).nan_to_num(1.0).clamp(max=1), r)
-
-    def _seen(self) -> Tensor:
-        """The size of r that K sees as c: ‖c‖/‖K‖, ``(batch,)``."""
-        return norms(self.c) / self.norm
+        return r * column((self.seen / norms(r)).nan_to_num(1.0).clamp(max=1), r)
 
 
 def best(one: Point, other: Point) -> Point:
@@ -272,6 +284,21 @@ def _or_infinite(energy: Callable[[], Tensor], like: Tensor) -> Tensor:
         return energy()
     except NotImplementedError:
         return like.new_full((len(like),), math.inf)
+
+
+def _size_seen(one: Instance, c: Tensor) -> Tensor:
+    """The size of Kr that the data ask for, ``(batch,)``: that of c; or by how much F would move
+    it, and K r where G would have r = 0 go, which are what there is of a scale where c is 0.
+    """
+    to, r = _aims(one, c)
+    return torch.stack([norms(c), norms(to), norms(one.K(r))]).nan_to_num(0.0, posinf=0.0).amax(0)
+
+
+def _aims(one: Instance, c: Tensor) -> tuple[Tensor, Tensor]:
+    """By how much F alone would move c, and where G alone would have r; 0 where that has no end."""
+    to = _limit(lambda z, step: one.F.prox(z / step, step), c)
+    moved = torch.where(column(norms(to) > 0, c), to - c, 0.0)
+    return moved, _limit(one.G.prox, one.zeros_primal())
 
 
 def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:

@@ -97,8 +97,9 @@ def solve_instance(
     norm: float | None,
 ) -> Solution:
     """:func:`solve` of what was posed already."""
-    one = one.detached()
     _check(one)
+    # so that all scales are those of Kx − b
+    one = one.detached().untranslated().detached()
     tol = TOLERANCE[one.like.dtype] if tol is None else tol
     require(tol >= 0, f"The tolerance is {tol}; it must not be negative.")
     require(
