@@ -51,6 +51,13 @@ def share_within(sizes: Tensor, bound: Number) -> Tensor:
     return shares.amin(1) if shares.shape[1] else shares.new_ones(len(shares))
 
 
+def of_any_batch(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A transform of each sample, also of none, of which torch's FFT makes an error."""
+    if len(x):
+        return transform(x)
+    return transform(torch.cat([x, x.new_zeros((1, *x.shape[1:]))]))[:0]
+
+
 def as_step(values: Tensor) -> Tensor:
     """Steps that every prox takes: from 1e-300 to 1e300 in float64, 1e-36 to 1e36 in float32."""
     least = LEAST_STEP.get(values.dtype, 1e-36)

@@ -23,7 +23,9 @@ from ergodual.cli import main
 from ergodual.speech.quantizers import mid_tread
 
 WATCHED = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 def watch(event, given):
     place = {"socket.getaddrinfo": 0, "socket.connect": 1}.get(event)
     host = None if place is None else given[place]
@@ -70,7 +72,10 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             yield app.stdout.readline().split(" ")[0]
         finally:
             app.send_signal(signal.SIGINT)
-            assert app.wait(20) == 0
+            try:
+                assert app.wait(20) == 0
+            finally:
+                app.kill()
     assert not calls.exists()
     assert list(made.iterdir()) == []
 

@@ -108,7 +108,8 @@ class Quadratic(Function):
         return chosen
 
     def _filtered(self, x: Tensor, factors: Tensor) -> Tensor:
-        return self._basis.back(self._basis.to(x) * factors)
+        # of no samples there is nothing to be filtered, and torch's FFT makes an error of them
+        return self._basis.back(self._basis.to(x) * factors) if len(x) else x.clone()
 
 
 class _Basis(NamedTuple):

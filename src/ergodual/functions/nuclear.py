@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -102,7 +103,7 @@ class Nuclear(Function):
         return column(torch.linalg.svdvals(self._matrices(y)).flatten(1).amax(1), y)
 
     def _matrices(self, x: Tensor) -> Tensor:
-        if self.shape is not None and x[0:1].numel() == self.shape[0] * self.shape[1]:
+        if self.shape is not None and math.prod(x.shape[1:]) == math.prod(self.shape):
             return x.reshape(len(x), *self.shape)
         if self.shape is not None or x.ndim < 3:
             raise ErgodualError(

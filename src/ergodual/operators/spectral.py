@@ -11,7 +11,7 @@ from torch import Size, Tensor
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.norms import not_finite
-from ergodual.tensors import described, hold, require
+from ergodual.tensors import described, hold, of_any_batch, require
 
 Boundary = Literal["circular", "zero"]
 
@@ -125,7 +125,9 @@ class Blur(Operator):
 
     def _filtered(self, x: Tensor, transfer: Tensor) -> Tensor:
         axes, sizes = self._axes(), self._sizes(x.shape[1:])
-        found: Tensor = torch.fft.irfftn(torch.fft.rfftn(x, sizes, axes) * transfer, sizes, axes)
+        found = of_any_batch(
+            lambda z: torch.fft.irfftn(torch.fft.rfftn(z, sizes, axes) * transfer, sizes, axes), x
+        )
         for axis in axes:
             found = found.narrow(axis, 0, x.shape[axis])
         return found.contiguous()
@@ -169,7 +171,8 @@ class Fourier(Operator):
     def forward(self, x: Tensor) -> Tensor:
         self.codomain(x.shape[1:])
         z = x if self.real else torch.complex(x[:, 0], x[:, 1])
-        seen = torch.fft.fftn(z, dim=tuple(range(1, z.ndim)), norm="ortho")
+        axes = tuple(range(1, z.ndim))
+        seen = of_any_batch(lambda t: torch.fft.fftn(t, dim=axes, norm="ortho"), z)
         y = torch.stack([seen.real, seen.imag], 1)
         return y if self.mask is None else self.mask * y
 
@@ -177,7 +180,8 @@ class Fourier(Operator):
         self._require_dual(y, self.domain(y.shape[1:]) if domain is None else domain)
         y = y if self.mask is None else self.mask * y
         z = torch.complex(y[:, 0], y[:, 1])
-        x = torch.fft.ifftn(z, dim=tuple(range(1, z.ndim)), norm="ortho")
+        axes = tuple(range(1, z.ndim))
+        x = of_any_batch(lambda t: torch.fft.ifftn(t, dim=axes, norm="ortho"), z)
         return x.real.contiguous() if self.real else torch.stack([x.real, x.imag], 1)
 
     def codomain(self, domain: Size) -> Size:
@@ -275,7 +279,7 @@ def _dct(x: Tensor) -> Tensor:
     """Of the last axis: that of x[0], x[2], …, x[3], x[1] is a real FFT, turned."""
     n = x.shape[-1]
     order = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
-    turned = torch.fft.fft(order) * _turn(x, -1.0)
+    turned = of_any_batch(torch.fft.fft, order) * _turn(x, -1.0)
     found: Tensor = turned.real * _scales(x, n)
     return found
 
@@ -285,7 +289,7 @@ def _inverse_dct(y: Tensor) -> Tensor:
     y = y / _scales(y, n)
     # fft(order)_k = (y_k − i y_{n−k}) e^{iπk/2n}, with y_n = 0
     mirrored = torch.cat([torch.zeros_like(y[..., :1]), y[..., 1:].flip(-1)], -1)
-    order = torch.fft.ifft(torch.complex(y, -mirrored) * _turn(y, 1.0)).real
+    order = of_any_batch(torch.fft.ifft, torch.complex(y, -mirrored) * _turn(y, 1.0)).real
     half = (n + 1) // 2
     even, odd = order[..., :half], order[..., half:].flip(-1)
     if n % 2:

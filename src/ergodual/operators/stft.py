@@ -9,7 +9,7 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
-from ergodual.tensors import described, require
+from ergodual.tensors import described, of_any_batch, require
 
 
 class Stft(Operator):
@@ -63,7 +63,7 @@ class Stft(Operator):
         pieces = torch.unflatten(torch.nn.functional.pad(x, (before, after)), -1, (-1, self.hop))
         frames = torch.cat([pieces.narrow(-2, j, count) for j in range(overlap)], -1)
         frames = frames[..., : len(self._window)] * self._window.to(x)
-        seen = torch.fft.rfft(frames, norm="ortho").transpose(-1, -2)
+        seen = of_any_batch(lambda t: torch.fft.rfft(t, norm="ortho"), frames).transpose(-1, -2)
         scales = self._scales(x)
         return torch.stack([seen.real * scales, seen.imag * scales], 1)
 
@@ -74,7 +74,8 @@ class Stft(Operator):
         # those that stand for two frequencies count twice in irfft
         y = y / self._scales(y)
         z = torch.complex(y[:, 0], y[:, 1]).transpose(-1, -2)
-        frames = torch.fft.irfft(z, s, norm="ortho") * self._window.to(y)
+        frames = of_any_batch(lambda t: torch.fft.irfft(t, s, norm="ortho"), z)
+        frames = frames * self._window.to(y)
         before, _ = self._ends(n)
         _, overlap = self._counts(n)
         whole = torch.nn.functional.pad(frames, (0, overlap * self.hop - s))
