@@ -76,9 +76,10 @@ def test_so_has_one_of_any_operator_and_functions(
     for f in FUNCTIONS.values():
         data, G = ed.L1(parameter(0.3)), f(domain)
         for name, held in list(G.named_parameters()):  # a row for each sample of none
-            if held.ndim > len(domain):
-                owner, _, own = name.rpartition(".")
-                setattr(G.get_submodule(owner), own, nn.Parameter(held.detach()[:0]))
+            owner, _, own = name.rpartition(".")
+            part = G.get_submodule(owner)
+            if held.ndim > len(domain) and own in (getattr(part, "per_sample", None) or ()):
+                setattr(part, own, nn.Parameter(held.detach()[:0]))
         problem = ed.InverseProblem(A=make(), data=data, G=G, domain=domain)
         model = ed.Unrolled(problem, 3, adjoint=adjoint())
         model(nobody).square().sum().backward()
