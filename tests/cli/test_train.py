@@ -108,6 +108,8 @@ def test_what_a_run_leaves(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "run"
+    out.mkdir()
+    (out / ".config.json.ergodual-0123abcd.tmp").touch()  # of one that was killed
     assert train(recordings(), out, "--dev", str(recordings("dev", 1)), *more) == 0
     assert {file.name for file in out.iterdir()} == {
         "config.json",
@@ -180,10 +182,12 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed(
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     assert 3 <= len(log(broken)) < 7
+    (broken / ".checkpoint.pt.ergodual-0123abcd.tmp").touch()  # whatever the kill met
     assert train(corpus, broken, *arguments, "--resume") == 0
     assert log(broken) == log(whole)
     for name in ("model.safetensors", "best.safetensors"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
+    assert not list(broken.glob(".*"))
     assert train(corpus, broken, *arguments, "--resume") == 0  # nothing is left to do
     assert log(broken) == log(whole)
 

@@ -78,6 +78,9 @@ def test_gabor_is_tight_consistent_and_sparser() -> None:
     assert (found - true).square().sum() < 0.8 * (stored - true).square().sum()
 
 
+LEFT = ".measures.json.ergodual-0123abcd.tmp"
+
+
 def model(folder: Path) -> Path:
     spec = ModelSpec(depth=4, units="half-steps")
     save_model(folder / "model.safetensors", build(spec), spec, {"bits": 4, "rate": 16_000})
@@ -111,8 +114,9 @@ def test_the_table(
     assert {row["bits"] for row in rows} == {3, 4}
     by_name = {(row["bits"], row["method"], row["measure"]): row for row in rows}
     for (bits, method, measure), row in by_name.items():
-        assert row["ci95"][0] <= row["mean"] <= row["ci95"][1] or math.isnan(row["mean"])
-        assert row["least"] <= row["mean"] or math.isnan(row["mean"])
+        if row["mean"] is not None:
+            assert row["ci95"][0] <= row["mean"] <= row["ci95"][1]
+            assert row["least"] <= row["mean"]
         if measure == "delta_snr_db":
             difference = (
                 by_name[bits, method, "snr_db"]["mean"]
@@ -121,9 +125,26 @@ def test_the_table(
             assert row["mean"] == pytest.approx(difference)
     with open(out / "measures.csv") as file:
         table = list(csv.DictReader(file))
-    assert np.allclose(
-        [float(row["mean"]) for row in table], [row["mean"] for row in rows], equal_nan=True
+    assert [float(row["mean"] or "nan") for row in table] == pytest.approx(
+        [math.nan if row["mean"] is None else row["mean"] for row in rows], nan_ok=True
     )
+
+
+def test_what_one_recording_cannot_tell_is_null(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, out = recordings(count=1, samples=8000), tmp_path / "out"
+    out.mkdir()
+    (out / LEFT).touch()  # of one that was killed
+    options = ["--bits", "4", "--models", f"ergodic={model(tmp_path)}", "--no-gabor"]
+    assert main(["evaluate", "--corpus", str(corpus), "--out", str(out), *options]) == 0
+    assert "nan" not in capsys.readouterr().out
+    text = (out / "measures.json").read_text()
+    assert "NaN" not in text
+    assert all(row["ci95"] == [None, None] for row in json.loads(text)["rows"])
+    with open(out / "measures.csv") as file:
+        assert {row["ci95_low"] for row in csv.DictReader(file)} == {""}
+    assert not (out / LEFT).exists()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Evaluate:
         from ergodual.cli.progress import progress_bar
         from ergodual.cli.ranges import check_threads
         from ergodual.experiments.evaluate import Setting, as_dicts, evaluate
-        from ergodual.files import write_atomically
+        from ergodual.files import sweep, write_atomically
         from ergodual.speech.quantizers import MidRise
 
         for bits in self.bits:
@@ -93,10 +93,13 @@ class Evaluate:
                 setting,
                 lambda what, share: bar.update(task, completed=round(100 * share), note=what),
             )
+        plain = as_dicts(rows)
         self.out.mkdir(parents=True, exist_ok=True)
+        sweep(self.out)
         write_atomically(
             self.out / "measures.json",
-            json.dumps({"command": self._command(), "rows": as_dicts(rows)}, indent=1) + "\n",
+            json.dumps({"command": self._command(), "rows": plain}, indent=1, allow_nan=False)
+            + "\n",
         )
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
@@ -104,8 +107,12 @@ class Evaluate:
             ["bits", "method", "measure", "mean", "ci95_low", "ci95_high", "least", "files"]
         )
         table.writerows(
-            [row.bits, row.method, row.measure, row.mean, *row.ci95, row.least, row.files]
-            for row in rows
+            [
+                *(row[name] for name in ("bits", "method", "measure", "mean")),
+                *row["ci95"],
+                *(row[name] for name in ("least", "files")),
+            ]
+            for row in plain
         )
         write_atomically(self.out / "measures.csv", text.getvalue())
         console = Console()
@@ -142,5 +149,6 @@ def _table(bits: int, rows: list[Row]) -> Table:
 
 def _cell(row: Row) -> str:
     digits = 0 if row.measure == "audio_seconds_per_second" else 3 if row.measure == "estoi" else 2
-    interval = f" ± {row.mean - row.ci95[0]:.2f}" if row.measure == "snr_db" else ""
+    half = row.mean - row.ci95[0]  # unknown of one file
+    interval = f" ± {half:.2f}" if row.measure == "snr_db" and half == half else ""
     return f"{row.mean:.{digits}f}{interval}"

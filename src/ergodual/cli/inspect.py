@@ -199,7 +199,8 @@ def _cells(recording: Inspection, part: Part) -> list[str]:
 
 def _place(recording: Inspection, part: Part) -> str:
     """Which recording, channel and stretch."""
-    said = recording.name
+    # a name that is no text is printed longer than rich counts
+    said = recording.name.encode(errors="backslashreplace").decode()
     if recording.channels > 1:
         said += f", channel {part.channel}"
     if part.start or part.stop < recording.frames:

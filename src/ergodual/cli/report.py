@@ -40,6 +40,7 @@ class Report:
 
         from ergodual.cli.progress import progress_bar
         from ergodual.experiments.report import load_run, write_report
+        from ergodual.files import sweep
         from ergodual.speech.corpora import synthetic_speech
 
         for name in ("count", "seconds"):
@@ -60,6 +61,7 @@ class Report:
             dev if run.config.get("dev") and dev.is_dir() else synthetic_speech()
         )
         torch.set_num_threads(1)
+        sweep(self.out.parent)
         with progress_bar("%") as bar:
             task = bar.add_task("report", total=100, note="")
             write_report(

@@ -51,9 +51,10 @@ class RunFolder:
         gone.
         """
         from ergodual.bilevel.checkpoint import first_difference
-        from ergodual.files import read_json
+        from ergodual.files import read_json, sweep
 
         path = self.path
+        sweep(path)
         if path.exists() and not path.is_dir():
             raise ErgodualError(f"{path} is a file; --out must be a folder.")
         if path.exists() and any(path.iterdir()):

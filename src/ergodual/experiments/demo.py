@@ -23,7 +23,7 @@ from ergodual.experiments.plots import (
     spectrogram_figure,
     waveform_figure,
 )
-from ergodual.files import write_atomically
+from ergodual.files import sweep, write_atomically
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio, write_audio
 from ergodual.speech.corpora import find_audio, load_corpus
@@ -121,6 +121,7 @@ def run_demo(
         "learned, and the ergodic one's weights",
     ]
     out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
     pairs = quantizer.quantize(truth), truth
     work = _Work(report)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -190,6 +191,18 @@ def _row(bits: int, method: str, measure: str, values: Sequence[float]) -> Row:
     return Row(bits, method, measure, mean, (mean - half, mean + half), min(known), len(known))
 
 
-def as_dicts(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """For JSON and CSV."""
-    return [asdict(row) for row in rows]
+def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """For JSON, which has no NaN: what is unknown, as the interval of one file, is None."""
+    return [
+        {
+            **asdict(row),
+            "mean": _known(row.mean),
+            "ci95": [_known(value) for value in row.ci95],
+            "least": _known(row.least),
+        }
+        for row in rows
+    ]
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -10,14 +10,15 @@ from typing import Any
 
 from ergodual.bilevel.checkpoint import first_difference
 from ergodual.errors import ErgodualError
-from ergodual.files import read_json, write_atomically
+from ergodual.files import read_json, sweep, write_atomically
 
 AGAIN = "remove it, and the same command makes it again"
 """The advice for a damaged file among the results."""
 
 
 def claim(out: Path, described: dict[str, Any], what: str) -> None:
-    """Make ``out`` the folder of this setting, kept in ``setting.json``.
+    """Make ``out`` the folder of this setting, kept in ``setting.json``, and remove what calls that
+    were killed have left in it and in the folders within.
 
     Raises
     ------
@@ -26,6 +27,8 @@ def claim(out: Path, described: dict[str, Any], what: str) -> None:
         hold.
     """
     file = out / "setting.json"
+    for folder in (out, *out.glob("*/")):
+        sweep(folder)
     if file.exists():
         found = read_json(file, "give another --out")
         field = first_difference(found, json.loads(json.dumps(described)))

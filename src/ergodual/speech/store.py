@@ -11,7 +11,6 @@ reads the next block meanwhile.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +27,7 @@ from torch import Tensor
 from ergodual.bilevel.checkpoint import digest
 from ergodual.bilevel.data import CHUNK, Pair, Share, shuffled
 from ergodual.errors import ErgodualError
-from ergodual.files import write_atomically
+from ergodual.files import replacing, sweep, write_atomically
 from ergodual.speech.corpora import BYTES, Gathering, bytes_of
 from ergodual.speech.frames import require_length, scale
 
@@ -213,9 +212,9 @@ def store_corpus(
         )
     gathering = Gathering(files, frame_length)
     ends, scales = [0], []
-    temporary = folder / f".samples.{os.getpid()}.tmp"
+    sweep(folder)
     try:
-        with open(temporary, "wb") as out:
+        with replacing(samples) as out:
             for file, audio in gathering:
                 peak, length = np.float32(0), 0
                 for block in audio.mono_blocks():
@@ -228,12 +227,9 @@ def store_corpus(
                 if on_file is not None:
                     on_file()
             out.truncate()
-        gathering.require(len(scales))
-        os.replace(temporary, samples)
+            gathering.require(len(scales))
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(samples)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     content = {
         "identity": identity,
         "rate": gathering.rate,
