@@ -53,7 +53,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         With the name of the file, if it cannot be written; the old one is then still there.
     """
     with replacing(path) as file, _named(path):
-        file.write(content.encode() if isinstance(content, str) else content)
+        if isinstance(content, str):  # names of files may be no text
+            content = content.encode(errors="backslashreplace")
+        file.write(content)
 
 
 def sweep(folder: Path) -> None:
