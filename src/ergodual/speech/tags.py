@@ -12,6 +12,9 @@ POINTS = ((0x10CE, 0x10CF, 4 + 100 * 280), (0x10D0, 0x10D1, 272))
 100 of them, and those of instruments, which hold the loops.
 """
 
+NEED_UTF_8 = ("FLAC", "OGG")
+"""Containers whose strings are UTF-8; libsndfile frees twice what FLAC's library refuses."""
+
 
 def copy_tags(source: soundfile.SoundFile, target: soundfile.SoundFile) -> None:
     """Those that the target's format has, before its first sample is written.
@@ -23,8 +26,20 @@ def copy_tags(source: soundfile.SoundFile, target: soundfile.SoundFile) -> None:
     for number in STRINGS:
         text = library.sf_get_string(source._file, number)
         if text != ffi.NULL and ffi.string(text):
-            library.sf_set_string(target._file, number, text)
+            said = ffi.string(text)
+            if target.format in NEED_UTF_8:
+                said = _as_utf_8(said)
+            library.sf_set_string(target._file, number, said)
     for get, put, size in POINTS:
         points = ffi.new("char[]", size)
         if library.sf_command(source._file, get, points, size):
             library.sf_command(target._file, put, points, size)
+
+
+def _as_utf_8(text: bytes) -> bytes:
+    """Bytes that are no UTF-8 are Latin-1's, as old recordings have them."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
