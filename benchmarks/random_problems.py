@@ -168,13 +168,13 @@ def weights(rng: Generator, shape: Size, scale: float) -> nn.Parameter:
     return nn.Parameter(torch.as_tensor(scale * w))
 
 
-def _l1(rng: Generator, shape: Size, scale: float) -> Term:
+def _l1(rng: Generator, shape: Size, _scale: float) -> Term:
     f = ed.L1(weights(rng, shape, 1.0))
     w = _flat(f.weight, shape)
     return f, lambda u: (w @ cp.abs(u), [])
 
 
-def _l21(rng: Generator, shape: Size, scale: float) -> Term:
+def _l21(rng: Generator, shape: Size, _scale: float) -> Term:
     size = int(rng.choice([s for s in range(1, shape[0] + 1) if shape[0] % s == 0]))
     groups = Size((shape[0] // size, *shape[1:]))
     f = ed.L21(weights(rng, groups, 1.0), size=size)
@@ -182,7 +182,7 @@ def _l21(rng: Generator, shape: Size, scale: float) -> Term:
     return f, lambda u: (sum(w[g] * cp.norm(u[at[:, g]]) for g in range(len(w))), [])
 
 
-def _squared(rng: Generator, shape: Size, scale: float) -> Term:
+def _squared(rng: Generator, shape: Size, _scale: float) -> Term:
     f = ed.SquaredL2(weights(rng, shape, 1.0))
     w = _flat(f.weight, shape)
     return f, lambda u: (0.5 * cp.sum_squares(cp.multiply(np.sqrt(w), u)), [])
@@ -203,7 +203,7 @@ def _half_open(rng: Generator, shape: Size, scale: float) -> Term:
     return f, lambda u: (0.0, [u <= high, *([u[bounded] >= low[bounded]] if len(bounded) else [])])
 
 
-def _ball(rng: Generator, shape: Size, scale: float) -> Term:
+def _ball(rng: Generator, _shape: Size, scale: float) -> Term:
     radius = weights(rng, Size(()), scale)
     return ed.L2Ball(radius), lambda u: (0.0, [cp.norm(u) <= float(radius.detach())])
 

@@ -43,7 +43,7 @@ def measured(corpus: object, batch: int) -> dict[str, float]:
     begun = [0.0]
     last = len(data) // batch  # the mini-batch that is not full
 
-    def on_step(loss: float) -> None:
+    def on_step(_loss: float) -> None:
         ended, count = time.perf_counter(), len(gradients) % (last + 1)
         alone = []
         for _ in range(3):

@@ -67,7 +67,7 @@ def _work(cases: range, tried: Callable[[int], tuple[str, str]], file: Path) -> 
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where libraries write notes of their own
         # the default action ends the process, also where no Python runs
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        with open(file, "w") as out:
+        with file.open("w") as out:
             for case in cases:
                 signal.alarm(SECONDS)
                 print(json.dumps([case, *tried(case)]), file=out, flush=True)

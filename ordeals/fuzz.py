@@ -108,16 +108,16 @@ def tried(case: int) -> tuple[str, str]:
         else:
             model = source.with_name("model.safetensors")
             model.write_bytes(good()[1][0].content)
-        before = sorted(os.listdir(folder))
+        before = _names(folder)
         command = _command(source, model, one.raw, draw)
         try:
-            with open(os.devnull, "w") as silence:
+            with Path(os.devnull).open("w") as silence:
                 sys.stdout = sys.stderr = silence
                 command()
         except (ErgodualError, OSError) as error:
             said = said_of(error)
-            if sorted(os.listdir(folder)) != before:
-                return "left behind", f"{os.listdir(folder)}"
+            if _names(folder) != before:
+                return "left behind", f"{_names(folder)}"
             if "\n" in said or len(said) > 600:
                 return "no sentence", said
             return "refused", ""
@@ -151,9 +151,13 @@ def _through_a_pipe(source: Path, command: Dequantize) -> None:
     command.run()
 
 
+def _names(folder: str | Path) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
 def _judged(folder: Path, before: list[str]) -> tuple[str, str]:
     """Of what was made."""
-    made = sorted(set(os.listdir(folder)) - set(before))
+    made = [name for name in _names(folder) if name not in before]
     if not made:
         return "read", ""
     if len(made) > 1:

@@ -22,7 +22,7 @@ def _place(content: bytes, draw: Random) -> int:
     return draw.randrange(within + 1)
 
 
-def _flip(content: bytes, other: bytes, draw: Random) -> bytes:
+def _flip(content: bytes, _other: bytes, draw: Random) -> bytes:
     """Some bytes, each to any other."""
     changed = bytearray(content)
     for _ in range(draw.choice((1, 1, 2, 5, 20))):
@@ -31,24 +31,24 @@ def _flip(content: bytes, other: bytes, draw: Random) -> bytes:
     return bytes(changed)
 
 
-def _number(content: bytes, other: bytes, draw: Random) -> bytes:
+def _number(content: bytes, _other: bytes, draw: Random) -> bytes:
     """A length, perhaps."""
     at = _place(content, draw) // 4 * 4
     return content[:at] + draw.choice(NUMBERS) + content[at + 4 :]
 
 
-def _cut(content: bytes, other: bytes, draw: Random) -> bytes:
+def _cut(content: bytes, _other: bytes, draw: Random) -> bytes:
     """The end."""
     return content[: _place(content, draw)]
 
 
-def _cut_out(content: bytes, other: bytes, draw: Random) -> bytes:
+def _cut_out(content: bytes, _other: bytes, draw: Random) -> bytes:
     """A stretch in the middle."""
     start, stop = sorted((_place(content, draw), _place(content, draw)))
     return content[:start] + content[stop:]
 
 
-def _swap(content: bytes, other: bytes, draw: Random) -> bytes:
+def _swap(content: bytes, _other: bytes, draw: Random) -> bytes:
     """Two neighbouring stretches."""
     a, b, c = sorted(_place(content, draw) for _ in range(3))
     return content[:a] + content[b:c] + content[a:b] + content[c:]
@@ -59,7 +59,7 @@ def _splice(content: bytes, other: bytes, draw: Random) -> bytes:
     return content[: _place(content, draw)] + other[_place(other, draw) :]
 
 
-def _double(content: bytes, other: bytes, draw: Random) -> bytes:
+def _double(content: bytes, _other: bytes, draw: Random) -> bytes:
     """A stretch twice."""
     start, stop = sorted((_place(content, draw), _place(content, draw)))
     return content[:stop] + content[start:]

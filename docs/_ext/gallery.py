@@ -34,13 +34,13 @@ def page(examples: Path) -> str:
     return "\n".join(parts)
 
 
-def start_anew(conf: dict[str, object], name: str) -> None:
+def start_anew(_conf: dict[str, object], _name: str) -> None:
     """What a page has set is not the next one's."""
     torch.set_default_dtype(torch.float32)
     warnings.resetwarnings()
 
 
-def write(app: Sphinx, config: Config) -> None:
+def write(app: Sphinx, _config: Config) -> None:
     source = Path(app.srcdir)
     text, path = page(source.parent / "examples"), source / "indexed.rst"
     if not path.exists() or path.read_text() != text:

@@ -60,7 +60,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def write(app: Sphinx, config: Config) -> None:
+def write(app: Sphinx, _config: Config) -> None:
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
     path = folder / "index.rst"
@@ -70,7 +70,7 @@ def write(app: Sphinx, config: Config) -> None:
 
 
 def leave_as_text(
-    app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: TextElement
+    _app: Sphinx, _env: BuildEnvironment, node: pending_xref, shown: TextElement
 ) -> Element | None:
     """A name of ours that has no page of its own stays text; one that does not exist is warned of.
 
@@ -84,7 +84,7 @@ def leave_as_text(
 
 
 def keep_bars(
-    app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]
+    _app: Sphinx, _what: str, _name: str, _item: object, _options: object, lines: list[str]
 ) -> None:
     """Absolute values, as |x_i|, are no substitutions of reStructuredText."""
     for i, line in enumerate(lines):

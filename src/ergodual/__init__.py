@@ -7,13 +7,14 @@ import importlib
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if (
-    sys.orig_argv[1:3] == ["-m", "ergodual"] or os.path.basename(sys.argv[0]) == "ergodual"
+    sys.orig_argv[1:3] == ["-m", "ergodual"] or Path(sys.argv[0]).name == "ergodual"
 ) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # what follows takes the command line seconds, in which Ctrl-C has nothing to tidy up
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))
 
 from ergodual.checks import check_function, check_operator
 from ergodual.errors import (

@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             with _named(path):
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(temporary, path)
+                temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -61,12 +61,12 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed have left in a folder, not in those below."""
     with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            if TEMPORARY.fullmatch(name):
+        for path in folder.iterdir():
+            if TEMPORARY.fullmatch(path.name):
                 # who still writes has the lock
-                with contextlib.suppress(OSError), open(folder / name, "rb") as file:
+                with contextlib.suppress(OSError), path.open("rb") as file:
                     _lock(file, wait=False)
-                    (folder / name).unlink()
+                    path.unlink()
 
 
 def _temporary(path: Path) -> tuple[Path, BinaryIO]:
@@ -74,7 +74,7 @@ def _temporary(path: Path) -> tuple[Path, BinaryIO]:
         # names have at most 255 bytes
         name = f".{path.name[:50]}.ergodual-{secrets.token_hex(4)}.tmp"
         temporary = path.with_name(name)
-        file = open(temporary, "x+b")  # noqa: SIM115 (the caller closes it)
+        file = temporary.open("x+b")  # the caller closes it
         with contextlib.suppress(OSError):  # there are file systems without locks
             _lock(file, wait=True)
         if temporary.exists():  # else it was swept before it was locked

@@ -79,7 +79,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(name: str, tmp_path: Path) -> None
     class Killed(Exception):
         pass
 
-    def kill(loss: float) -> None:
+    def kill(_loss: float) -> None:
         nonlocal steps
         steps += 1
         if steps == 17:  # in the middle of epoch 3
@@ -210,7 +210,7 @@ def test_learned_step_sizes_that_vanish(adjoint: ed.Reverse | ed.Tape) -> None:
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
 
 
-def test_frozen_parts_stay(tmp_path: Path) -> None:
+def test_frozen_parts_stay() -> None:
     learner = model(steps=ed.StepSizes.learned())
     learner.problem.K.requires_grad_(False)
     before = learner.problem.K.matrix.clone()

@@ -378,7 +378,7 @@ class Endless(IterableDataset[tuple[Tensor, Tensor]]):
         return iter(zip(x, truth, strict=True))
 
 
-def pair_of_wrong_length(batch: Any) -> tuple[Tensor, Tensor]:
+def pair_of_wrong_length(_batch: Any) -> tuple[Tensor, Tensor]:
     return torch.zeros(3, N), torch.zeros(2, N)
 
 

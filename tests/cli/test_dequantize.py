@@ -2,7 +2,6 @@
 it can go wrong.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -105,9 +104,7 @@ def test_what_was_quantized_comes_back(tmp_path: Path, model: str) -> None:
     assert inside(tmp_path / "out.wav", soundfile.read(tmp_path / "stored.flac")[0])
 
 
-def test_a_folder(
-    stored: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "many"
     (folder / "deeper").mkdir(parents=True)
     for name in ("a.wav", "deeper/b.flac"):
@@ -158,9 +155,8 @@ def test_through_pipes(stored: Path, model: str) -> None:
     assert b"standard input: mid-rise, 4 bits" in done.stderr
 
 
-def test_a_full_disk(
-    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str], small_files_only: None
-) -> None:
+@pytest.mark.usefixtures("small_files_only")
+def test_a_full_disk(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     for name, subtype in (("in.wav", "PCM_U8"), ("in.flac", "PCM_16")):
         soundfile.write(tmp_path / name, np.tile(STORED, 6), 16_000, subtype)
         for to in ("out.wav", "out.flac"):
@@ -210,7 +206,7 @@ def test_interrupted(tmp_path: Path, model: str) -> None:
     assert running.returncode == 130
     assert b"interrupted" in said
     assert b"Traceback" not in said
-    assert sorted(os.listdir(tmp_path)) == ["in.flac", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.flac", "model.safetensors"]
 
 
 def spoilt(change: Callable[[Path], object]) -> Callable[[Path, Path], list[str]]:

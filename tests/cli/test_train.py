@@ -453,7 +453,7 @@ def test_a_disk_that_is_full(
     corpus, whole, fits = recordings(), tmp_path / "whole", math.inf
     dev = ["--dev", str(recordings("dev", 1)), "--lr", "0.02"]
 
-    def full(descriptor: int) -> None:
+    def full(_descriptor: int) -> None:
         nonlocal fits
         fits -= 1
         if fits < 0:
@@ -479,7 +479,7 @@ def test_a_disk_that_is_full(
 
 
 @pytest.mark.skipif(
-    not os.path.isdir("/proc/self"),
+    not Path("/proc/self").is_dir(),
     reason="there is no /proc, where not even the superuser may make a folder",
 )
 def test_an_output_that_is_read_only(

@@ -122,7 +122,7 @@ def test_the_table(
                 - by_name[bits, "quantized", "snr_db"]["mean"]
             )
             assert row["mean"] == pytest.approx(difference)
-    with open(out / "measures.csv") as file:
+    with (out / "measures.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [float(row["mean"] or "nan") for row in table] == pytest.approx(
         [math.nan if row["mean"] is None else row["mean"] for row in rows], nan_ok=True
@@ -141,7 +141,7 @@ def test_what_one_recording_cannot_tell_is_null(
     text = (out / "measures.json").read_text()
     assert "NaN" not in text
     assert all(row["ci95"] == [None, None] for row in json.loads(text)["rows"])
-    with open(out / "measures.csv") as file:
+    with (out / "measures.csv").open() as file:
         assert {row["ci95_low"] for row in csv.DictReader(file)} == {""}
     assert not (out / LEFT).exists()
 

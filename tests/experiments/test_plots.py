@@ -71,7 +71,8 @@ def test_many_lines_are_saved_as_pixels(tmp_path: Path) -> None:
     assert save_figure(figure, tmp_path / "drawn") == tmp_path / "drawn.png"
 
 
-def test_a_disk_that_is_full_is_named(tmp_path: Path, small_files_only: None) -> None:
+@pytest.mark.usefixtures("small_files_only")
+def test_a_disk_that_is_full_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="File too large: '.*/drawn.svg'"):
         save_figure(FIGURES["loss"](), tmp_path / "drawn")
     assert not list(tmp_path.iterdir())

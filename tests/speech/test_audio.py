@@ -2,7 +2,6 @@
 length.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,7 +227,7 @@ def test_written_audio_is_read_back(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{ending}"
     write_audio(path, SIGNAL, 16_000)
     assert np.abs(read_audio(path)[0] - SIGNAL).max() <= 2**-23
-    assert os.listdir(tmp_path) == [path.name]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
@@ -245,15 +244,16 @@ def test_nothing_half_written(name: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "folder.wav").mkdir()
     with pytest.raises(ed.ErgodualError, match=said):
         write_audio(tmp_path / name, SIGNAL, 16_000)
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.wav"]
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac"])
-def test_full_disk(ending: str, tmp_path: Path, small_files_only: None) -> None:
+@pytest.mark.usefixtures("small_files_only")
+def test_full_disk(ending: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-1, 1, 60_000)
     with pytest.raises(ed.ErgodualError, match=f"a.{ending} cannot be written"):
         write_audio(tmp_path / f"a.{ending}", noise, 16_000)
-    assert not os.listdir(tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_shipped_speech() -> None:

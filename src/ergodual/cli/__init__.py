@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _tidy_ending() -> Iterator[None]:
     """Ctrl-C and SIGTERM raise an exception meanwhile, so that nothing is left half-written."""
 
-    def terminate(number: int, frame: object) -> None:
+    def terminate(_number: int, _frame: object) -> None:
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():

@@ -168,7 +168,7 @@ class Dequantize:
             with tempfile.TemporaryDirectory() as folder:
                 job = Job(source, Path(folder) / "out.wav", raw)
                 yield [job], []
-                with open(job.target, "rb") as made:
+                with job.target.open("rb") as made:
                     _to_pipe(made)
         else:
             name = "restored.wav" if str(source) == "-" else source.name

@@ -172,7 +172,7 @@ def _learned(dequantizer: Dequantizer) -> Restore:
     return lambda stored, quantizer, bits: dequantizer.restore(stored, bits, quantizer)
 
 
-def _gabor(stored: NDArray[np.float64], quantizer: Levels, bits: int) -> NDArray[np.float64]:
+def _gabor(stored: NDArray[np.float64], quantizer: Levels, _bits: int) -> NDArray[np.float64]:
     samples = torch.from_numpy(stored)
     unit = quantizer.step / 2
     x_tilde, lower, upper = ((t / unit).float() for t in (samples, *quantizer.cell(samples)))

@@ -93,7 +93,7 @@ class Direct:
         # a = (1 − M_P)/(τ M_P) and e likewise, where they are finite
         a, e = (1 - flat_P) / (taus * flat_P), (1 - flat_D) / (sigmas * flat_D)
 
-        def solve(b_P: Tensor, b_D: Tensor, enough: float) -> System:
+        def solve(b_P: Tensor, b_D: Tensor, _enough: float) -> System:
             P, S, left_P, left_S = (torch.zeros_like(t) for t in (flat_P, flat_D) * 2)
             residual = b_P.new_zeros(len(b_P))
             for i, (of_P, of_D) in enumerate(zip(_flat(b_P), _flat(b_D), strict=True)):

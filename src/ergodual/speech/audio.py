@@ -182,9 +182,9 @@ def open_audio(path: Path, raw: Raw | None = None) -> Iterator[Audio]:
     with contextlib.ExitStack() as opened:
         try:
             content: BinaryIO = (
-                opened.enter_context(open(os.dup(sys.stdin.fileno()), "rb"))
+                opened.enter_context(os.fdopen(os.dup(sys.stdin.fileno()), "rb"))
                 if str(path) == "-"
-                else opened.enter_context(open(path, "rb"))
+                else opened.enter_context(path.open("rb"))
             )
             if not content.seekable():
                 content = opened.enter_context(_copy(content))

@@ -131,7 +131,7 @@ def _content(path: Path) -> tuple[dict[str, Any], int]:
     follow it.
     """
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             text = file.read(length) if 2 <= length <= min(LONGEST, size - 8) else b""
