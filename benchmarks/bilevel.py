@@ -78,7 +78,8 @@ def learned(
 ) -> dict[str, Any]:
     """The weights that one gradient leads to, and how a grid around them does."""
     problem = make()
-    nn.utils.parametrize.register_parametrization(problem.F, "weight", Positive())
+    F: Any = problem.F  # with weights
+    nn.utils.parametrize.register_parametrization(F, "weight", Positive())
     model: nn.Module = ed.Solved(
         problem, TOLERANCE, ed.Implicit() if gradient == "Implicit" else ed.Neumann(200)
     )
@@ -100,9 +101,9 @@ def learned(
     )
     seconds = time.perf_counter() - begun
     with torch.no_grad():
-        weights = problem.F.weight.detach().clone()
-    nn.utils.parametrize.remove_parametrizations(problem.F, "weight")
-    best, factor = grid(model, problem, weights, x, b)
+        weights = F.weight.detach().clone()
+    nn.utils.parametrize.remove_parametrizations(F, "weight")
+    best, factor = grid(model, F, weights, x, b)
     loss = history.epochs[-1].train_loss
     return {
         "weights": " ".join(f"{w:.4f}" for w in weights.flatten().tolist()),
@@ -124,9 +125,7 @@ class Positive(nn.Module):
         return (w / 0.01).expm1().log()
 
 
-def grid(
-    model: nn.Module, problem: ed.InverseProblem, weights: Tensor, x: Tensor, b: Tensor
-) -> tuple[float, float]:
+def grid(model: nn.Module, F: Any, weights: Tensor, x: Tensor, b: Tensor) -> tuple[float, float]:
     """The lowest loss on grids around these weights, and the largest factor that leads to one."""
     lowest, factor = float("inf"), 1.0
     directions = [torch.ones_like(weights)]
@@ -136,7 +135,7 @@ def grid(
         losses = {}
         for step in FACTORS:
             with torch.no_grad():
-                problem.F.weight.copy_(weights * step**direction)
+                F.weight.copy_(weights * step**direction)
                 losses[step] = float((model(b) - x).square().mean())
         best = min(losses, key=lambda step: losses[step])
         lowest = min(lowest, losses[best])

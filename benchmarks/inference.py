@@ -26,10 +26,10 @@ def main(out: Path) -> None:
     for depth in (1, 8):
         for batch in BATCHES:
             x_tilde, _ = pair(batch)
-            problem = ed.Problem(ed.L1(), ed.Box(radius=RADIUS), ed.Dense.dct(N))
-            model = ed.Unrolled(problem, depth)
+            K = ed.Dense.dct(N)
+            model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=RADIUS), K), depth)
             A, y, r = (
-                problem.K.matrix.detach().clone(),
+                K.matrix.detach().clone(),
                 torch.empty(batch, N),
                 torch.empty(batch, N),
             )

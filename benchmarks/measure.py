@@ -50,7 +50,8 @@ def paired(
         begun = time.perf_counter()
         run()
         repeats[name] = max(1, round(least / (time.perf_counter() - begun)))
-    names, seconds = list(runs), {name: [] for name in runs}
+    names = list(runs)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(rounds):
         for name in names[i % len(names) :] + names[: i % len(names)]:
             begun = time.perf_counter()

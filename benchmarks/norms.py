@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Size
 
 import ergodual as ed
 from benchmarks.measure import one_core, report
+from ergodual.operators.conv import Padding
 from ergodual.operators.norms import matrix_of
 
 NOTES = [
@@ -47,9 +49,16 @@ def outer(vectors: list[torch.Tensor]) -> torch.Tensor:
     return found
 
 
-def convolutions(padding: str, strided: bool, axes: int) -> Iterator[Case]:
+SIZES: dict[int, list[tuple[int, ...]]] = {
+    1: [(3,), (7,), (16,)],
+    2: [(3, 3), (2, 4)],
+    3: [(2, 1, 1)],
+}
+
+
+def convolutions(padding: Padding, strided: bool, axes: int) -> Iterator[Case]:
     """On axes of at least 8 kernels, as far as a decomposition of their matrix allows."""
-    sizes = {1: [(3,), (7,), (16,)], 2: [(3, 3), (2, 4)], 3: [(2, 1, 1)]}[axes]
+    sizes = SIZES[axes]
     strides = {1: (2, 3, 5, 16, 80), 2: (2, 3)}[axes] if strided else (1,)
     for size, stride, channels in itertools.product(sizes, strides, ((1, 1), (3, 2), (2, 3))):
         length = [8 * max(s, stride) // stride * stride for s in size]
@@ -92,7 +101,7 @@ KINDS: dict[str, tuple[Callable[[], Iterator[Case]], float | None]] = {
     "Dense": (dense, 1.05),
     **{
         f"Conv, {axes}-D, {padding}": (
-            lambda padding=padding, axes=axes: convolutions(padding, False, axes),
+            partial(convolutions, padding, False, axes),
             1.05,
         )
         for axes in (1, 2, 3)
@@ -100,7 +109,7 @@ KINDS: dict[str, tuple[Callable[[], Iterator[Case]], float | None]] = {
     },
     **{
         f"Conv, {axes}-D, strided, {padding}": (
-            lambda padding=padding, axes=axes: convolutions(padding, True, axes),
+            partial(convolutions, padding, True, axes),
             1.05,
         )
         for axes in (1, 2)

@@ -44,7 +44,8 @@ def main(out: Path) -> None:
             for output, kind in OUTPUTS.items():
                 model = best(make, depth, kind, decibel, train)
                 row = {"problem": name, "depth": depth, "output": output}
-                row |= {"λ": model.problem.F.weight.item(), "start": decibel(model, *dev)}
+                assert isinstance(model.problem.F, ed.L1)
+                row |= {"λ": float(model.problem.F.weight), "start": decibel(model, *dev)}
                 rows.append(row)
                 fit(
                     model,

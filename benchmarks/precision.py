@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,13 +27,11 @@ def main(out: Path) -> None:
         exact = gradient(device, torch.float64)()
         run = gradient(device, torch.float32)
 
-        def at(precision: str, run: sweeps.Run = run) -> torch.Tensor:
+        def at(precision: str, run: Callable[[], torch.Tensor] = run) -> torch.Tensor:
             torch.set_float32_matmul_precision(precision)
             return run()
 
-        seconds = paired(
-            {name: lambda name=name: at(name) for name in ("highest", "high", "medium")}
-        )
+        seconds = paired({name: partial(at, name) for name in ("highest", "high", "medium")})
         for name in seconds:
             error = float((at(name).double() - exact).norm() / exact.norm())
             rows.append(
@@ -46,7 +46,7 @@ def main(out: Path) -> None:
     report("precision", "Precision of the products", rows, out, NOTES)
 
 
-def gradient(device: str, dtype: torch.dtype) -> sweeps.Run:
+def gradient(device: str, dtype: torch.dtype) -> Callable[[], torch.Tensor]:
     """A gradient, waited for."""
     x_tilde, g = (t.to(device, dtype) for t in sweeps.pair(BATCH))
     K = ed.Dense.dct(sweeps.N, dtype).to(device)
@@ -61,6 +61,7 @@ def gradient(device: str, dtype: torch.dtype) -> sweeps.Run:
         model(x_tilde).backward(g)
         if device == "cuda":
             torch.cuda.synchronize()
+        assert K.matrix.grad is not None
         return K.matrix.grad
 
     return run

@@ -95,7 +95,8 @@ def by_cvxpy(parts: list[tuple[Any, Any, Convex]], n: int) -> tuple[str, float]:
     if cp is None:
         return "not compared", float("nan")
     r = cp.Variable(n)
-    cost, constraints = 0, []
+    cost: Any = 0
+    constraints = list[Any]()
     for matrix, offset, convex in parts:
         own, limits = convex(matrix @ r + offset)
         cost, constraints = cost + own, constraints + limits
@@ -129,7 +130,7 @@ def operator(rng: Generator, n: int, among: list[str] | None = None) -> tuple[st
         return rng.standard_normal((m, n))
 
     m = n + int(rng.integers(0, 4))
-    rows = {
+    rows: dict[str, Callable[[], Any]] = {
         "tall": lambda: dense(m + 1),
         "wide": lambda: dense(max(1, n - 1)),
         "square": lambda: dense(n),

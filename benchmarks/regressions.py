@@ -96,7 +96,7 @@ def posed(kind: str, A: Tensor, b: Tensor) -> tuple[ed.InverseProblem, Tensor]:
     if kind == "group lasso":
         groups = correlations.view(BATCH, -1, GROUP).norm(dim=2)
         weights = SHARE * groups.amax(1)
-        G = ed.L21(weights[:, None], size=GROUP)
+        G: ed.Function = ed.L21(weights[:, None], size=GROUP)
         # a group of L21's are coefficients that lie p / size apart
         order = torch.arange(A.shape[1]).view(-1, GROUP).T.reshape(-1)
         return ed.InverseProblem(A=ed.Dense(A[:, order]), data=ed.SquaredL2(), G=G), weights

@@ -22,6 +22,7 @@ from torch import Tensor
 import ergodual as ed
 from benchmarks.measure import ROOT, report
 from ergodual.bilevel import fit
+from ergodual.problem import LowerLevel
 from ergodual.solving import Start
 from ergodual.speech.corpora import load_corpus
 from ergodual.speech.quantizers import MidRise
@@ -107,7 +108,13 @@ def learned(folder: Path) -> ed.Dense:
     x_true = load_corpus(folder, N).frames
     model = ed.Unrolled(ed.Problem(ed.L1(), ed.Box(radius=quantizer.radius), ed.Dense.dct(N)), 8)
     fit(model, quantizer.quantize(x_true), x_true, epochs=2)
-    return ed.Dense(model.problem.K.matrix.detach().double())
+    return ed.Dense(matrix(model.problem).detach().double())
+
+
+def matrix(problem: LowerLevel) -> Tensor:
+    """That of K, which is dense here."""
+    assert isinstance(problem.K, ed.Dense)
+    return problem.K.matrix
 
 
 def plain_iterations(problem: ed.Problem, x_tilde: Tensor, weight: float) -> float:
@@ -126,21 +133,21 @@ def against_simplex(
     """Seconds a frame of the whole batch, and the largest relative difference of the objectives;
     HiGHS with a process a core.
     """
-    K, eta, cores = problem.K.matrix.detach().numpy(), problem.G.radius, os.cpu_count() or 1
+    K, eta, cores = matrix(problem).detach().numpy(), problem.G.radius, os.cpu_count() or 1
     ours: dict[float, list[float]] = {tol: [] for tol in tolerances}
     theirs, off = [], dict.fromkeys(tolerances, 0.0)
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
         list(
             pool.map(minimum, [K[:2, :2]] * cores, [x_tilde[0, :2].numpy()] * cores, [eta] * cores)
         )  # to start them
-        for rows in torch.arange(SIMPLEX_FRAMES).split(SIMPLEX_FRAMES // ROUNDS):
+        for rows in torch.arange(SIMPLEX_FRAMES).view(ROUNDS, -1):
             objectives = {}
             for tol in tolerances:
                 begun = time.perf_counter()
                 found = ed.solve(problem, x_tilde, tol)
                 ours[tol].append((time.perf_counter() - begun) / len(x_tilde))
                 with torch.no_grad():
-                    objectives[tol] = problem.primal(found.r, x_tilde)[rows]
+                    objectives[tol] = problem.instance(x_tilde).primal(found.r)[rows]
             begun = time.perf_counter()
             exact = torch.tensor(
                 list(pool.map(minimum, [K] * len(rows), x_tilde[rows].numpy(), [eta] * len(rows))),
@@ -183,18 +190,16 @@ def derivative(problem: ed.Problem, x_tilde: Tensor) -> dict[str, Any]:
     """
     generator = torch.Generator().manual_seed(1)
     g = torch.randn(x_tilde.shape, dtype=x_tilde.dtype, generator=generator)
-    matrix = problem.K.matrix.detach()
+    K = matrix(problem).detach()
     base = tight(problem, x_tilde, None)
     slopes, regular = per_sample(problem, x_tilde, g, base)
     regular &= base.converged
     numeric, analytic, stays = [], [], []
     for _ in range(DIRECTIONS):
-        direction = torch.randn(matrix.shape, dtype=matrix.dtype, generator=generator)
-        direction *= 1e-7 * matrix.norm() / direction.norm()
+        direction = torch.randn(K.shape, dtype=K.dtype, generator=generator)
+        direction *= 1e-7 * K.norm() / direction.norm()
         sides = [
-            tight(
-                ed.Problem(problem.F, problem.G, ed.Dense(matrix + sign * direction)), x_tilde, base
-            )
+            tight(ed.Problem(problem.F, problem.G, ed.Dense(K + sign * direction)), x_tilde, base)
             for sign in (1, -1)
         ]
         stays.append(
@@ -229,17 +234,19 @@ def per_sample(
 ) -> tuple[list[Tensor], Tensor]:
     """The gradient of ⟨g_i, x̂_i⟩ in K for each sample i, and whether it exists."""
     slopes, regular = [], []
-    layer = ed.Solved(problem, tol=1.0)  # which takes the solution as it is
+    implicit = ed.Implicit()
+    layer = ed.Solved(problem, tol=1.0, adjoint=implicit)  # which takes the solution as it is
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
         for i in range(len(x_tilde)):
             start = Start(*(t[i : i + 1] for t in (base.r, base.y, base.weight)))
             slopes.append(
                 torch.autograd.grad(
-                    (layer(x_tilde[i : i + 1], start=start) * g[i]).sum(), problem.K.matrix
+                    (layer(x_tilde[i : i + 1], start=start) * g[i]).sum(), matrix(problem)
                 )[0]
             )
-            regular.append(layer.adjoint.report.regular)
+            assert implicit.report is not None
+            regular.append(implicit.report.regular)
     return slopes, torch.cat(regular)
 
 

@@ -37,7 +37,7 @@ def ours(batch: int, depth: int, adjoint: Any, output: Any = None) -> Run:
         problem, depth, ed.StepSizes.fixed(STEP, STEP), output or ed.Ergodic("1/k"), adjoint
     )
 
-    def run() -> Tensor:
+    def run() -> Tensor | None:
         K.matrix.grad = None
         model(x_tilde).backward(g)
         return K.matrix.grad
@@ -104,7 +104,7 @@ def taped(batch: int, depth: int, compiled: bool = False) -> Run:
     matrix = torch.nn.Parameter(ed.Dense.dct(N).matrix.detach())
     forward = torch.compile(tape, dynamic=False) if compiled else tape
 
-    def run() -> Tensor:
+    def run() -> Tensor | None:
         matrix.grad = None
         forward(x_tilde, matrix, depth).backward(g)
         return matrix.grad

@@ -18,8 +18,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "ordeals")
     parser.add_argument("--count", type=int, help="how many files, or kills")
     given = parser.parse_args()
-    ordeal = {"fuzz": fuzz, "kills": kills}[given.name]
-    return ordeal.main(given.out, given.count or ordeal.COUNT)
+    if given.name == "fuzz":
+        return fuzz.main(given.out, given.count or fuzz.COUNT)
+    return kills.main(given.out, given.count or kills.COUNT)
 
 
 sys.exit(main())

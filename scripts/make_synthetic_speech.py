@@ -133,7 +133,7 @@ def speak(voice: str, speed: int, pitch: int, sentence: str) -> np.ndarray:
     # cutting the spectrum is the ideal resampling of a clip that starts and ends in silence
     spectrum = np.fft.rfft(samples)[: length // 2 + 1]
     resampled = np.fft.irfft(spectrum, length) * (length / len(samples))
-    return 0.9 * resampled / np.abs(resampled).max()
+    return np.asarray(0.9 * resampled / np.abs(resampled).max())
 
 
 def main() -> None:

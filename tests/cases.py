@@ -163,7 +163,8 @@ class Slow(ed.Operator):
         return (self.scale * y) @ self.A
 
     def norm(self, domain: torch.Size | None = None) -> Tensor:
-        return torch.linalg.matrix_norm(self.scale[:, None] * self.A, 2)
+        norm: Tensor = torch.linalg.matrix_norm(self.scale[:, None] * self.A, 2)
+        return norm
 
     def norm_bound(self, domain: torch.Size | None = None) -> float:
         return float(self.norm().detach())

@@ -68,6 +68,7 @@ def test_gradients_are_those_of_float64(dtype: torch.dtype, kernel: str) -> None
         x = torch.randn(128, 160, generator=torch.Generator().manual_seed(1)).to(kind)
         model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), K), depth=3)
         model(x).square().sum().backward()
+        assert K.matrix.grad is not None
         found[name] = K.matrix.grad.double()
     error = (found[kernel] - found["torch"]).norm() / found["torch"].norm()
     assert float(error) < (5e-7 if dtype is torch.float32 else 1e-13)

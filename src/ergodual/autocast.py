@@ -44,7 +44,7 @@ def let_none_cast(t: Tensor) -> Tensor:
     would be cast.
     """
     if t.requires_grad and not traced():
-        t.register_hook(_require_own_type)  # type: ignore[no-untyped-call]
+        t.register_hook(_require_own_type)
     return t
 
 

@@ -228,7 +228,7 @@ class Training:
             """Some optimizers, as LBFGS, ask for the loss several times a step."""
             self.stepper.zero_grad()
             value = summed(self.loss, self.model(x_tilde), x_true) / whole
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             value = value.detach()
             self.workers.total([value, *(p.grad for p in self._learned if p.grad is not None)])
             if not first:

@@ -129,7 +129,7 @@ class Sparse(Operator):
 def _parts(matrix: Any) -> tuple[tuple[Tensor, Tensor], Tensor, tuple[int, int]]:
     """Rows and columns of the entries, in the order of rows; the entries; and the shape."""
     if isinstance(matrix, Tensor) and matrix.layout != torch.strided and matrix.ndim == 2:
-        coo: Any = matrix.detach().to_sparse_coo().coalesce()  # type: ignore[no-untyped-call]
+        coo: Any = matrix.detach().to_sparse_coo().coalesce()
         (rows, columns), entries = coo.indices(), coo.values()
     elif hasattr(matrix, "tocoo") and hasattr(matrix, "tocsr"):
         csr = matrix.tocsr().copy()
