@@ -10,6 +10,7 @@ from ergodual.autocast import in_own_type
 from ergodual.functions import Function
 from ergodual.functions.sums import split_shift
 from ergodual.operators import Operator
+from ergodual.operators.unmatched import require_adjoint
 from ergodual.tensors import dots
 
 
@@ -73,6 +74,7 @@ class Instance(NamedTuple):
     @in_own_type
     def dual(self, y: Tensor) -> Tensor:
         """⟨c, y⟩ − F*(y) − G*(−Kᵀy) for each sample, c = K shift + offset."""
+        require_adjoint(self.K)
         v = -self.K.adjoint(y, self.domain)
         return dots(self.constant(), y) - self.F.conjugate(y) - self.G.conjugate(v)
 

@@ -12,6 +12,7 @@ from ergodual.functions import Function, SeparableSum, Zero
 from ergodual.functions.sums import bind
 from ergodual.instance import Instance
 from ergodual.operators import Identity, Operator, Stack
+from ergodual.operators.unmatched import is_unmatched
 from ergodual.tensors import plain, traced
 
 
@@ -83,7 +84,8 @@ class LowerLevel(nn.Module):
                     )
         if domain not in self._probed and not traced():
             require_products(K, domain, like)
-            probe(K, domain, like, K.norm_bound(domain))
+            if not is_unmatched(K):
+                probe(K, domain, like, K.norm_bound(domain))
             self._probed.add(domain)
         return Instance(F, G, K, shift, offset, len(like), domain, codomain, like)
 

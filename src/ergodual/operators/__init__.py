@@ -12,6 +12,7 @@ from ergodual.operators.spectral import Blur, Dct, Fourier
 from ergodual.operators.stack import Stack
 from ergodual.operators.stft import Stft
 from ergodual.operators.tomography import Tomography
+from ergodual.operators.unmatched import Unmatched
 from ergodual.operators.wavelet import Wavelet
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Stft",
     "SymmetricGradient",
     "Tomography",
+    "Unmatched",
     "Wavelet",
     "from_deepinv",
     "from_pylops",

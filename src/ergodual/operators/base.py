@@ -186,6 +186,18 @@ class Operator(nn.Module):
                 old = totals[i]
                 totals[i] = found * scale if old is None else old.add_(found, alpha=scale)
 
+    def way_back_gradients_onto(
+        self, totals: list[Tensor | None], dual: Tensor, primal: Tensor, scale: float
+    ) -> None:
+        """Totals + scale · the gradient of Σ ⟨primal, adjoint(dual)⟩, likewise: :meth:`gradients`
+        unless the way back is not the adjoint.
+        """
+        self.gradients_onto(totals, dual, primal, scale)
+
+    def reversed(self) -> Operator:
+        """What the reverse sweep multiplies by: K unless the way back is not the adjoint."""
+        return self
+
     @property
     def T(self) -> Operator:
         """Kᵀ as an operator."""

@@ -168,7 +168,7 @@ class _Backward:
         in_K = self.found.totals(K) if id(K) in self.wanted.modules else None
         if in_K is not None:
             y, P = iterates.y[i + 1 : i + 1 + count], self.P_block[-count:]
-            K.gradients_onto(in_K, y.flatten(0, 1), P.flatten(0, 1), -1.0)
+            K.way_back_gradients_onto(in_K, y.flatten(0, 1), P.flatten(0, 1), -1.0)
         if plan.joins[begin]:
             # in a ring of one, S̄ changes places with S
             alone = len(self.S_bar) == 1
@@ -208,11 +208,13 @@ class _Backward:
             if plan.ends[k]:
                 torch.mul(base, tau / after, out=out)
             elif self.tracks[k]:
-                W = one.K.adjoint(self.S_bar_later, one.domain)
+                W = plan.reversed[k].adjoint(self.S_bar_later, one.domain)
                 torch.mul(base, tau / after, out=out).add_(W, alpha=tau)
                 self._note(self._V(k + 1, W), k, self.r[i + 2] - self.r[i + 1])
             else:
-                one.K.adjoint_onto(base, self.S_bar_later, tau, out=out, keep=tau / after)
+                plan.reversed[k].adjoint_onto(
+                    base, self.S_bar_later, tau, out=out, keep=tau / after
+                )
         G = one.G
         keeps_input, wanted = self.asked[id(G)]
         kept = self.primal[i] if keeps_input else self.r[i + 2]
@@ -226,7 +228,7 @@ class _Backward:
         plan, i, S = self.plan, k - self.start, self.S
         one, sigma = plan.instances[k], plan.sigma[k]
         keep = 0.0 if k + 1 == plan.depth else sigma / plan.sigma[k + 1]
-        one.K.forward_onto(self.S_later, P, -sigma, out=S, keep=keep)
+        plan.reversed[k].forward_onto(self.S_later, P, -sigma, out=S, keep=keep)
         by_coordinate = isinstance(sigma, Tensor)
         if by_coordinate:  # δ itself, as its parts have other factors
             S.div_(sigma)
@@ -274,9 +276,9 @@ class _Backward:
                     one.K.gradients_onto(in_K, S, older, -self.plan.lead[k])
             self.found.add_named("offset", total)
             if "shift" in self.wanted.names:
-                self.found.add_named("shift", one.K.adjoint(total, one.domain))
+                self.found.add_named("shift", plan.reversed[k].adjoint(total, one.domain))
         if k > self.first:
-            W = one.K.adjoint(self.S_bar_later, one.domain)
+            W = plan.reversed[k].adjoint(self.S_bar_later, one.domain)
             V = self._V(k, W)
             self._hand(k - 1, W)
             self._hand(k - 2, -plan.theta[k - 1] * V)
@@ -284,7 +286,7 @@ class _Backward:
         elif ("theta" in self.wanted.names and k > 0) or (
             "shift" in self.wanted.names and not plan.joins[k]
         ):
-            self._note(one.K.adjoint(S, one.domain), k - 1, newer - older)
+            self._note(plan.reversed[k].adjoint(S, one.domain), k - 1, newer - older)
         self.V_later = None
 
     def _V(self, k: int, W: Tensor) -> Tensor:
@@ -292,7 +294,7 @@ class _Backward:
         plan = self.plan
         before, after = 1 + plan.lead[k], plan.theta[k]
         if before < 0.5:  # the recursion would amplify rounding by |θ|/(1 + θ) > 1 every time
-            V = plan.instances[k].K.adjoint(self.S_later, plan.instances[k].domain)
+            V = plan.reversed[k].adjoint(self.S_later, plan.instances[k].domain)
         else:
             V = W / before
             if self.V_later is not None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.functions.sums import flat_shape, takes_steps_by_part
 from ergodual.instance import Instance
+from ergodual.operators import Operator
 from ergodual.primal_dual.steps import Steps
 from ergodual.tensors import Number, revealed
 
@@ -76,6 +77,12 @@ class Plan:
         """One problem and the same numbers throughout; no average unless α is given."""
         alpha = [0.0] * depth if alpha is None else alpha
         return Plan([instance] * depth, [sigma] * depth, [tau] * depth, [theta] * depth, alpha)
+
+    @cached_property
+    def reversed(self) -> list[Operator]:
+        """What the reverse sweep multiplies by in each iteration."""
+        made = {id(one.K): one.K.reversed() for one in self.instances}
+        return [made[id(one.K)] for one in self.instances]
 
     @cached_property
     def stretches(self) -> list[tuple[int, int]]:

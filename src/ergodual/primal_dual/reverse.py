@@ -13,6 +13,7 @@ from torch import Tensor
 from ergodual.autocast import in_own_type, let_none_cast
 from ergodual.errors import ErgodualError
 from ergodual.instance import Instance
+from ergodual.operators.unmatched import require_outermost
 from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
 from ergodual.primal_dual.forward import Iteration, Trajectory, start_of_average
 from ergodual.primal_dual.inputs import Inputs
@@ -44,6 +45,7 @@ class Reverse:
             self._require_whole()
             require_steps(steps)
             return unroll(instances, steps, weights)
+        require_outermost(one.K for one in instances)
         inputs = Inputs(instances, steps, weights)
         return _Sweep.apply(self, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
 

@@ -14,6 +14,7 @@ from ergodual.autocast import in_own_type
 from ergodual.consistency import probe
 from ergodual.errors import ErgodualError, NotConvergedWarning
 from ergodual.instance import Instance
+from ergodual.operators.unmatched import require_adjoint
 from ergodual.problem import LowerLevel
 from ergodual.solving.certificates import Pending, best
 from ergodual.solving.methods import Method, default_method
@@ -222,6 +223,7 @@ def _norm(one: Instance) -> float:
 
 
 def _check(one: Instance) -> None:
+    require_adjoint(one.K)
     seen = one.shift if one.shift is not None else one.offset
     if seen is None or seen.dtype not in TOLERANCE:
         raise ErgodualError(
