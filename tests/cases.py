@@ -252,6 +252,8 @@ MORE_OPERATORS: dict[str, Operators] = {
     "wavelet": Operators(lambda seed=0: ed.Wavelet("db2", axes=1), (2, 4)),
     "wavelet of images": Operators(lambda seed=0: ed.Wavelet("haar"), (2, 4)),
     "stft": Operators(lambda seed=0: ed.Stft(3, hop=2), (4,)),
+    "framed": Operators(lambda seed=7: ed.Framed(matrix(3, 4, seed), hop=2), (7,)),
+    "framed, hop 1": Operators(lambda seed=7: ed.Framed(matrix(2, 3, seed), hop=1), (4,)),
     "neighbours": Operators(lambda seed=0: ed.Differences([(0, 1), (1, -1), (-1, -2)]), (2, 3)),
     "symmetric gradient": Operators(lambda seed=0: ed.SymmetricGradient(), (2, 2, 2)),
     "sparse": Operators(

@@ -134,3 +134,32 @@ def test_a_resume_under_another_kernel_says_so(tmp_path: Path) -> None:
     ed.use_products("torch")
     with pytest.warns(ed.OtherProductsWarning, match="float64 matrices by numpy .* with torch"):
         train(3)
+
+
+@pytest.mark.parametrize("layout", range(3))
+@pytest.mark.parametrize(("keep", "scale"), [(0.0, 1.0), (0.3, 2.0)])
+def test_rounded_products_have_the_error_of_bfloat16(
+    layout: int, keep: float, scale: float
+) -> None:
+    a, b = matrices(torch.float32)[layout]
+    base, right = torch.ones(len(a), b.shape[1]), a.double() @ b.double()
+    exact = products.mm(a, b)
+    with products.rounded_products():
+        found = products.mm(a, b)
+        added = products.addmm(base, a, b, keep, scale, torch.empty_like(base))
+        learned = products.mm(a.clone().requires_grad_(), b)  # which autograd records
+    error = float((found - right).norm() / right.norm())
+    assert 1e-4 < error < 5e-3
+    torch.testing.assert_close(added, keep * base + scale * found)
+    assert torch.equal(learned, exact)
+    assert torch.equal(products.mm(a, b), exact)
+
+
+def test_levels_are_split_where_they_would_be_rounded() -> None:
+    x = 511.0 - torch.arange(0, 384.0, 2).reshape(1, -1)
+    identity = torch.eye(192)
+    with products.rounded_products():
+        assert not torch.equal(products.mm(x, identity, fine=True), x)
+    with products.rounded_products(split=True):
+        assert torch.equal(products.mm(x, identity, fine=True), x)
+        assert not torch.equal(products.mm(x, identity), x)

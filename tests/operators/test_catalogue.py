@@ -89,6 +89,8 @@ def test_daubechies(p: int) -> None:
         (ed.Stft(8), (21,)),
         (ed.Stft(torch.ones(6), 4), (2, 9)),
         (ed.Stft(7, 3), (5,)),
+        (ed.Framed.dft(8, 4, 10, dtype=torch.float64), (21,)),
+        (ed.Framed.dft(6, 2, 6, dtype=torch.float64), (5,)),
         (ed.Fourier(), (2, 4, 5)),
         (ed.Fourier(real=True), (4, 5)),
     ],
@@ -119,6 +121,15 @@ def test_wavelets_do_not_see_what_is_smooth() -> None:
     seen = y.abs() > 1e-12
     assert not (seen[0, 8:] & (K.details((32,))[8:] > 0))[:-1][:2].any()
     assert int(seen.sum()) <= 8 + 4  # the approximation, and where the line breaks off
+
+
+def test_frames_are_a_strided_convolution() -> None:
+    matrix, x = random(6, 8), random(2, 21)
+    K = ed.Framed(matrix, hop=4)
+    conv = ed.Conv(matrix[:, None], stride=4, padding="none")
+    padded = torch.nn.functional.pad(x, (4, 4 + 3))  # zeros before, and up to the last frame's end
+    torch.testing.assert_close(K(x), conv(padded[:, None]).transpose(1, 2))
+    assert K.norm_bound() == conv.norm_bound()
 
 
 def test_neighbours_are_a_gradient_among_others() -> None:
@@ -211,6 +222,10 @@ X = observation(sample=(4, 4))
         (lambda: ed.Stft(torch.tensor([1.0, 0.0, 1.0, 0.0]), 2), "leave samples out"),
         (lambda: ed.Stft(1), "window has 1 samples"),
         (lambda: ed.Stft(torch.hann_window(8), 8), "leave samples out"),
+        (lambda: ed.Framed(torch.ones(3), 1), "takes a floating-point tensor"),
+        (lambda: ed.Framed(torch.ones(3, 4), 3), "divides 4"),
+        (lambda: ed.Framed(torch.ones(3, 4), 2)(X), "takes signals"),
+        (lambda: ed.Framed.dft(8, 4, 7), "give an even number"),
         (lambda: ed.Differences([]), "at least one"),
         (lambda: ed.Differences([(0, 0)]), "not all of them 0"),
         (lambda: ed.Differences([(0, 1), 1]), "as many whole"),

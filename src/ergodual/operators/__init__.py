@@ -7,6 +7,7 @@ from ergodual.operators.dense import Dense
 from ergodual.operators.differences import Differences, SymmetricGradient
 from ergodual.operators.elementary import Diagonal, Gradient, Identity
 from ergodual.operators.foreign import from_deepinv, from_pylops, from_scipy, from_torch
+from ergodual.operators.framed import Framed
 from ergodual.operators.sparse import Sparse
 from ergodual.operators.spectral import Blur, Dct, Fourier
 from ergodual.operators.stack import Stack
@@ -26,6 +27,7 @@ __all__ = [
     "Diagonal",
     "Differences",
     "Fourier",
+    "Framed",
     "Gradient",
     "Identity",
     "Layout",
