@@ -18,6 +18,7 @@ LAYERS: dict[str, Callable[[ed.Problem], Layer]] = {
     "neumann": lambda p: ed.Unrolled(p, 5, adjoint=ed.Neumann(3)),
     "direct": lambda p: ed.Solved(p),
     "minres": lambda p: ed.Solved(p, adjoint=ed.Implicit(solver=ed.Minres())),
+    "piggyback": lambda p: ed.Solved(p, adjoint=ed.Piggyback(0.1)),
     "one step": lambda p: ed.Solved(p, adjoint=ed.OneStep()),
 }
 

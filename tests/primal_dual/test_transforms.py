@@ -98,6 +98,7 @@ REFUSED: dict[str, Callable[[ed.Problem], torch.nn.Module]] = {
     "Truncated": lambda p: ed.Unrolled(p, 3, adjoint=ed.Truncated(2)),
     "Implicit": lambda p: ed.Unrolled(p, 3, adjoint=ed.Implicit()),
     "Neumann": lambda p: ed.Solved(p, adjoint=ed.Neumann(3)),
+    "Piggyback": lambda p: ed.Solved(p, adjoint=ed.Piggyback()),
     "OneStep": lambda p: ed.Solved(p, adjoint=ed.OneStep()),
 }
 

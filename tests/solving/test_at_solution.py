@@ -81,10 +81,13 @@ def test_implicit_is_the_limit_of_the_reverse_sweep(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("adjoint", [lambda: ed.Neumann(3000), lambda: ed.Piggyback(1e-11)])
 @pytest.mark.parametrize("name", UNIQUE)
-def test_many_stationary_steps_are_the_limit_too(name: str) -> None:
+def test_many_stationary_steps_are_the_limit_too(
+    name: str, adjoint: Callable[[], AtSolution]
+) -> None:
     assert (
-        relative(through_iterations(name, ed.Neumann(3000)), through_iterations(name, ed.Reverse()))
+        relative(through_iterations(name, adjoint()), through_iterations(name, ed.Reverse()))
         <= 1e-6
     )
 
@@ -105,7 +108,9 @@ def test_one_step_is_one_stationary_step() -> None:
     assert all(torch.equal(t, theirs[name]) for name, t in ours.items())
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(500), ed.OneStep])
+@pytest.mark.parametrize(
+    "adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(500), ed.OneStep]
+)
 def test_they_serve_unrolled_and_solved_alike(adjoint: Callable[[], AtSolution]) -> None:
     problem, x_tilde = PROBLEMS["weights and radii"](), observation()
     unrolled = ed.Unrolled(problem, 2000, adjoint=adjoint(), output=ed.Last())
@@ -171,7 +176,7 @@ def test_a_kink_where_all_is_zero_is_told(part: str) -> None:
     assert not layer.adjoint.report.regular.any()
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3)])
+@pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(3)])
 def test_no_samples_have_no_gradient(adjoint: Callable[[], AtSolution]) -> None:
     problem = ed.Problem(ed.L1(parameter(0.3)), ed.Box(radius=parameter(0.2)), ed.Dense(matrix()))
     ed.Solved(problem, adjoint=adjoint())(observation(batch=0)).sum().backward()
@@ -265,7 +270,7 @@ def test_total_variation_of_images_is_regular() -> None:
     assert (found[1] * at).sum() == pytest.approx(float(in_x), rel=1e-4)
 
 
-@pytest.mark.parametrize("adjoint", [ed.OneStep, lambda: ed.Neumann(30), ed.Implicit])
+@pytest.mark.parametrize("adjoint", [ed.OneStep, lambda: ed.Neumann(30), ed.Piggyback, ed.Implicit])
 def test_each_sample_has_a_gradient_of_its_own(adjoint: Callable[[], AtSolution]) -> None:
     """Which does not depend on what else is in the batch, though steps do on the sample."""
     x = torch.cat([observation(batch=2), 50 * observation(3, batch=2), 0.02 * observation(4)])
@@ -280,7 +285,7 @@ def test_each_sample_has_a_gradient_of_its_own(adjoint: Callable[[], AtSolution]
     torch.testing.assert_close(gradient(x), alone, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("adjoint", [ed.Implicit, lambda: ed.Neumann(400)])
+@pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(400)])
 def test_parametrised_weights_are_solved_and_learned(adjoint: Callable[[], AtSolution]) -> None:
     """Whatever samples are left of a batch."""
     x = torch.cat([observation(batch=2), 30 * observation(3, batch=2)])
@@ -312,6 +317,46 @@ def test_a_series_cut_too_early_shows() -> None:
     assert sizes[0] > 0.05
     assert sizes[0] > sizes[1] > sizes[2]
     assert sizes[2] < 1e-8
+
+
+@pytest.mark.parametrize("F", [ed.SquaredL2(0.8), ed.Huber(0.7, 0.4)], ids=["squares", "huber"])
+@pytest.mark.parametrize("tol", [1e-1, 1e-3, 1e-6])
+def test_the_bound_of_an_adjoint_iteration_holds_and_says_something(
+    tol: float, F: ed.Function
+) -> None:
+    layer = ed.Solved(ed.Problem(F, ed.SquaredL2(1.7), ed.Dense(matrix())), tol=TIGHT)
+    for i, x in enumerate(observation(batch=6).unbind()):
+        found = {}
+        for adjoint in (ed.Piggyback(tol), ed.Implicit()):
+            layer.adjoint = adjoint
+            value = losses(layer(x[None]))[0, i % N]
+            found[adjoint] = torch.autograd.grad(value, layer.problem.K.matrix)[0]
+        rough, exact = found
+        assert rough.report.converged.all()
+        off, size = (found[rough] - found[exact]).norm(), found[exact].norm()
+        assert off <= rough.report.bound + 1e-12
+        assert rough.report.bound <= 300 * tol * size
+
+
+def test_an_adjoint_iteration_guesses_its_error_where_there_is_no_bound() -> None:
+    layer = ed.Solved(lower_level(matrix(12, 8)), tol=TIGHT, adjoint=ed.Implicit())
+    x = observation(batch=4, n=8)
+    exact = torch.autograd.grad(layer(x).pow(3).sum(), layer.problem.K.matrix)[0]
+    layer.adjoint = rough = ed.Piggyback(1e-4)
+    found = torch.autograd.grad(layer(x).pow(3).sum(), layer.problem.K.matrix)[0]
+    assert rough.report.bound.isinf().all()
+    off = (found - exact).norm() / exact.norm()
+    assert 1e-8 < off <= rough.report.estimate.max() < 0.1
+
+
+def test_an_adjoint_iteration_without_a_limit_is_told() -> None:
+    adjoint = ed.Piggyback(max_iterations=100)
+    layer = ed.Solved(DEGENERATE["rank one"](), adjoint=adjoint)
+    with pytest.warns(
+        ed.NotDifferentiableWarning, match="of 2 samples did not reach 1e-08 within 100 iterations"
+    ):
+        gradients(layer)
+    assert not adjoint.report.converged.all()
 
 
 def test_a_system_of_any_rank() -> None:
@@ -351,6 +396,10 @@ def test_refusals() -> None:
         ed.Solved(problem, adjoint=ed.Implicit)
     with pytest.raises(ed.ErgodualError, match="steps is 0"):
         ed.Neumann(0)
+    with pytest.raises(ed.ErgodualError, match="Piggyback's tolerance is 0; it must be between"):
+        ed.Piggyback(tol=0)
+    with pytest.raises(ed.ErgodualError, match="Piggyback's number of iterations is 0.5"):
+        ed.Piggyback(max_iterations=0.5)  # type: ignore[arg-type]
     with pytest.raises(ed.ErgodualError, match="otherwise is 'guess'"):
         ed.Implicit("guess")  # type: ignore[arg-type]
 

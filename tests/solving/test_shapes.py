@@ -142,7 +142,7 @@ def test_denoising_is_one_problem_in_two_words() -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3000)])
+@pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(3000)])
 def test_derivatives_of_an_inverse_problem(adjoint: Callable[[], ed.Implicit]) -> None:
     b = observation(3, n=N)
 
@@ -169,7 +169,7 @@ def test_derivatives_of_an_inverse_problem(adjoint: Callable[[], ed.Implicit]) -
         assert float((found[i] * v).sum()) == pytest.approx(slope, rel=1e-4, abs=1e-7)
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(50)])
+@pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(50)])
 def test_the_backward_pass_uses_what_the_forward_pass_saw(
     adjoint: Callable[[], ed.Implicit],
 ) -> None:
@@ -242,7 +242,7 @@ def test_the_units_of_a_part_hardly_matter(c: float) -> None:
     assert not ed.solve(problem, c * b, 1e-5, alike, limit).converged.all()
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(2000)])
+@pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(2000)])
 def test_steps_by_part_lead_to_the_same_derivative(adjoint: Callable[[], ed.Implicit]) -> None:
     K = ed.Stack(ed.Dense(matrix()), 5 * ed.Dense(matrix(2, N, 9)))
     F = ed.SeparableSum(ed.L1(parameter(0.2)), ed.SquaredL2(parameter(0.1)))
@@ -257,7 +257,7 @@ def test_steps_by_part_lead_to_the_same_derivative(adjoint: Callable[[], ed.Impl
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("adjoint", [lambda: ed.Implicit(), lambda: ed.Neumann(3), ed.OneStep])
+@pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(3), ed.OneStep])
 def test_networks_have_no_solution(adjoint: Callable[[], ed.Implicit]) -> None:
     problems = [ed.Problem(ed.L1(), ed.SquaredL2(), ed.Dense(matrix())) for _ in range(2)]
     with pytest.raises(ed.ErgodualError, match="problems of their own"):

@@ -5,6 +5,7 @@ from ergodual.solving.chambolle_pock import ChambollePock
 from ergodual.solving.implicit import Implicit
 from ergodual.solving.linear_solvers import Direct, Minres
 from ergodual.solving.neumann import Neumann, OneStep
+from ergodual.solving.piggyback import Piggyback
 from ergodual.solving.restarted import Restarted
 from ergodual.solving.solution import Solution, Start
 from ergodual.solving.solve import solve
@@ -18,6 +19,7 @@ __all__ = [
     "Minres",
     "Neumann",
     "OneStep",
+    "Piggyback",
     "Restarted",
     "Solution",
     "Solved",

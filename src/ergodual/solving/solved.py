@@ -33,8 +33,8 @@ class Solved(nn.Module):
         See :func:`solve`; the tolerance is 1e-9 in float64 and 3e-6 in float32 if None, since a
         derivative needs the right active set.
     adjoint
-        How gradients flow: ``Implicit()`` (if None), ``Neumann(b)`` or ``OneStep()``; the
-        latter two take each sample's own steps.
+        How gradients flow: ``Implicit()`` (if None), ``Piggyback()``, ``Neumann(b)`` or
+        ``OneStep()``; all but the first take each sample's own steps.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class Solved(nn.Module):
         if adjoint is not None and not isinstance(adjoint, AtSolution):
             given = adjoint if isinstance(adjoint, type) else type(adjoint).__name__
             raise ErgodualError(
-                f"The adjoint is {given}; Solved takes Implicit(), Neumann(b) or OneStep(), which "
-                "need no iterations."
+                f"The adjoint is {given}; Solved takes Implicit(), Piggyback(), Neumann(b) or "
+                "OneStep(), which need no iterations."
             )
         self.problem, self.tol = problem, tol
         self.method, self.max_iterations = method, max_iterations
