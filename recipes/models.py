@@ -12,8 +12,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-
 from ergodual.files import write_atomically
 from ergodual.speech.model import load_model, save_model
 from recipes import gains
@@ -73,12 +71,13 @@ def measure(corpora: Path, setting: str) -> None:
 
 
 def pack(source: Path, target: Path, command: str) -> None:
-    """A trained model with K in half precision, and in its metadata the command instead of the
-    configuration.
+    """A trained model with its matrices in half precision, and in its metadata the command instead
+    of the configuration.
     """
     model, spec, metadata = load_model(source)
-    K = model.problem.K
-    K.matrix = torch.nn.Parameter(K.tensors()[0].detach().half())
+    for parameter in model.parameters():
+        if parameter.ndim == 2:
+            parameter.data = parameter.data.half()
     save_model(
         target,
         model,

@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 
 import ergodual as ed
 from ergodual.speech.model import ModelSpec, build, load_model, save_model
+from tests.speech.networks import METADATA as NETWORK
+from tests.speech.networks import small
 
 SPEC = ModelSpec(n=16, depth=3, learn=("K", "steps", "weights"), per_iteration=True, relative=True)
 METADATA: dict[str, Any] = {"bits": 4, "quantizer": "mid-rise", "rate": 16_000}
@@ -84,7 +86,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no spec": (spelt(spec=None), "does not say"),
     "spec of null": (beginning(b'{"__metadata__": {"ergodual": "{\\"spec\\": null}"}}'), "does"),
     "newer": (spelt(format=9), "has format 9"),
-    "format": (spelt(format="1"), 'format is "1" and must be from 1 to 1'),
+    "format": (spelt(format="1"), 'format is "1" and must be from 1 to 2'),
     "no bits": (spelt(bits=None), "bits is null"),
     "odd bits": (spelt(bits="four"), 'bits is "four" and must be from 1 to 16'),
     "true bits": (spelt(bits=True), "bits is true"),
@@ -155,3 +157,73 @@ def test_what_is_good(tmp_path: Path) -> None:
     model, spec, metadata = load_model(tmp_path / "model.safetensors")
     assert (spec, metadata) == (SPEC, METADATA)
     assert torch.equal(model.problem.K.matrix, build(SPEC).problem.K.matrix)
+
+
+def network(model: str = "network", spec: dict[str, Any] | None = None, **tensors: Any) -> Any:
+    """One of whole recordings with some of its header or its tensors changed; None to leave out."""
+
+    def write(path: Path) -> None:
+        made = small(model)
+        said = {**vars(made.spec), **(spec or {})}
+        header = {"format": 2, **NETWORK, "spec": {k: v for k, v in said.items() if v is not None}}
+        found = made.state_dict()
+        for end, tensor in tensors.items():
+            name = next((name for name in found if name.endswith(end)), end)
+            found.pop(name)
+            if tensor is not None:
+                found[name] = tensor
+        save_file(found, path, {"ergodual": json.dumps(header)})
+
+    return write
+
+
+BAD_NETWORKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "kind": (network(spec={"model": "unet"}), 'must be "network" or "convex"'),
+    "other kind": (network(spec={"model": "convex"}), "no unrolled.problem.K.matrix of"),
+    "no hop": (network(spec={"hop": None}), "hop is null"),
+    "hop": (network(spec={"hop": 15}), "do not go together"),
+    "long hop": (network(spec={"hop": 2**26}), "do not go together"),
+    "long frame": (network(spec={"n": 2**25}), "K.matrix of 40 times"),
+    "many pairs": (network(spec={"pairs": 2**25}), "K.matrix of"),
+    "few pairs": (network("convex", spec={"pairs": 10}), "K.matrix of 20 times 32"),
+    "deep": (network(spec={"depth": 5000}), "no log_thresholds of 5000 times 20"),
+    "deep and convex": (network("convex", spec={"depth": 5000}), "logits of 5000"),
+    "channels": (network(spec={"channels": 2**20}), "map.last.weight of"),
+    "blocks": (network(spec={"blocks": 60}), "blocks is 60 and must be from 1 to 8"),
+    "few blocks": (network(spec={"blocks": 1}), "not those of such a model"),
+    "unknown": (network(spec={"overlap": 2}), "'overlap', which is not known"),
+    "NaN": (network(log_thresholds=torch.full((3, 20), torch.nan)), "NaN, infinite or huge"),
+    "zero": (network("convex", matrix=torch.zeros(40, 32)), "no norm"),
+    "steps": (network(sigma=torch.tensor([1.0, 0.0, 1.0])), "its steps are"),
+    "theta": (network(theta=torch.tensor([1.0, -1.0, 1.0])), "extrapolation"),
+    "no map": (network(weight=None), "not those of such a model"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_NETWORKS)
+def test_a_sentence_of_networks(name: str, tmp_path: Path) -> None:
+    spoil, said = BAD_NETWORKS[name]
+    path = tmp_path / "model.safetensors"
+    spoil(path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ed.ErgodualError) as caught:
+        load_model(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
+
+
+@pytest.mark.parametrize("model", ["network", "convex"])
+def test_networks_come_back(model: str, tmp_path: Path) -> None:
+    path, made = tmp_path / "model.safetensors", small(model)
+    save_model(path, made, made.spec, NETWORK)
+    again, spec, metadata = load_model(path)
+    assert (spec, metadata) == (made.spec, NETWORK)
+    x_tilde = torch.full((1, 100), 3.0)
+    assert torch.equal(again(x_tilde), made(x_tilde))
+    tool = ed.Dequantizer.load(path)
+    assert (tool.rate, list(tool.networks), tool.models) == (16_000, [4], {})
+    stored = torch.full((100,), 3 / 16, dtype=torch.float64)
+    restored = tool.restore(stored, bits=4)
+    assert bool(((restored - stored).abs() <= 1 / 16).all())
+    assert not torch.equal(restored, stored)

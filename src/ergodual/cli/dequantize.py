@@ -70,6 +70,9 @@ class Dequantize:
     overlap: float = 0.75
     """Share of a frame that it has in common with the next: 0.75 is best, 0 is four times as fast.
     """
+    quality: Literal["fast", "normal", "best"] = "normal"
+    """fast restores frame by frame, as low latency asks for; best averages over four grids of
+    frames: 0.2 dB for four times the time. They say nothing where the model has no choice."""
     subtype: Literal["auto", "PCM_24", "PCM_16", "FLOAT"] = "auto"
     """Format of the samples in OUT; auto means FLOAT where IN has it and OUT can, else PCM_24."""
     raw: str | None = None
@@ -101,7 +104,7 @@ class Dequantize:
             )
         check_threads(self.threads)
         torch.set_num_threads(self.threads)
-        dequantizer = Dequantizer.load(self.model, self.overlap)
+        dequantizer = Dequantizer.load(self.model, self.overlap, self.quality)
         kind = None if self.quantizer == "auto" else self.quantizer
         subtype = None if self.subtype == "auto" else self.subtype
         if self.dry_run:

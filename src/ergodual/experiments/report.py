@@ -96,6 +96,11 @@ def load_run(folder: Path) -> Run:
         )
     best = folder / "best.safetensors"
     model, spec, metadata = load_model(best if best.exists() else folder / "model.safetensors")
+    if not (isinstance(model, Unrolled) and isinstance(spec, ModelSpec)):
+        raise ErgodualError(
+            f"{folder} holds a model of whole recordings, and a report is of one of frames; "
+            "measure it by ergodual evaluate."
+        )
     try:
         epochs = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         kind, bits, rate, epoch = (metadata[key] for key in ("quantizer", "bits", "rate", "epoch"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,17 @@ from ergodual.speech.cells import Cells
 from ergodual.speech.detected import Detected, detect
 from ergodual.speech.found import Found
 from ergodual.speech.gains import Gains
-from ergodual.speech.model import load_model
+from ergodual.speech.model import ModelSpec, load_model
 from ergodual.speech.models import model_files
+from ergodual.speech.network import Network
 from ergodual.speech.quantizers import Levels, MidRise, mid_rise
 from ergodual.speech.splice import AsItIs, Restoring, Spliced
 from ergodual.speech.stream import Stream
+from ergodual.speech.windows import WindowStream
+
+Quality = Literal["fast", "normal", "best"]
+SHIFTS: dict[Quality, int] = {"normal": 1, "best": 4}
+"""Grids of frames that estimates of models of whole recordings are averaged over."""
 
 
 class Dequantizer:
@@ -32,8 +38,8 @@ class Dequantizer:
     Parameters
     ----------
     models
-        By the word length that each was trained for; frames come to them divided by half a
-        quantization step.
+        Of frames, by the word length that each was trained for; samples come to all models divided
+        by half a quantization step.
     rate
         The sampling rate in Hz that they were trained at.
     overlap
@@ -42,6 +48,13 @@ class Dequantizer:
         The model for G.711; that for the word length nearest to 8 bits if None.
     gains
         What they gained on other recordings, for those who want to know what to expect.
+    networks
+        Models of whole recordings, by their word lengths; where there is one, it is taken, but for
+        G.711 and for recordings with noise added before they were quantized.
+    quality
+        ``"fast"`` takes models of frames alone where there are any, which lag behind by less than
+        a frame; ``"best"`` averages models of whole recordings over four grids of frames, which
+        takes four times as long and brings 0.2 dB.
     """
 
     def __init__(
@@ -51,12 +64,19 @@ class Dequantizer:
         overlap: float = 0.75,
         g711: Unrolled | None = None,
         gains: Gains | None = None,
+        networks: dict[int, Network] | None = None,
+        quality: Quality = "normal",
     ) -> None:
         self.models, self.rate, self.overlap, self.g711 = models, rate, overlap, g711
         self.gains = Gains((), rate) if gains is None else gains
+        self.networks, self.quality = networks or {}, quality
+        if not self.models and not self.networks:
+            raise ErgodualError("A Dequantizer needs a model; give one for a word length.")
 
     @staticmethod
-    def load(name: str | Path = "speech-16k", overlap: float = 0.75) -> Dequantizer:
+    def load(
+        name: str | Path = "speech-16k", overlap: float = 0.75, quality: Quality = "normal"
+    ) -> Dequantizer:
         """A model that comes with the package, by its name, or the file of one that ``ergodual
         train`` made.
 
@@ -67,20 +87,26 @@ class Dequantizer:
         """
         models: dict[int, Unrolled] = {}
         g711: dict[int, Unrolled] = {}
+        networks: dict[int, Network] = {}
         rate = 0
         files = model_files(name)
         for file in files:
             model, spec, metadata = load_model(file)
-            if spec.units != "half-steps":
+            bits, rate = int(metadata["bits"]), int(metadata["rate"])
+            if isinstance(model, Network):
+                networks[bits] = model
+                continue
+            if isinstance(spec, ModelSpec) and spec.units != "half-steps":
                 raise ErgodualError(
                     f"{file} was trained in units of the signal; train it again with --units "
                     "half-steps."
                 )
             trained_on = models if metadata["quantizer"] == "mid-rise" else g711
-            trained_on[int(metadata["bits"])], rate = model, int(metadata["rate"])
+            trained_on[bits] = model
         # a table is of all the models in a folder
         gains = None if Path(name).is_file() else Gains.of_folder(files[0].parent, rate)
-        return Dequantizer(models or g711, rate, overlap, g711.get(8), gains)
+        some = models or g711
+        return Dequantizer(some, rate, overlap, g711.get(8), gains, networks, quality)
 
     def stream_of(self, found: Found) -> Restoring:
         """For one channel of which this was found out."""
@@ -91,14 +117,25 @@ class Dequantizer:
             return AsItIs()
         return self.stream(found.cells, found.bits or 8, found.centre, found.share)
 
-    def stream(self, cells: Cells, bits: int, centre: float = 0.0, share: float = 1.0) -> Stream:
+    def stream(
+        self, cells: Cells, bits: int, centre: float = 0.0, share: float = 1.0
+    ) -> Stream | WindowStream:
         """For one channel of samples that lay in these cells; the model is that of the nearest
         word length, or G.711's.
         """
-        nearest = min(self.models, key=lambda trained: (abs(trained - bits), trained))
-        model = self.g711 if self.g711 is not None and cells.companded else self.models[nearest]
+        model = self._model(cells, bits)
+        if isinstance(model, Network):
+            return WindowStream(model, cells, centre, share, SHIFTS.get(self.quality, 1))
         frame = model.problem.K.tensors()[0].shape[-1]
         return Stream(model, frame, cells, self.overlap, centre, share)
+
+    def _model(self, cells: Cells, bits: int) -> Unrolled | Network:
+        if self.g711 is not None and cells.companded:
+            return self.g711
+        usual = not cells.companded and cells.wider == 0 and self.quality != "fast"
+        networks = self.networks if usual or not self.models else {}
+        nearest = min({*self.models, *networks}, key=lambda one: (abs(one - bits), one))
+        return networks[nearest] if nearest in networks else self.models[nearest]
 
     @overload
     def restore(
@@ -193,8 +230,9 @@ class Dequantizer:
     def restore_stream(
         self, blocks: Iterable[Samples], bits: int, quantizer: Levels | None = None
     ) -> Iterator[NDArray[np.float64]]:
-        """The same for one channel in blocks of any lengths; what comes out lags behind by less
-        than a frame.
+        """The same for one channel in blocks of any lengths, which decide nothing; what comes out
+        lags behind by less than a frame (20 ms), or, where the model is one of whole recordings, by
+        its stream's ``latency`` (1.2 s).
         """
         stream = self.stream(mid_rise(bits) if quantizer is None else quantizer, bits)
         for block in blocks:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from ergodual.errors import ErgodualError
 
-FORMAT = 1
+FORMAT = 2
+"""Of the newest files; 1 is that of models of frames."""
 LARGEST = 2**26
 """Entries of K; 2²⁶ of them take 256 MiB, and a few times that while they are made."""
 DEEPEST = 10_000
@@ -78,6 +79,13 @@ SPEC = {
     "regulariser": _one_of("l1", "l21"),
     "units": _one_of("signal", "half-steps"),
 }
+NETWORK = {
+    "model": _one_of("network", "convex"),
+    **{name: _whole(LARGEST) for name in ("n", "hop", "pairs", "channels")},
+    "depth": _whole(DEEPEST),
+    "blocks": _whole(8),
+}
+"""The same of a model of whole recordings."""
 METADATA = {
     "bits": _whole(16),
     "rate": _whole(2**31 - 1),
@@ -109,14 +117,18 @@ def read_header(path: Path) -> Header:
     metadata = {"quantizer": "mid-rise", **said}
     _check(path, {"format": version}, {"format": _whole(FORMAT)})
     _check(path, metadata, METADATA)
-    for name in spec.keys() - SPEC.keys():
+    rules = NETWORK if "model" in spec else SPEC
+    for name in spec.keys() - rules.keys():
         raise not_whole(path, f"it has a {name!r:.50}, which is not known")
-    _check(path, {name: spec.get(name) for name in ("n", "depth", "learn", *spec)}, SPEC)
+    needed = NETWORK if rules is NETWORK else ("n", "depth", "learn")
+    _check(path, {name: spec.get(name) for name in (*needed, *spec)}, rules)
+    if rules is SPEC:
+        spec["learn"] = tuple(spec["learn"])
     shapes = {name: _shape(path, name, tensor) for name, tensor in content.items()}
     listed = sum(math.prod(shape) * BYTES[content[name]["dtype"]] for name, shape in shapes.items())
     if size != listed:
         raise not_whole(path, f"it has {size} bytes of numbers and lists {listed}")
-    return Header({**spec, "learn": tuple(spec["learn"])}, metadata, shapes)
+    return Header(spec, metadata, shapes)
 
 
 def not_whole(path: Path, why: str) -> ErgodualError:

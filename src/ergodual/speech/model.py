@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -16,7 +17,8 @@ from ergodual.functions import L1, L21, Box
 from ergodual.operators import Dense
 from ergodual.primal_dual import Ergodic, Last, StepSizes, Unrolled
 from ergodual.problem import Problem
-from ergodual.speech.header import DEEPEST, FORMAT, LARGEST, not_whole, read_header
+from ergodual.speech.header import DEEPEST, FORMAT, LARGEST, Header, not_whole, read_header
+from ergodual.speech.network import Network, NetworkSpec
 from ergodual.speech.quantizers import MidRise
 
 MATRIX = "problem.K.matrix"
@@ -105,18 +107,26 @@ def build(spec: ModelSpec, bits: int = 4) -> Unrolled:
     return model
 
 
-def save_model(path: Path, model: Unrolled, spec: ModelSpec, metadata: dict[str, Any]) -> None:
+def save_model(
+    path: Path,
+    model: Unrolled | Network,
+    spec: ModelSpec | NetworkSpec,
+    metadata: dict[str, Any],
+) -> None:
     """Write the parameters and, as JSON in the header's metadata, all that is needed to build the
     model again.
     """
-    header = {"format": FORMAT, "spec": asdict(spec), **metadata}
+    version = FORMAT if isinstance(spec, NetworkSpec) else 1
+    header = {"format": version, "spec": asdict(spec), **metadata}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     write_atomically(path, save(tensors, metadata={"ergodual": json.dumps(header)}))
 
 
-def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
-    """The model of a file, its specification, and its metadata; the quantizer in it is mid-rise
-    where it names none.
+def load_model(
+    path: Path,
+) -> tuple[Unrolled, ModelSpec, dict[str, Any]] | tuple[Network, NetworkSpec, dict[str, Any]]:
+    """The model of a file, of frames or of whole recordings, its specification, and its metadata;
+    the quantizer in it is mid-rise where it names none.
 
     Raises
     ------
@@ -125,6 +135,9 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         version.
     """
     header = read_header(path)
+    if "model" in header.spec:
+        network = NetworkSpec(**header.spec)
+        return _load_network(path, header, network), network, header.metadata
     spec = ModelSpec(**header.spec)
     if header.shapes.get(MATRIX) != (spec.m or spec.n, spec.n):
         raise not_whole(path, f"it has no {MATRIX} of {spec.m or spec.n} times {spec.n} numbers")
@@ -133,6 +146,34 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         model = build(spec, header.metadata["bits"])
     except ErgodualError as error:
         raise not_whole(path, "its parts do not go together") from error
+    _load_tensors(path, header, model)
+    _check_numbers(path, model, model)
+    return model, spec, header.metadata
+
+
+def _load_network(path: Path, header: Header, spec: NetworkSpec) -> Network:
+    """What is made is no larger than what the file has."""
+    convex = spec.model == "convex"
+    each = 1 if convex else spec.depth
+    expected = {
+        f"unrolled.problem.{'' if convex else '0.'}K.matrix": (2 * spec.pairs, spec.n),
+        "log_thresholds": (each, spec.pairs),
+        "unrolled.output.logits": (spec.depth,),
+        "map.last.weight": (each * spec.pairs, spec.channels),
+    }
+    for name, shape in expected.items():
+        if header.shapes.get(name) != shape:
+            raise not_whole(path, f"it has no {name} of {' times '.join(map(str, shape))} numbers")
+    try:
+        model = Network(spec)
+    except ErgodualError as error:
+        raise not_whole(path, "its parts do not go together") from error
+    _load_tensors(path, header, model)
+    _check_numbers(path, model, model.unrolled)
+    return model
+
+
+def _load_tensors(path: Path, header: Header, model: Unrolled | Network) -> None:
     if header.shapes != {name: tuple(t.shape) for name, t in model.state_dict().items()}:
         raise not_whole(path, "its tensors are not those of such a model")
     try:
@@ -143,17 +184,17 @@ def load_model(path: Path) -> tuple[Unrolled, ModelSpec, dict[str, Any]]:
         ) from error
     except (SafetensorError, RuntimeError) as error:
         raise not_whole(path, "its tensors are damaged") from error
-    _check_numbers(model, path)
-    return model, spec, header.metadata
 
 
-def _check_numbers(model: Unrolled, path: Path) -> None:
+def _check_numbers(path: Path, model: Unrolled | Network, unrolled: Unrolled) -> None:
     """Refuses those with which the iteration would leave the finite numbers."""
     if not all(bool((t.abs() <= GREATEST).all()) for t in model.state_dict().values()):
         raise not_whole(path, "it has numbers that are NaN, infinite or huge")
     try:
-        sigma, tau, _ = model.numbers()
+        sigma, tau, _ = unrolled.numbers()
     except ErgodualError as error:
         raise not_whole(path, "its K has no norm to take steps by") from error
     if not all(0 < step <= GREATEST for step in (*sigma, *tau)):
         raise not_whole(path, "its steps are 0, infinite or huge")
+    if not bool((torch.as_tensor(unrolled.steps.theta) > -1).all()):
+        raise not_whole(path, "its extrapolation is not above -1")
