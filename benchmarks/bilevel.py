@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,18 +20,20 @@ from benchmarks.measure import one_core, report
 from ergodual.bilevel import History, fit
 
 IMAGES, CROP, NOISE, TOLERANCE, DEPTH = 20, 64, 25 / 255, 1e-5, 400
+GRADIENTS = ("Implicit", "Neumann", "Reverse")
 FACTORS = [1.1**k for k in range(-6, 7)]
 WARM_EPOCHS, WARM_TOLERANCE = 6, 1e-8
 NOTES = [
     f"½‖x − b‖² + the regulariser, {IMAGES} crops of {CROP} × {CROP} of images/train400, σ = "
-    f"25/255, mean squared error, float64; weights in a softplus, 15 iterations of LBFGS at "
+    f"25/255, mean squared error, float64; weights in a softplus, 10 iterations of LBFGS at "
     "most, whole batch.",
     "total variation: one weight, against a grid whose points are 1.1 apart. filters: 8 weights of "
     "the 3 × 3 DCT without its mean; the grid goes through each weight, and all together, by the "
-    "same factors around what was learned.",
-    "from the grid: by what factor the learned weight is off the best grid point (of filters, the "
-    "largest); gain of the grid: by how much its best loss is lower, relative.",
-    f"Implicit and Neumann(200) at solutions to {TOLERANCE:g}; Reverse through {DEPTH} iterations.",
+    "same factors around what Implicit has learned.",
+    "from the grid: by what factor a learned weight is off the best point along its grid (of "
+    "filters, the largest); gain of the grid: by how much its best loss is lower, relative.",
+    f"Implicit (MINRES to 1e-4) and Neumann(200) at solutions to {TOLERANCE:g}; Reverse through "
+    f"{DEPTH} iterations.",
     f"warm starts: the DCT filters' operator and weights learned by Neumann(100), Adam, batches of "
     f"5, to {WARM_TOLERANCE:g}; iterations of the lower level a sample and epoch, cold and warm.",
 ]
@@ -42,9 +45,9 @@ def main(out: Path) -> None:
     warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
     x, b = crops(IMAGES, CROP, NOISE)
     rows = [
-        {"problem": name, "gradient": gradient, **learned(make, gradient, x, b)}
+        row
         for name, make in (("total variation", total_variation), ("filters", filters))
-        for gradient in ("Implicit", "Neumann", "Reverse")
+        for row in against_grid(name, make, x, b)
     ]
     rows.append(warm_starts(x, b))
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -73,16 +76,47 @@ def filters() -> ed.InverseProblem:
     return ed.InverseProblem(data=ed.SquaredL2(), F=F, K=K)
 
 
-def learned(
-    make: Callable[[], ed.InverseProblem], gradient: str, x: Tensor, b: Tensor
-) -> dict[str, Any]:
-    """The weights that one gradient leads to, and how a grid around them does."""
+def against_grid(
+    name: str, make: Callable[[], ed.InverseProblem], x: Tensor, b: Tensor
+) -> list[dict[str, Any]]:
+    """A row for each gradient, beside the best points of a grid around what the first one finds."""
+    found = {gradient: learned(make, gradient, x, b) for gradient in GRADIENTS}
+    base = found[GRADIENTS[0]].weights
+    best, lowest = grid(make(), base, x, b)
+    rows = []
+    for gradient, (weights, before, loss, seconds) in found.items():
+        off = (weights / best).log().abs().max().exp()
+        rows.append(
+            {
+                "problem": name,
+                "gradient": gradient,
+                "weights": " ".join(f"{w:.4f}" for w in weights.flatten().tolist()),
+                "psnr before": psnr(before),
+                "psnr": psnr(loss),
+                "from the grid": float(off),
+                "gain of the grid": max(0.0, 1 - lowest / loss),
+                "seconds": seconds,
+            }
+        )
+    return rows
+
+
+class Learned(NamedTuple):
+    """Weights, the losses before and after, and how long it took."""
+
+    weights: Tensor
+    before: float
+    loss: float
+    seconds: float
+
+
+def learned(make: Callable[[], ed.InverseProblem], gradient: str, x: Tensor, b: Tensor) -> Learned:
+    """What one gradient leads to."""
     problem = make()
     F: Any = problem.F  # with weights
     nn.utils.parametrize.register_parametrization(F, "weight", Positive())
-    model: nn.Module = ed.Solved(
-        problem, TOLERANCE, ed.Implicit() if gradient == "Implicit" else ed.Neumann(200)
-    )
+    adjoint = ed.Implicit(solver=ed.Minres(1e-4)) if gradient == "Implicit" else ed.Neumann(200)
+    model: nn.Module = ed.Solved(problem, TOLERANCE, adjoint)
     if gradient == "Reverse":
         steps = ed.StepSizes.weighted(0.3, by_part=True)
         model = ed.Unrolled(problem, DEPTH, steps, ed.Last(), ed.Checkpointed())
@@ -94,25 +128,16 @@ def learned(
         epochs=1,
         batch_size=len(b),
         optimizer=functools.partial(
-            torch.optim.LBFGS, lr=1, max_iter=15, line_search_fn="strong_wolfe"
+            torch.optim.LBFGS, lr=1, max_iter=10, line_search_fn="strong_wolfe"
         ),
         schedule="constant",
         loss=nn.MSELoss(),
     )
     seconds = time.perf_counter() - begun
-    with torch.no_grad():
-        weights = F.weight.detach().clone()
-    nn.utils.parametrize.remove_parametrizations(F, "weight")
-    best, factor = grid(model, F, weights, x, b)
-    loss = history.epochs[-1].train_loss
-    return {
-        "weights": " ".join(f"{w:.4f}" for w in weights.flatten().tolist()),
-        "psnr before": psnr(history.epochs[0].train_loss),
-        "psnr": psnr(loss),
-        "from the grid": factor,
-        "gain of the grid": max(0.0, 1 - best / loss),
-        "seconds": seconds,
-    }
+    weights = F.weight.detach().clone()
+    losses = [epoch.train_loss for epoch in history.epochs]
+    print(f"{gradient}: {weights.flatten().tolist()}, {seconds:.0f} s", file=sys.stderr, flush=True)
+    return Learned(weights, losses[0], losses[-1], seconds)
 
 
 class Positive(nn.Module):
@@ -125,22 +150,29 @@ class Positive(nn.Module):
         return (w / 0.01).expm1().log()
 
 
-def grid(model: nn.Module, F: Any, weights: Tensor, x: Tensor, b: Tensor) -> tuple[float, float]:
-    """The lowest loss on grids around these weights, and the largest factor that leads to one."""
-    lowest, factor = float("inf"), 1.0
-    directions = [torch.ones_like(weights)]
+def grid(problem: ed.InverseProblem, weights: Tensor, x: Tensor, b: Tensor) -> tuple[Tensor, float]:
+    """The best point for each weight on the grids around these ones, and the lowest loss; every
+    solve starts from the solution beside it.
+    """
+    model, F = ed.Solved(problem, TOLERANCE), cast(Any, problem.F)
+    together = torch.ones_like(weights)
+    directions = [together]
     if weights.numel() > 1:
         directions += list(torch.eye(weights.numel(), dtype=x.dtype).view(-1, *weights.shape))
+    best, lowest = weights.clone(), float("inf")
     for direction in directions:
         losses = {}
         for step in FACTORS:
             with torch.no_grad():
                 F.weight.copy_(weights * step**direction)
                 losses[step] = float((model(b) - x).square().mean())
-        best = min(losses, key=lambda step: losses[step])
-        lowest = min(lowest, losses[best])
-        factor = max(factor, best, 1 / best)
-    return lowest, factor
+            model.start = model.solution
+        least = min(losses, key=lambda step: losses[step])
+        lowest = min(lowest, losses[least])
+        if direction is not together or len(directions) == 1:
+            best *= least**direction
+        print(f"grid: {least:.3f}", file=sys.stderr, flush=True)
+    return best, lowest
 
 
 def psnr(loss: float) -> float:
