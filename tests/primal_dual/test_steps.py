@@ -241,3 +241,58 @@ def test_given_steps_that_are_too_large_are_warned_of_once(name: str) -> None:
     with pytest.warns(ed.StepSizeWarning) if warns else nullcontext():
         model(observation())
     model(observation())
+
+
+def steady(first: int, then: ed.StepSizes | None = None) -> ed.Steady:
+    rule = ed.StepSizes.learned(
+        per_iteration=True, relative=True, theta=parameter(*[1.0] * first, shape=(first,))
+    )
+    return ed.Steady(rule, first, then)
+
+
+def test_learned_steps_end_steady() -> None:
+    K, rule = ed.Dense(matrix()), steady(3, ed.StepSizes.weighted(2.0))
+    rule.prepare(K, 3)
+    with torch.no_grad():
+        for p in rule.parameters():
+            p += 0.3 * torch.arange(3.0)
+    sigma, tau, theta = rule(K, 5)
+    first = rule.rule(K, 3)
+    for ours, theirs in zip((sigma, tau, theta), first, strict=True):
+        assert torch.equal(ours[:3], theirs)
+        assert torch.equal(rule(K, 2)[0], sigma[:2])
+    assert theta[3:].tolist() == [1, 1]
+    torch.testing.assert_close(
+        (sigma * tau)[3:] * K.norm_bound() ** 2, torch.full_like(tau[3:], 0.99**2)
+    )
+    parts = ed.Stack(K, ed.Dense(2 * matrix().detach()))
+    sigma, _, _ = steady(2, ed.StepSizes.balanced(by_part=True))(parts, 4)
+    assert sigma.shape == (4, 2)
+    assert torch.equal(sigma[2:], ed.StepSizes.balanced(by_part=True)(parts, 2).sigma)
+
+
+def test_a_network_with_steady_steps_goes_on_to_the_solution() -> None:
+    problem, x = (
+        ed.Problem(ed.L1(parameter(0.3)), ed.SquaredL2(), ed.Dense(matrix())),
+        observation(),
+    )
+    model = ed.Unrolled(problem, 4, steady(4), ed.Last())
+    taped = ed.Unrolled(problem, 4, model.steps, ed.Last(), ed.Tape())
+    learned = list(model.parameters())
+    assert len(learned) == 5
+    slopes = [torch.autograd.grad(each(x).pow(3).sum(), learned) for each in (model, taped)]
+    for p, ours, theirs in zip(learned, *slopes, strict=True):
+        torch.testing.assert_close(ours, theirs)
+        p.data -= 0.1 * ours / ours.norm()
+    model.depth = 400
+    found = ed.solve(problem, x, tol=1e-12).x
+    torch.testing.assert_close(model(x), found, rtol=0, atol=1e-8)
+
+
+def test_refusals_of_steady_steps() -> None:
+    with pytest.raises(ed.ErgodualError, match="Steady got 'learned'; it must be a rule"):
+        ed.Steady("learned", 3)  # type: ignore[arg-type]
+    with pytest.raises(ed.ErgodualError, match="first iterations is 0; it must be"):
+        steady(0)
+    with pytest.raises(ed.ErgodualError, match="first 3 iterations .* problems for 2"):
+        steady(3)([ed.Dense(matrix())] * 2, 2)

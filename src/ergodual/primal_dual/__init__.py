@@ -2,6 +2,7 @@
 
 from ergodual.primal_dual.outputs import Ergodic, Last, Output
 from ergodual.primal_dual.reverse import Checkpointed, Reverse, Truncated
+from ergodual.primal_dual.steady import Steady
 from ergodual.primal_dual.steps import Steps, StepSizes
 from ergodual.primal_dual.tape import Tape
 from ergodual.primal_dual.unrolled import Adjoint, Unrolled
@@ -13,6 +14,7 @@ __all__ = [
     "Last",
     "Output",
     "Reverse",
+    "Steady",
     "StepSizes",
     "Steps",
     "Tape",
