@@ -23,6 +23,7 @@ NAMES = (
     "networks",
     "norms",
     "filters",
+    "adjoints",
     "lasso",
     "bilevel",
     "trial",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import ergodual as ed
@@ -55,7 +56,11 @@ def peak(way: str, depth: int) -> int:
     """Bytes that one gradient needs at most in this process, which must be a fresh one."""
     one_core()
     WAYS[way](1)()
-    run = WAYS[way](depth)
+    return counted(WAYS[way](depth))
+
+
+def counted(run: Callable[[], object]) -> int:
+    """Bytes that a run needs at most."""
     Path("/proc/self/clear_refs").write_text(
         "5"
     )  # Linux: the highest resident memory is counted anew from here
