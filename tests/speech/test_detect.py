@@ -224,8 +224,11 @@ def test_samples_off_the_lattice_are_known(subtype: str, bits: int, edit) -> Non
         lambda x: x * np.linspace(0, 1, len(x)),
         lambda x: np.where(np.arange(len(x)) < 0.6 * len(x), 0, x),
         lambda x: np.convolve(x, [0.25, 0.5, 0.25])[: len(x)],
+        lambda x: 0.03 * np.where(np.arange(len(x)) < 0.47 * len(x), 0, x),
+        lambda x: 0.1 * np.kron(x[:30_000], [1, 0]),
+        lambda x: 0.3 * (np.arange(len(x)) // 800 % 2) * np.sin(np.arange(len(x)) * np.pi / 8),
     ],
-    ids=["faded", "mostly silent", "filtered"],
+    ids=["faded", "mostly silent", "filtered", "half silent", "zero-stuffed", "keyed tone"],
 )
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 def test_edited_good_recordings_are_left_alone(subtype: str, edit) -> None:

@@ -30,7 +30,23 @@ def test_what_was_done_is_told(rounding, kind: str, bits: int) -> None:
     for block in np.array_split(stored, 3):
         count.add(block)
     told = kind if kind != "truncate" or bits > 3 else "mid-tread"
-    assert count.kind() == told
+    assert count.kind(bits) == told
+
+
+@pytest.mark.parametrize(
+    ("rounding", "bits", "offset", "kind"),
+    [
+        (np.trunc, 4, -0.3, "truncate"),  # with an offset of its own
+        (np.trunc, 8, -0.6, "truncate"),
+        (np.rint, 5, -0.25, "mid-tread"),
+        (np.floor, 5, 0.15, "floor"),
+        (np.rint, 10, -0.5, "mid-tread"),  # half a step is as small as offsets are
+    ],
+)
+def test_offsets_of_the_recording(rounding, bits: int, offset: float, kind: str) -> None:
+    count = Rounding(1.0)
+    count.add(rounding(0.9 * 2 ** (bits - 1) * MEANT + offset))
+    assert count.kind(bits) == kind
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.7])
@@ -54,4 +70,4 @@ def test_too_little_to_tell() -> None:
     count = Rounding(0.125)
     for block in (np.zeros(5000), np.full(5000, -0.125), np.zeros(1), np.zeros(0)):
         count.add(block)
-    assert count.kind() == "mid-tread"
+    assert count.kind(4) == "mid-tread"

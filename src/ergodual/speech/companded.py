@@ -20,6 +20,8 @@ from ergodual.speech.tally import Tally
 
 MOST_LEVELS = 256
 """So many of the most frequent values are looked at, and hold at least half of the samples."""
+FEWEST = 6
+"""Magnitudes among them."""
 BEAM = 24
 """Volumes that are kept in mind."""
 QUIETEST, LOUDEST = 0.02, 8.0
@@ -46,6 +48,7 @@ def companded(tally: Tally, subtype: str, finest: float) -> tuple[Found, float] 
         (*_volume(sizes, quantizer, finest), shift, quantizer, name)
         for shift in (0.0, finest / 2)  # rescaled levels were rounded to the format, or cut down
         if len(sizes := _sizes(tally, shift)) >= 8
+        and 1 + (np.diff(sizes) > finest).sum() >= FEWEST  # a tone of 16 samples has 4
         for quantizer, name in _candidates()
     ]
     if not found:
@@ -146,8 +149,8 @@ def _refined(
 
 
 def _described(quantizer: Levels, said: str, tally: Tally, finest: float) -> Found | None:
-    """What is on these levels, if that is at least half of the samples and, where chance would put
-    few there, most.
+    """What is on these levels, if that is at least half of the samples beside the most frequent
+    value, which may be silence, and, where chance would put few there, most.
     """
     levels = quantizer.levels.numpy()
     tolerance = (1.01 if quantizer.step > 4 * finest else ROUNDED) * finest
@@ -155,9 +158,10 @@ def _described(quantizer: Levels, said: str, tally: Tally, finest: float) -> Fou
     on = away <= tolerance
     telling = np.diff(levels, append=2 * levels[-1] - levels[-2])[at] > 4 * finest
     off = int(tally.total - tally.counts[on].sum())
-    if 2 * off > tally.total:
+    beside = tally.counts * (np.arange(len(on)) != tally.counts.argmax())
+    if 2 * beside[on].sum() < beside.sum() or 2 * off > tally.total:
         return None
-    if 2 * tally.counts[telling & on].sum() < tally.counts[telling].sum():
+    if 2 * beside[telling & on].sum() < beside[telling].sum():
         return None
     if off:
         said += f"; {off:,} of {tally.total:,} samples are off its levels and were kept"

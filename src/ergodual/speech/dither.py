@@ -20,14 +20,15 @@ WIDER: dict[Dithers, float] = {"none": 0.0, "rpdf": 0.5, "tpdf": 1.0}
 """Steps by which a cell is wider on both sides."""
 DIFFERENCE = np.asarray([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70.0)
 LOUD, QUIET = 6, 4
-"""Steps that the frames span, at least and at most."""
+"""Steps that both halves of a frame span at least, and that a frame spans at most."""
 FEW = 5
 """Frames of a sort that are too few to tell."""
 TPDF = (0.19, 0.22, 0.30)
 """Variance in the quietest frames, at least, and of the middle quiet one."""
-RPDF = ((4, 0.115), (5, 0.135), (6, 0.148))
-"""Variance in loud frames, at least, up to so many bits; with more, recordings have it too."""
-RPDF_AT_MOST = 0.23
+RPDF = (0.12, 0.23)
+"""Variance that nineteen of twenty loud frames have, and that a fifth of them have at most."""
+MOST_BITS = 6
+"""With more, recordings have such noise too."""
 
 
 class Dither:
@@ -43,6 +44,7 @@ class Dither:
         self._step = step
         self._variances: list[NDArray[np.float64]] = []
         self._spans: list[NDArray[np.float64]] = []
+        self._loudness: list[NDArray[np.float64]] = []
 
     def add(self, block: NDArray[np.floating]) -> None:
         """Measure the samples of a block, ``(length,)``."""
@@ -52,6 +54,8 @@ class Dither:
         places = block[:length].astype(np.float64) / self._step
         errors = np.convolve(places, DIFFERENCE, "same") ** 2
         self._variances.append(errors.reshape(-1, FRAME).mean(1))
+        halves = np.ptp(places.reshape(-1, 2, FRAME // 2), axis=2)
+        self._loudness.append(halves.min(1))
         self._spans.append(np.ptp(places.reshape(-1, FRAME), axis=1))
 
     def kind(self, bits: int) -> Dithers:
@@ -59,13 +63,14 @@ class Dither:
         if not self._variances:
             return "none"
         variances, spans = np.concatenate(self._variances), np.concatenate(self._spans)
-        loud, quiet = variances[spans >= LOUD - 0.5], variances[spans <= QUIET + 0.5]
+        loud = variances[np.concatenate(self._loudness) >= LOUD - 0.5]
+        quiet = variances[spans <= QUIET + 0.5]
         if len(quiet) < FEW:
             return "none"
         rest = float(np.median(quiet))
         if np.quantile(variances, 0.05) >= TPDF[0] and TPDF[1] <= rest <= TPDF[2]:
             return "tpdf"
-        least = next((least for most, least in RPDF if bits <= most), np.inf)
-        if len(loud) < FEW or not least <= np.quantile(loud, 0.2) <= RPDF_AT_MOST:
+        if bits > MOST_BITS or len(loud) < FEW:
             return "none"
-        return "rpdf"
+        told = np.quantile(loud, 0.05) >= RPDF[0] and np.quantile(loud, 0.2) <= RPDF[1]
+        return "rpdf" if told else "none"

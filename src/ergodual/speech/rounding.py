@@ -24,10 +24,16 @@ QUICK = 12
 """A passage through 0 takes at most so many samples from the second level to the second level."""
 CROSSINGS = 100
 """Samples at the levels beside 0 during such passages, at least."""
-TWICE = 1.45
+TWICE = 1.6
 """The level 0 is so many times as frequent as each of those beside it: rounding makes it as
 frequent, cutting towards 0 twice as frequent.
 """
+FLOORS = (-0.7, -0.3)
+"""Steps that the mean of floors is off; rounded recordings with such an offset are about one in a
+hundred.
+"""
+MOST_BITS = 8
+"""With more, half a step is as small as the offsets of recordings."""
 
 
 class Rounding:
@@ -68,13 +74,13 @@ class Rounding:
             return 0.0
         return self._offset + self._step * self._sum / self._frames
 
-    def kind(self) -> Literal["mid-tread", "floor", "truncate"]:
-        """The likelier one: floors where the mean is nearer to half a step below 0 than to 0 or to
-        a whole step; cut towards 0 where the level 0 is nearly twice as frequent as those beside
-        it; else rounded.
+    def kind(self, bits: int) -> Literal["mid-tread", "floor", "truncate"]:
+        """The likelier one, for a recording of so many bits: cut towards 0 where the level 0 is
+        nearly twice as frequent as those beside it; floors where the mean is about half a step
+        below 0; else rounded.
         """
-        if -0.75 < self.mean / self._step < -0.25:
-            return "floor"
         if self._beside >= CROSSINGS and self._zeros > TWICE * self._beside:
             return "truncate"
+        if bits <= MOST_BITS and FLOORS[0] < self.mean / self._step < FLOORS[1]:
+            return "floor"
         return "mid-tread"

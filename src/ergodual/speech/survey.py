@@ -146,7 +146,8 @@ class _Counted:
         if said != "none":
             found = found.dithered(said, WHY[said] if dither is None else "")
         mean = self.rounding.mean
-        cut = self.rounding.kind() if kind is None and found.kind == "mid-tread" else "mid-tread"
+        asked = kind is None and found.kind == "mid-tread"
+        cut = self.rounding.kind(found.bits or 8) if asked else "mid-tread"
         if cut != "mid-tread":
             why = f"{WHY[cut]} (--quantizer mid-tread takes it as rounded)"
             found = found.cut(cut, why)
