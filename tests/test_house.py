@@ -25,7 +25,10 @@ FLOORS = [
 """From the ground up; design and docs/extending.md say the same."""
 ENTRIES = {"__init__", "__main__"}
 """Doors, which may open on any floor."""
-EXTRAS = ("soundfile", "scipy", "pystoi", "pooch", "safetensors", "tyro", "rich", "matplotlib")
+EXTRAS = (
+    *("soundfile", "scipy", "pystoi", "pooch", "safetensors", "tyro", "rich", "matplotlib"),
+    *("PIL", "skimage"),
+)
 
 
 def floor_of(room: str) -> int:

@@ -11,7 +11,7 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
 import ergodual
-from ergodual import bilevel, primal_dual, solving, speech
+from ergodual import bilevel, images, primal_dual, solving, speech
 
 ROOMS = {
     "problem": "Problems",
@@ -34,6 +34,7 @@ def lists() -> dict[str, list[str]]:
         room = getattr(ergodual, name).__module__.split(".")[1]
         found[ROOMS.get(room, FURTHER)].append(f"ergodual.{name}")
     found[ROOMS["speech"]] += [f"ergodual.speech.{name}" for name in speech.__all__]
+    found[ROOMS["images"]] += [f"ergodual.images.{name}" for name in images.__all__]
     found["Learning"] = [
         f"ergodual.bilevel.{name}"
         for name in bilevel.__all__

@@ -311,7 +311,7 @@ def require_nonnegative(said: str, value: Number) -> None:
             "torch.nn.utils.parametrize and a softplus)."
         )
 
-    require(value >= 0, message)
+    require(_least_and_largest(value)[0] >= 0, message)
 
 
 def require_weight(said: str, value: Number) -> None:
@@ -319,5 +319,12 @@ def require_weight(said: str, value: Number) -> None:
     0 are no numbers.
     """
     require_nonnegative(said, value)
-    finite = value.isfinite() if isinstance(value, Tensor) else math.isfinite(value)
+    finite = _least_and_largest(value)[1] < math.inf
     require(finite, f"{said} is infinite; give a finite number (a bound is a Box, or an L2Ball).")
+
+
+def _least_and_largest(value: Number) -> tuple[Number, Number]:
+    """In one pass where that is possible: a map of weights is as large as the dual variable."""
+    if not isinstance(value, Tensor) or not value.numel() or traced() or value.is_meta:
+        return value, value
+    return value.detach().aminmax()

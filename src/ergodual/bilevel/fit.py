@@ -41,6 +41,7 @@ def fit(
     schedule: Schedule | Callable[[int], float] = "sqrt",
     warmup: int = 0,
     lr_scale: float = 1.0,
+    clip: float | None = None,
     keep: Literal["best", "last"] | None = None,
     warm_start: bool = False,
     tol: Tolerances | None = None,
@@ -90,6 +91,9 @@ def fit(
         Mini-batches of the first epoch over which it rises to its value.
     lr_scale
         The learning rate of everything but operators (step sizes, weights), relative to theirs.
+    clip
+        What the norm of a mini-batch's gradient in all that is learned is cut to; not at all if
+        None.
     keep
         Which parameters the model has in the end: those of the epoch with the lowest loss on
         ``dev``, or the last ones; if None, the best where there is ``dev``.
@@ -138,7 +142,7 @@ def fit(
     else:
         held_out = None if dev is None else _source("dev", dev, None, model)
     loaded = isinstance(source, Loaded)
-    _check(epochs, batch_size, lr, warmup, lr_scale, checkpoint_every)
+    _check(epochs, batch_size, lr, warmup, lr_scale, clip, checkpoint_every)
     _check_choices(keep, checkpoint, resume, loaded, batch_size, workers)
     _check_warm(warm_start, source, held_out, model, workers)
     size = BATCH if batch_size is None else batch_size
@@ -156,11 +160,13 @@ def fit(
         workers,
         keeps_best=(keep or ("last" if dev is None else "best")) == "best",
         warm=warm_start,
+        clip=clip,
     )
     named: dict[str, Any] = {"seed": seed, "batch_size": None if loaded else size, "lr": lr}
     named |= {"optimizer": identities.of_call(optimizer), "loss": identities.of_call(loss)}
     named |= {"schedule": identities.of_schedule(schedule, lr, epochs)}
     named |= {"warmup": warmup, "lr_scale": lr_scale}
+    named |= {"clip": clip} if clip is not None else {}
     named |= {"keep": training.keeps_best, "warm_start": warm_start}
     named |= {"data": identities.of_data(source), "dev": identities.of_data(held_out)}
     path = None if checkpoint is None else Path(checkpoint)
@@ -241,6 +247,7 @@ def _check(
     lr: float | None,
     warmup: int,
     lr_scale: float,
+    clip: float | None,
     checkpoint_every: int | None,
 ) -> None:
     for name, value in (
@@ -250,7 +257,8 @@ def _check(
     ):
         if value is not None and value < 1:
             raise ErgodualError(f"The {name} is {value}; it must be at least 1.")
-    for name, number in (("learning rate", lr), ("scale of the learning rate", lr_scale)):
+    rates = {"learning rate": lr, "scale of the learning rate": lr_scale, "gradient's bound": clip}
+    for name, number in rates.items():
         if number is not None and not 0 < number < 1e30:
             raise ErgodualError(f"The {name} is {number}; it must be positive and below 1e30.")
     if warmup < 0:

@@ -49,6 +49,8 @@ class Training:
         Whether the best parameters are kept.
     warm
         Whether lower levels start where they ended in the last epoch.
+    clip
+        What the norm of the whole gradient is cut to; None for not at all.
     """
 
     def __init__(
@@ -64,11 +66,12 @@ class Training:
         workers: Workers,
         keeps_best: bool,
         warm: bool,
+        clip: float | None,
     ) -> None:
         self.model, self.stepper, self.data, self.dev, self.loss = model, stepper, data, dev, loss
         self.seed, self.batch_size, self.warmup, self.workers = seed, batch_size, warmup, workers
         self.history, self.progress = History(), Progress()
-        self.keeps_best = keeps_best
+        self.keeps_best, self.clip = keeps_best, clip
         self.best: dict[str, Any] | None = None
         self.layers = Layers(model)
         self._learned = [p for p in model.parameters() if p.requires_grad]
@@ -236,6 +239,8 @@ class Training:
                 if not (math.isfinite(value.item()) and math.isfinite(norm)):
                     raise NotFiniteError("The loss or its gradient is not finite.")
                 first.extend((value.item(), norm))
+            if self.clip is not None:
+                torch.nn.utils.clip_grad_norm_(self._learned, self.clip)
             return value
 
         self.stepper.step(closure)

@@ -48,13 +48,12 @@ def shrink_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor
 
 def clip_(z: Tensor, lower: Number, upper: Number) -> Tensor:
     """:func:`clip` written over z."""
-    if isinstance(lower, Tensor) and isinstance(upper, Tensor):
-        return torch.clamp(z, lower, upper, out=z)
-    if isinstance(lower, Tensor):
-        return z.clamp_(min=lower).clamp_(max=float(upper))
-    if isinstance(upper, Tensor):
-        return z.clamp_(min=float(lower)).clamp_(max=upper)
-    return z.clamp_(lower, upper)
+    if not isinstance(lower, Tensor) and not isinstance(upper, Tensor):
+        return z.clamp_(lower, upper)
+    # one bound after the other: clamp is slow with two tensors that broadcast
+    for bound, nearer in ((lower, torch.maximum), (upper, torch.minimum)):
+        z = nearer(z, torch.as_tensor(bound, dtype=z.dtype, device=z.device), out=z)
+    return z
 
 
 def clip_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.functions.base import Function
+from ergodual.functions.base import Function, ProxGradient
+from ergodual.functions.clip import clip_
 from ergodual.tensors import (
     Number,
     everywhere,
@@ -98,6 +99,48 @@ class Huber(Function):
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return z * (self.weight / self._largest(self.weight + step * self.width, z))
 
+    def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
+        if self.dim is not None:
+            return super().prox_conjugate_(z, step)
+        z.mul_(self.weight / (self.weight + step * self.width))
+        return clip_(z, -self.weight, self.weight)
+
+    def keeps_input(self) -> bool:
+        # of a weight of 0 the output does not tell where the argument was
+        held = isinstance(self.weight, Tensor) and self.weight.requires_grad
+        return self.dim is not None or (held and not extremes(self.weight)[0] > 0)
+
+    def prox_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
+        if self.keeps_input():
+            return super().prox_vjp(kept, step, grad, parameters)
+        # where |p| < δ, p is a share of z, and else z less a step
+        w, width = step * self.weight, self.width
+        near = _where_positive(grad, width - kept.abs())
+        found = grad - near
+        if not parameters:
+            return found.add_(near * (width / (w + width))), ()
+        share, signs = near * kept, -step * found * kept.sign()
+        in_weight = self._in(self.weight, (signs, 1.0), (share, -step / (w + width)))
+        in_width = self._in(width, (share, w / (width * (w + width))))
+        return found.add_(near * (width / (w + width))), in_weight + in_width
+
+    def prox_conjugate_vjp(
+        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
+    ) -> ProxGradient:
+        if self.keeps_input():
+            return super().prox_conjugate_vjp(kept, step, grad, parameters)
+        # where |p| < w, p is a share of z, and else ±w
+        w, width = self.weight, step * self.width
+        near = _where_positive(grad, w - kept.abs())
+        if not parameters:
+            return near.mul_(w / (w + width)), ()
+        signs, share = grad.sub_(near).mul_(kept.sign()), near * kept
+        in_weight = self._in(w, (signs, 1.0), (share, width / (w * (w + width))))
+        in_width = self._in(self.width, (share, -step / (w + width)))
+        return near.mul_(w / (w + width)), in_weight + in_width
+
     def smoothness(self) -> float:
         return extremes(self.weight / self.width)[1]
 
@@ -109,6 +152,21 @@ class Huber(Function):
 
     def extra_repr(self) -> str:
         return f"weight={shown(self.weight)}, width={shown(self.width)}, dim={self.dim}"
+
+    @staticmethod
+    def _in(parameter: Number, *terms: tuple[Tensor, Number]) -> tuple[Tensor, ...]:
+        """The gradient in a parameter, of products whose second factors are hardly larger than it;
+        none in a number.
+        """
+        if not isinstance(parameter, Tensor):
+            return ()
+        total = torch.zeros_like(parameter)
+        for large, factor in terms:
+            # summed first, where the factor lets it
+            shape = factor.shape if isinstance(factor, Tensor) else ()
+            shape = torch.broadcast_shapes(shape, parameter.shape)
+            total = total + (large.sum_to_size(shape) * factor).sum_to_size(parameter.shape)
+        return (total,)
 
     def _axis(self, count: int) -> int:
         """The grouped axis of a batch of so many, not negative."""
@@ -131,3 +189,8 @@ class Huber(Function):
         """max(bound, |z|), with the derivative of |z| where they meet."""
         size = self._sizes(z)
         return torch.where(size >= bound, size, bound)
+
+
+def _where_positive(grad: Tensor, x: Tensor) -> Tensor:
+    """``grad`` where x > 0, else 0, in one pass."""
+    return torch.ops.aten.threshold_backward(grad, x, 0)  # type: ignore[no-any-return]

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import clip, clip_, clip_vjp_, is_point, shrink, shrink_vjp_
+from ergodual.functions.clip import clip, clip_, clip_vjp_, shrink, shrink_vjp_
 from ergodual.tensors import (
     Number,
     everywhere,
+    extremes,
     hold,
     real,
     require_weight,
@@ -76,7 +77,9 @@ class L1(Function):
         return clip_(z, -self.weight, self.weight)
 
     def keeps_input(self) -> bool:
-        return is_point(0.0, self.weight)
+        # of an interval that is a point somewhere, the output does not tell which bound was met
+        held = isinstance(self.weight, Tensor) and self.weight.requires_grad
+        return held and not extremes(self.weight)[0] > 0
 
     def prox_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
@@ -91,10 +94,12 @@ class L1(Function):
     ) -> ProxGradient:
         if not isinstance(self.weight, Tensor):
             return clip_vjp_(kept, -self.weight, self.weight, grad), ()
+        # this backward is a mask, > 0, in one pass, without numbers that are truth values
+        room = kept.abs().neg_().add_(self.weight)
+        inside = torch.ops.aten.threshold_backward(grad, room, 0)
         if not parameters:
-            return grad.mul_(kept.abs() < self.weight), ()
-        clipped = grad * (kept.abs() >= self.weight)
-        return grad.sub_(clipped), self._in_weight(clipped.mul_(kept.sign()))
+            return inside, ()
+        return inside, self._in_weight(grad.sub_(inside).mul_(kept.sign()))
 
     def extra_repr(self) -> str:
         return f"weight={shown(self.weight)}"

@@ -1,0 +1,1 @@
+"""Regularisers and networks for images: trained on one folder, measured on another."""

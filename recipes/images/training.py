@@ -1,0 +1,159 @@
+"""What is trained, from what, with which rates and how long; each training can be gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ergodual.bilevel import Epoch, fit
+from ergodual.files import write_atomically
+from ergodual.images import NoisyCrops, read_folder
+from ergodual.images.loss import InteriorError
+from ergodual.images.networks import Centred, an_operator_per_iteration, one_operator, with_maps
+from ergodual.images.unet import DnCNN, UNet
+from ergodual.operators import Operator
+
+SIGMA = 25 / 255
+CROP, BATCH, BATCHES = 88, 3, 100
+"""Pixels of a crop, crops a mini-batch, mini-batches an epoch."""
+WARMUP, CLIP = 50, 1.0
+HELD_OUT = 20
+"""One image in so many is for validation."""
+
+
+@dataclass
+class Adam:
+    """Adam whose rates are those of what a parameter is part of."""
+
+    model: nn.Module
+    operators: float
+    others: float
+    networks: float = 1e-3
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        """For all parameters of the model."""
+        parts: dict[float, list[nn.Parameter]] = {}
+        for part in self.model.modules():
+            rate = (
+                self.operators
+                if isinstance(part, Operator)
+                else self.networks
+                if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)
+                else self.others
+            )
+            parts.setdefault(rate, []).extend(part.parameters(recurse=False))
+        groups = [{"params": some, "lr": rate} for rate, some in parts.items() if some]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), foreach=False)
+
+
+Made = dict[str, nn.Module]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training.
+
+    Attributes
+    ----------
+    make
+        Makes the model from those that it starts from.
+    epochs
+        Of ``BATCHES`` mini-batches.
+    operators, others, networks
+        Learning rates.
+    starts
+        The trainings that it starts from.
+    """
+
+    make: Callable[[Made], nn.Module]
+    epochs: int
+    operators: float = 2e-3
+    others: float = 5e-3
+    networks: float = 1e-3
+    starts: tuple[str, ...] = ()
+
+
+def _joined(made: Made) -> nn.Module:
+    return Centred(with_maps(made["iterations"].layer, made["body"]))  # type: ignore[arg-type]
+
+
+RECIPES = {
+    "convex": Recipe(lambda made: Centred(one_operator(potential="huber")), 16),
+    "convex-l1": Recipe(lambda made: Centred(one_operator()), 16),
+    "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
+    "body": Recipe(lambda made: UNet(), 40),
+    "maps": Recipe(_joined, 45, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),
+    "dncnn-small": Recipe(lambda made: DnCNN(16, 12), 60),
+    "dncnn": Recipe(lambda made: DnCNN(32, 13), 60),
+    "unet": Recipe(lambda made: UNet(), 200),
+}
+
+
+def train(name: str, folder: Path, out: Path) -> None:
+    """A training to its end, on the images of a folder; what is there is gone on with."""
+    recipe, own = RECIPES[name], out / name
+    own.mkdir(parents=True, exist_ok=True)
+    made = {start: trained(start, out) for start in recipe.starts}
+    model = recipe.make(made)
+    images = read_folder(folder)
+    kept = images[::HELD_OUT]
+    learned = [image for i, image in enumerate(images) if i % HELD_OUT]
+    data = NoisyCrops(learned, CROP, SIGMA, BATCHES, BATCH)
+    held_out = NoisyCrops(kept, 128, SIGMA, measured=len(kept))
+    history = fit(
+        model,
+        data,
+        dev=held_out,
+        epochs=recipe.epochs,
+        batch_size=BATCH,
+        loss=InteriorError(),
+        optimizer=Adam(model, recipe.operators, recipe.others, recipe.networks),
+        schedule="cosine",
+        warmup=WARMUP,
+        clip=CLIP,
+        checkpoint=own / "checkpoint",
+        resume=True,
+        on_epoch=partial(_said, name),
+    )
+    torch.save(model.state_dict(), own / "model.pt")
+    told = {
+        "seconds": sum(epoch.seconds for epoch in history.epochs),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "validation mean squared error": [epoch.dev_loss for epoch in history.epochs],
+        "starts": {start: json.loads((out / start / "told.json").read_text()) for start in made},
+    }
+    write_atomically(own / "told.json", json.dumps(told, indent=1) + "\n")
+
+
+def trained(name: str, out: Path) -> nn.Module:
+    """A model that was trained."""
+    recipe = RECIPES[name]
+    model = recipe.make({start: trained(start, out) for start in recipe.starts})
+    model.load_state_dict(torch.load(out / name / "model.pt"))
+    return model
+
+
+def _said(name: str, epoch: Epoch) -> None:
+    assert epoch.dev_loss is not None
+    decibels = -10 * torch.tensor(epoch.dev_loss * SIGMA**2).log10()
+    print(f"{name} {epoch.epoch} {decibels:.3f} dB {epoch.seconds:.1f} s", flush=True)
+
+
+def reuse_memory() -> dict[str, str]:
+    """The environment in which glibc keeps what is freed, of which a step of training allocates
+    much: up to three times as fast.
+    """
+    settings = {
+        "MALLOC_MMAP_THRESHOLD_": "4000000000",
+        "MALLOC_TRIM_THRESHOLD_": "8000000000",
+        "MALLOC_TOP_PAD_": "500000000",
+    }
+    return {**os.environ, "OMP_NUM_THREADS": "1", **settings}
