@@ -89,7 +89,7 @@ RECIPES = {
     "convex": Recipe(lambda made: Centred(one_operator(potential="huber")), 16),
     "convex-l1": Recipe(lambda made: Centred(one_operator()), 16),
     "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
-    "body": Recipe(lambda made: UNet(), 40),
+    "body": Recipe(lambda made: UNet(), 30),
     "maps": Recipe(_joined, 45, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),
     "dncnn-small": Recipe(lambda made: DnCNN(16, 12), 60),
     "dncnn": Recipe(lambda made: DnCNN(32, 13), 60),

@@ -99,7 +99,8 @@ class L1(Function):
         inside = torch.ops.aten.threshold_backward(grad, room, 0)
         if not parameters:
             return inside, ()
-        return inside, self._in_weight(grad.sub_(inside).mul_(kept.sign()))
+        # not over the gradient, which the result is written to
+        return inside, self._in_weight((grad - inside).mul_(kept.sign()))
 
     def extra_repr(self) -> str:
         return f"weight={shown(self.weight)}"

@@ -36,7 +36,7 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, outputs: int | None = None, widths: tuple[int, ...] = (32, 48, 64), seed: int = 0
+        self, outputs: int | None = None, widths: tuple[int, ...] = (32, 48, 56), seed: int = 0
     ) -> None:
         super().__init__()
         self.denoises, self.widths = outputs is None, widths
