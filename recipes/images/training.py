@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +16,7 @@ import torch
 from torch import nn
 
 from ergodual.bilevel import Epoch, fit
+from ergodual.bilevel.workers import joined
 from ergodual.files import write_atomically
 from ergodual.images import NoisyCrops, read_folder
 from ergodual.images.loss import InteriorError
@@ -25,6 +28,9 @@ SIGMA = 25 / 255
 CROP, BATCH, BATCHES = 88, 3, 100
 """Pixels of a crop, crops a mini-batch, mini-batches an epoch."""
 WARMUP, CLIP = 50, 1.0
+STARTED = f"{os.getpid()}-{time.time_ns()}"
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+"""This start of a training, and how many processes take part."""
 HELD_OUT = 20
 """One image in so many is for validation."""
 
@@ -90,7 +96,7 @@ RECIPES = {
     "convex-l1": Recipe(lambda made: Centred(one_operator()), 16),
     "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
     "body": Recipe(lambda made: UNet(), 30),
-    "maps": Recipe(_joined, 45, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),
+    "maps": Recipe(_joined, 30, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),
     "dncnn-small": Recipe(lambda made: DnCNN(16, 12), 60),
     "dncnn": Recipe(lambda made: DnCNN(32, 13), 60),
     "unet": Recipe(lambda made: UNet(), 200),
@@ -108,24 +114,29 @@ def train(name: str, folder: Path, out: Path) -> None:
     learned = [image for i, image in enumerate(images) if i % HELD_OUT]
     data = NoisyCrops(learned, CROP, SIGMA, BATCHES, BATCH)
     held_out = NoisyCrops(kept, 128, SIGMA, measured=len(kept))
-    history = fit(
-        model,
-        data,
-        dev=held_out,
-        epochs=recipe.epochs,
-        batch_size=BATCH,
-        loss=InteriorError(),
-        optimizer=Adam(model, recipe.operators, recipe.others, recipe.networks),
-        schedule="cosine",
-        warmup=WARMUP,
-        clip=CLIP,
-        checkpoint=own / "checkpoint",
-        resume=True,
-        on_epoch=partial(_said, name),
-    )
+    with joined(torch.device("cpu")) as workers:
+        history = fit(
+            model,
+            data,
+            dev=held_out,
+            epochs=recipe.epochs,
+            batch_size=BATCH,
+            loss=InteriorError(),
+            optimizer=Adam(model, recipe.operators, recipe.others, recipe.networks),
+            schedule="cosine",
+            warmup=WARMUP,
+            clip=CLIP,
+            checkpoint=own / "checkpoint",
+            resume=True,
+            on_epoch=partial(_said, name, own) if workers.leads else None,
+            workers=workers,
+        )
+    if not workers.leads:
+        return
     torch.save(model.state_dict(), own / "model.pt")
     told = {
-        "seconds": sum(epoch.seconds for epoch in history.epochs),
+        "seconds": seconds(own),
+        "seconds by the clock": sum(epoch.seconds for epoch in history.epochs),
         "parameters": sum(p.numel() for p in model.parameters()),
         "validation mean squared error": [epoch.dev_loss for epoch in history.epochs],
         "starts": {start: json.loads((out / start / "told.json").read_text()) for start in made},
@@ -141,10 +152,20 @@ def trained(name: str, out: Path) -> nn.Module:
     return model
 
 
-def _said(name: str, epoch: Epoch) -> None:
+def seconds(own: Path) -> float:
+    """Of the processor, over all starts of a training."""
+    rows = (own / "seconds.txt").read_text().split("\n")[:-1]
+    ends = dict(row.rsplit(" ", 1) for row in rows)
+    return sum(map(float, ends.values()))
+
+
+def _said(name: str, own: Path, epoch: Epoch) -> None:
+    """What a process has used so far; of each process the last line counts."""
     assert epoch.dev_loss is not None
-    decibels = -10 * torch.tensor(epoch.dev_loss * SIGMA**2).log10()
+    decibels = -10 * math.log10(epoch.dev_loss * SIGMA**2)
     print(f"{name} {epoch.epoch} {decibels:.3f} dB {epoch.seconds:.1f} s", flush=True)
+    with (own / "seconds.txt").open("a") as file:
+        file.write(f"{STARTED} {time.process_time() * WORLD:.1f}\n")
 
 
 def reuse_memory() -> dict[str, str]:

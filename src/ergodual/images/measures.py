@@ -46,7 +46,8 @@ def ssim(estimate: Tensor, image: Tensor) -> float:
         )
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     pair = (t.detach().cpu().double().numpy() for t in (estimate, image))
-    return float(structural_similarity(*pair, data_range=1.0, channel_axis=0, **options))
+    found = structural_similarity(*pair, data_range=1.0, channel_axis=0, **options)  # type: ignore[no-untyped-call]
+    return float(found)
 
 
 def _require_alike(estimate: Tensor, image: Tensor) -> None:

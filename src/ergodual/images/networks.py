@@ -66,7 +66,8 @@ class Mapped(nn.Module):
         self.layer, self.network, self.groups = layer, network, groups
 
     def forward(self, y: Tensor) -> Tensor:
-        return self.layer(y, F=self.functions(y))
+        found: Tensor = self.layer(y, F=self.functions(y))
+        return found
 
     def functions(self, y: Tensor) -> list[Function]:
         """Those of each iteration for these images."""
@@ -113,7 +114,7 @@ def with_maps(layer: Unrolled, body: UNet | None = None, groups: int = 2, seed: 
     seed
         Of the weights that are new.
     """
-    count: int = layer.problems[0].K.kernel.shape[0]  # type: ignore[assignment,union-attr]
+    count = len(layer.problems[0].operator().tensors()[0])
     network = UNet(groups * count, seed=seed)
     if body is not None:
         own = network.state_dict()
@@ -151,5 +152,5 @@ def _iterated(problem: Problem | Sequence[Problem], depth: int) -> Unrolled:
     given = depth if isinstance(problem, Problem) else None
     layer = Unrolled(problem, given, steps, Ergodic("learned"))
     with torch.no_grad():  # late iterates count most from the beginning
-        layer.output.logits.copy_(torch.linspace(-4, 0, depth))  # type: ignore[operator,union-attr]
+        layer.output.logits.copy_(torch.linspace(-4, 0, depth))  # type: ignore[operator]
     return layer

@@ -138,7 +138,7 @@ def _values(path: Path, image: Image.Image, colour: bool) -> Tensor:
         )
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getextrema()[3][0] < 255:  # type: ignore[index]
+        if np.array(image)[..., 3].min() < 255:
             raise ErgodualError(f"{path} has transparent pixels; give it a background.")
     numbers = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32)) / 255
     numbers = numbers.permute(2, 0, 1).contiguous()
@@ -147,7 +147,7 @@ def _values(path: Path, image: Image.Image, colour: bool) -> Tensor:
 
 def luma(image: Tensor) -> Tensor:
     """The grey of colours, ``(3, height, width)`` to ``(1, height, width)``."""
-    return torch.tensordot(image.new_tensor(GREY), image, 1).unsqueeze(0)
+    return (image.new_tensor(GREY)[:, None, None] * image).sum(0, keepdim=True)
 
 
 def _deep(image: Image.Image) -> bool:

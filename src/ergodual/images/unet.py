@@ -18,7 +18,8 @@ class Residual(nn.Module):
         self.first, self.second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
 
     def forward(self, h: Tensor) -> Tensor:
-        return h + self.second(self.first(h).relu()).relu()
+        change: Tensor = self.second(self.first(h).relu()).relu()
+        return h + change
 
 
 class UNet(nn.Module):
