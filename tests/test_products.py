@@ -163,3 +163,13 @@ def test_levels_are_split_where_they_would_be_rounded() -> None:
     with products.rounded_products(split=True):
         assert torch.equal(products.mm(x, identity, fine=True), x)
         assert not torch.equal(products.mm(x, identity), x)
+
+
+def test_rounded_products_are_one_threads_own() -> None:
+    a, b = matrices(torch.float32)[0]
+    found = []
+    with products.rounded_products():
+        other = threading.Thread(target=lambda: found.append(products.mm(a, b)))
+        other.start()
+        other.join()
+    assert torch.equal(found[0], products.mm(a, b))

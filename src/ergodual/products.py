@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import numpy as np
@@ -40,7 +41,7 @@ ERROR = {torch.float32: 2e-6, torch.float64: 1e-14}
 """The largest relative error of a product that is exact: ten times that of torch's."""
 
 _fixed: str | None = None
-_rounding = ""
+_rounding: ContextVar[str] = ContextVar("rounding", default="")
 
 
 def use_products(kernel: str) -> None:
@@ -110,7 +111,7 @@ def addmm(
 
 @contextmanager
 def rounded_products(split: bool = False) -> Iterator[None]:
-    """Within it, matrices of float32 on the CPU are multiplied in bfloat16: for learning.
+    """Within it, this thread multiplies matrices of float32 on the CPU in bfloat16: for learning.
 
     Where the processor has units for it that is 2 to 4 times as fast. Products that autograd
     records are not concerned; for them there is ``torch.autocast``.
@@ -121,23 +122,22 @@ def rounded_products(split: bool = False) -> Iterator[None]:
         Whether signals that an operator is applied to count with 16 bits instead of 8, as the sum
         of two such numbers: for quantized ones of more than 16 levels, which would be rounded.
     """
-    global _rounding
-    before, _rounding = _rounding, "split" if split else "plain"
+    before = _rounding.set("split" if split else "plain")
     try:
         yield
     finally:
-        _rounding = before
+        _rounding.reset(before)
 
 
 def _rounds(a: Tensor, b: Tensor) -> bool:
-    if not _rounding or not (a.is_cpu and a.dtype == b.dtype == torch.float32):
+    if not _rounding.get() or not (a.is_cpu and a.dtype == b.dtype == torch.float32):
         return False
     return not (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad))
 
 
 def _rounded_product(a: Tensor, b: Tensor, fine: bool) -> Tensor:
     high, b = a.bfloat16(), b.bfloat16()
-    if fine and _rounding == "split":
+    if fine and _rounding.get() == "split":
         return (high @ b).float() + ((a - high).bfloat16() @ b)
     return high @ b
 
