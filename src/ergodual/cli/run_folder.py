@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ergodual.errors import ErgodualError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from ergodual.bilevel import Epoch, History
     from ergodual.primal_dual import Unrolled
     from ergodual.speech.model import ModelSpec
+    from ergodual.speech.network import Network, NetworkSpec
 
 MAY_DIFFER = ("corpus", "dev", "epochs", "threads", "checkpoint_every")
 """Options that may be others when a run is gone on with; the recordings themselves may not."""
@@ -123,8 +129,8 @@ class Recorder:
     def __init__(
         self,
         folder: RunFolder,
-        model: Unrolled,
-        spec: ModelSpec,
+        model: Unrolled | Network,
+        spec: ModelSpec | NetworkSpec,
         metadata: dict[str, Any],
         started: History,
         tensorboard: bool,
@@ -169,3 +175,60 @@ class Recorder:
         from ergodual.speech.model import save_model
 
         save_model(file, self._model, self._spec, {**self._metadata, "epoch": epoch})
+
+
+def initial(file: Path, spec: ModelSpec | NetworkSpec) -> dict[str, Any]:
+    """The parameters of a trained model of this kind to start from.
+
+    Raises
+    ------
+    ErgodualError
+        If it is of another one.
+    """
+    from ergodual.bilevel.checkpoint import first_difference
+    from ergodual.speech.model import load_model
+
+    found, other, _ = load_model(file)
+    old, new = asdict(other), asdict(spec)
+    differing = first_difference(old, new)
+    if differing is not None:
+        raise ErgodualError(
+            f"{file} is another kind of model: its {differing} is {old.get(differing)!r} and that "
+            f"of the new one {new.get(differing)!r}; give the same options."
+        )
+    return found.state_dict()
+
+
+def say_outcome(console: Console, folder: RunFolder, history: History, title: str) -> None:
+    """Print the losses, a warning if they rose, and the files."""
+    first, last = history.epochs[0], history.epochs[-1]
+    console.print(_summary(title, first, last, history.best))
+    if last.train_loss > first.train_loss:
+        print(
+            f"ergodual: the loss ended at {last.train_loss:.4g}, above {first.train_loss:.4g}, "
+            "where it began; lower --lr.",
+            file=sys.stderr,
+        )
+    for file in (folder.model, folder.best, folder.log, folder.config):
+        if file.exists():
+            console.print(str(file))
+
+
+def _summary(title: str, first: Epoch, last: Epoch, best: Epoch) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title)
+    for heading in ("epoch", "train", "dev"):
+        table.add_column(heading, justify="right")
+    rows = {
+        f"{first.epoch} (before)": first,
+        f"{best.epoch} (best)": best,
+        f"{last.epoch} (last)": last,
+    }
+    for name, epoch in rows.items():
+        table.add_row(
+            name,
+            f"{epoch.train_loss:.4f}",
+            "" if epoch.dev_loss is None else f"{epoch.dev_loss:.4f}",
+        )
+    return table

@@ -55,6 +55,13 @@ class Corpus:
         return len(self.ends)
 
     @property
+    def recordings(self) -> list[Tensor]:
+        """Each one's frames one after the other, ``(length,)``: all of it but what is left behind
+        the last whole frame.
+        """
+        return [x.flatten() for x in torch.tensor_split(self.frames, self.ends[:-1])]
+
+    @property
     def digest(self) -> int:
         """A checksum of the recordings."""
         return digest([self.frames, torch.tensor(self.ends)])

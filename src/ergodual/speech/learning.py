@@ -1,0 +1,281 @@
+"""How a model of whole recordings is learned: pieces of them, weighed by their recordings' errors.
+
+The loss is the mean over recordings of the logarithm of their squared error, as their SNR in dB
+counts it: a piece's error has the weight of one over that of its recording, which is followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ergodual.bilevel import Epoch, History, project_
+from ergodual.bilevel.checkpoint import Checkpoint, Progress
+from ergodual.bilevel.layers import Layers
+from ergodual.bilevel.workers import Workers
+from ergodual.errors import ErgodualError, NotFiniteError
+from ergodual.products import all_in_use, rounded_products
+from ergodual.speech.crops import Cropping, Crops
+from ergodual.speech.network import Network
+from ergodual.speech.quantizers import MidRise, mid_rise
+from ergodual.speech.windows import WindowStream
+
+LENGTH = 5120
+"""Samples a piece."""
+RIM = 240
+"""Samples at both ends of a piece that do not count, as less is known around them."""
+WARM_UP = 0.05
+"""Share of the mini-batches over which the learning rate rises."""
+BETAS = (0.9, 0.99)
+"""Of Adam."""
+LARGEST_NORM = 1.0
+"""Of a gradient; a longer one is made so long."""
+MEMORY = 0.8
+"""Of a recording's error, so much of the old one stays."""
+MEASURED = 1_000_000
+"""Samples of the recordings that are only measured: every second, third, … of them is left."""
+FINE = 4
+"""Bits above which bfloat16 would round the levels."""
+
+
+class Recipe(NamedTuple):
+    """What is decided about a training.
+
+    Attributes
+    ----------
+    epochs
+        In each, as many samples are drawn as the recordings have.
+    batch
+        Pieces a mini-batch, over all processes.
+    lr
+        The largest learning rate.
+    seed
+        Decides what is drawn.
+    rounded
+        Whether products are made in bfloat16 while learning.
+    """
+
+    epochs: int
+    batch: int
+    lr: float
+    seed: int
+    rounded: bool
+
+
+class Learning:
+    """A network that is being learned, and how far it has got.
+
+    Parameters
+    ----------
+    network
+        What is learned.
+    cropping
+        Draws what it is learned from.
+    dev
+        Recordings that are only measured; each over its own peak.
+    recipe
+        How.
+    workers
+        The processes that take part.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        cropping: Cropping,
+        dev: Sequence[Tensor],
+        recipe: Recipe,
+        workers: Workers,
+    ) -> None:
+        self.network, self.cropping = network, cropping
+        self.dev = dev[:: -(-sum(map(len, dev)) // MEASURED) or 1]
+        self.recipe, self.workers = recipe, workers
+        self.layers = Layers(network)
+        self.stepper = torch.optim.Adam(network.parameters(), recipe.lr, BETAS, fused=True)
+        samples = sum(map(len, cropping.recordings))
+        self.batches = max(1, samples // (recipe.batch * cropping.length))
+        self.history, self.progress = History(), Progress()
+        # the error of each recording as far as it is known, and the sum of this epoch's
+        self.errors = torch.full((len(cropping.recordings),), math.nan)
+        self.total = torch.zeros(1)
+
+    def run(
+        self,
+        checkpoint: Path,
+        identity: dict[str, Any],
+        every: int,
+        on_epoch: Callable[[Epoch], None],
+        on_step: Callable[[float], None],
+    ) -> History:
+        """All epochs that are left.
+
+        Parameters
+        ----------
+        checkpoint
+            What is gone on from where it exists, and rewritten after every epoch.
+        identity
+            What must agree for it to belong to this training.
+        every
+            It is rewritten after so many mini-batches of an epoch, too.
+        on_epoch, on_step
+            Called after each epoch, and with the loss of each mini-batch.
+
+        Raises
+        ------
+        NotFiniteError
+            If the loss or its gradient is not finite.
+        """
+
+        def save() -> None:
+            self._save(checkpoint, identity)
+
+        if self.workers.told(checkpoint.exists()):
+            self._load(checkpoint, identity)
+        if not self.history.epochs:
+            crops = self.cropping.of(self.recipe.batch, self.recipe.seed, 0)
+            with torch.no_grad():
+                self.total += float(_decibels(self._squared_errors(crops)).sum())
+            on_epoch(self._close(len(crops.files), None))
+            save()
+        while len(self.history.epochs) <= self.recipe.epochs:
+            begun, before = time.perf_counter(), self.progress.seconds
+            for batch in range(self.progress.step, self.batches):
+                on_step(self._step(batch))
+                seconds = before + time.perf_counter() - begun
+                self.progress = self.progress._replace(seconds=seconds)
+                if (batch + 1) % every == 0:
+                    save()
+            on_epoch(self._close(self.batches * self.recipe.batch, self._rate(self.batches - 1)))
+            save()
+        return self.history
+
+    def _step(self, batch: int) -> float:
+        number = (len(self.history.epochs) - 1) * self.batches + batch
+        crops = self.cropping.of(self.recipe.batch, self.recipe.seed, number + 1)
+        for group in self.stepper.param_groups:
+            group["lr"] = self._rate(batch)
+        self.stepper.zero_grad()
+        mine = self.workers.share.of(torch.arange(len(crops.files)))
+        squared = torch.zeros(len(crops.files))
+        diverged = NotFiniteError(
+            f"The training left the finite numbers in mini-batch {number + 1} at the learning rate "
+            f"{self._rate(batch):g}; lower it and start again."
+        )
+        with self._precision():
+            try:
+                own = self._squared_errors(Crops(*(t[mine] for t in crops)))
+            except ErgodualError as error:  # parameters that no problem has
+                raise diverged from error
+            squared[mine] = own.detach()
+            self.workers.total([squared])
+            weights = self._weights(crops.files, squared)
+            (own @ weights[mine] / len(squared)).backward()
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        self.workers.total(gradients)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_NORM))
+        if not (math.isfinite(norm) and bool(squared.isfinite().all())):
+            raise diverged
+        self.stepper.step()
+        project_(self.network)
+        decibels = float(_decibels(squared).sum())
+        self.total += decibels
+        self.progress = self.progress._replace(step=batch + 1, norms=self.progress.norms + norm)
+        return decibels / len(squared)
+
+    def _squared_errors(self, crops: Crops) -> Tensor:
+        """The mean squared error of each piece without its rim."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.rounded):
+            x_hat = self.network(crops.x_tilde)
+        squared: Tensor = (x_hat - crops.x_true)[:, RIM:-RIM].square().mean(1)
+        return squared
+
+    def _weights(self, files: Tensor, squared: Tensor) -> Tensor:
+        """One over the recordings' errors, relative to their mean; what was found now counts."""
+        known = self.errors.nanmean() if bool((~self.errors.isnan()).any()) else squared.mean()
+        for file, value in zip(files, squared, strict=True):
+            old = self.errors[file]
+            self.errors[file] = MEMORY * (known if old.isnan() else old) + (1 - MEMORY) * value
+        weights: Tensor = self.errors.nanmean() / self.errors[files]
+        return weights
+
+    def _rate(self, batch: int) -> float:
+        """Rises for a while, then falls as half a cosine."""
+        epoch = max(0, len(self.history.epochs) - 1)
+        part = (epoch * self.batches + batch) / (self.recipe.epochs * self.batches)
+        return self.recipe.lr * min(1, part / WARM_UP) * 0.5 * (1 + math.cos(math.pi * part))
+
+    @contextlib.contextmanager
+    def _precision(self) -> Iterator[None]:
+        if not self.recipe.rounded:
+            yield
+            return
+        with rounded_products(split=self.cropping.quantizer.bits > FINE):
+            yield
+
+    def _close(self, pieces: int, rate: float | None) -> Epoch:
+        begun, done = time.perf_counter(), self.progress
+        with torch.no_grad(), self.layers.watched():
+            errors = [
+                mean_squared_error(self.network, x, self.cropping.quantizer) for x in self.dev
+            ]
+        sigma, tau, weights = self.layers.numbers()
+        entry = Epoch(
+            epoch=len(self.history.epochs),
+            train_loss=float(self.total) / pieces,
+            dev_loss=float(_decibels(torch.tensor(errors)).mean()) if errors else None,
+            gradient_norm=done.norms / done.step if done.step else None,
+            norm=self.layers.norm(),
+            sigma=sigma,
+            tau=tau,
+            weights=weights,
+            lr=rate,
+            seconds=done.seconds + time.perf_counter() - begun,
+        )
+        self.history.epochs.append(entry)
+        self.progress, self.total = Progress(), torch.zeros(1)
+        return entry
+
+    def _save(self, path: Path, identity: dict[str, Any]) -> None:
+        if self.workers.leads:
+            Checkpoint(
+                identity,
+                self.network.state_dict(),
+                self.stepper.state_dict(),
+                self.history,
+                self.progress,
+                None,
+                [[self.errors, self.total]],
+                all_in_use(),
+            ).save(path)
+
+    def _load(self, path: Path, identity: dict[str, Any]) -> None:
+        saved = Checkpoint.load(path) if self.workers.leads else None
+        if saved is not None:
+            saved.require_identity(identity, path)
+            saved.warn_of_other_products(path)
+        saved = self.workers.told(saved)
+        self.network.load_state_dict(saved.model)
+        self.stepper.load_state_dict(saved.optimizer)
+        self.history, self.progress = saved.history, saved.progress
+        ((self.errors, self.total),) = saved.memories or [[self.errors, self.total]]
+
+
+def mean_squared_error(network: Network, x: Tensor, quantizer: MidRise) -> float:
+    """Of a whole recording, in squared half steps."""
+    stream = WindowStream(network, mid_rise(quantizer.bits))
+    stored = quantizer.quantize(x).double().numpy()
+    x_hat = np.concatenate([stream.push(stored), stream.finish()])
+    return float(np.square((x_hat - x.double().numpy()) / quantizer.radius).mean())
+
+
+def _decibels(squared: Tensor) -> Tensor:
+    found: Tensor = 10 * squared.clamp(min=1e-12).log10()
+    return found
