@@ -11,7 +11,7 @@ from ergodual.bilevel import HalfSquared, fit
 from ergodual.cli.corpora import describe, open_corpora
 from ergodual.cli.progress import progress_bar
 from ergodual.cli.run_folder import Recorder, RunFolder, initial, kept_of, say_outcome
-from ergodual.cli.train_options import quantizer_of_run
+from ergodual.cli.train_checks import quantizer_of_run
 from ergodual.errors import ErgodualError
 from ergodual.speech.corpora import Corpus, bytes_of, find_audio
 from ergodual.speech.frames import window
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ergodual.bilevel.workers import Workers
-    from ergodual.cli.train import Train
+    from ergodual.cli.train_options import TrainOptions
     from ergodual.primal_dual import Unrolled
 
 
-def learn(options: Train, config: dict[str, Any], device: torch.device, workers: Workers) -> None:
+def learn(
+    options: TrainOptions, config: dict[str, Any], device: torch.device, workers: Workers
+) -> None:
     """Learn, and write what OUT gets."""
     quantizer = quantizer_of_run(options)
     model, spec = _model(options, device)
@@ -113,7 +115,7 @@ def learn(options: Train, config: dict[str, Any], device: torch.device, workers:
     say_outcome(console, folder, history, "Mean of ½‖x̂ − x†‖² over the frames")
 
 
-def _model(options: Train, device: torch.device) -> tuple[Unrolled, ModelSpec]:
+def _model(options: TrainOptions, device: torch.device) -> tuple[Unrolled, ModelSpec]:
     spec = ModelSpec(
         n=options.frame,
         depth=options.depth,

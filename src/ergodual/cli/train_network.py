@@ -19,10 +19,10 @@ from ergodual.speech.network import Network, NetworkSpec
 
 if TYPE_CHECKING:
     from ergodual.bilevel.workers import Workers
-    from ergodual.cli.train import Train
+    from ergodual.cli.train_options import TrainOptions
 
 
-def learn(options: Train, config: dict[str, Any], workers: Workers) -> None:
+def learn(options: TrainOptions, config: dict[str, Any], workers: Workers) -> None:
     """Learn, and write what OUT gets."""
     network = _network(options)
     folder, folders = RunFolder(options.out, options.resumes), options.folders
@@ -84,7 +84,7 @@ def learn(options: Train, config: dict[str, Any], workers: Workers) -> None:
         say_outcome(console, folder, history, title)
 
 
-def _network(options: Train) -> Network:
+def _network(options: TrainOptions) -> Network:
     spec = NetworkSpec(
         "convex" if options.model == "convex" else "network",
         n=options.frame,
