@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol, cast
 
@@ -178,6 +179,18 @@ class Unrolled(nn.Module):
         with torch.no_grad():
             sigma, tau, _ = self.steps(self._operators(), self.depth, domain)
             return sigma.tolist(), tau.tolist(), self.output(self.depth).tolist()
+
+    def with_fixed_steps(self, observation: Tensor) -> Unrolled:
+        """The same network, of the same tensors, with the steps that it takes for observations of
+        this shape as numbers: an inference without norms, which exports to ONNX.
+        """
+        with torch.no_grad():
+            one = self._instances(observation, None, None)[0]
+            steps = self.steps(self._operators(), self.depth, one.domain, observation)
+        made = copy.copy(self)
+        made._modules = dict(self._modules)
+        made.steps = StepSizes.fixed(*steps)
+        return made
 
     def _operators(self) -> Operator | list[Operator]:
         if not self._listed:
