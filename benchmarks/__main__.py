@@ -30,6 +30,7 @@ NAMES = (
     "outputs",
     "regressions",
     "zoo",
+    "recordings",
 )
 
 

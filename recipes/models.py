@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ergodual.files import write_atomically
 from ergodual.speech.model import load_model, save_model
-from recipes import gains
+from recipes import gains, networks
 from recipes.training import G711, JOBS, ROOT, SHIPPED, Name, Recipe
 
 RESULTS = ROOT / "results" / "models"
@@ -46,8 +46,12 @@ def main(corpora: Path, out: Path) -> None:
     commands = RECIPE.train(corpora, out)
     SHIPPED.mkdir(parents=True, exist_ok=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
+    whole = networks.train("librispeech", networks.LIBRISPEECH, corpora, out)
+    commands.update(whole.items())
     for name, command in commands.items():
-        pack(out / str(name) / "model.safetensors", SHIPPED / f"{name}.safetensors", command)
+        chosen = out / str(name) / "best.safetensors"
+        source = chosen if chosen.exists() else chosen.with_name("model.safetensors")
+        pack(source, SHIPPED / f"{name}.safetensors", command)
         shutil.copyfile(out / str(name) / "log.jsonl", RESULTS / f"{name}.jsonl")
     with ThreadPoolExecutor(JOBS) as pool:
         list(pool.map(lambda setting: measure(corpora, setting), EVALUATIONS))

@@ -59,7 +59,7 @@ class Recipe:
         for chain in self.chains:
             for before, name in zip((self.first, *chain), chain, strict=False):
                 commands[name] = self._command(name, self.further, before, out)
-        self._run(commands[self.first], corpora, out)
+        run_training(commands[self.first], corpora, out)
         with ThreadPoolExecutor(JOBS) as pool:
             for done in [
                 pool.submit(self._follow, chain, commands, corpora, out) for chain in self.chains
@@ -79,11 +79,13 @@ class Recipe:
         self, chain: tuple[Name, ...], commands: dict[Name, str], corpora: Path, out: Path
     ) -> None:
         for name in chain:
-            self._run(commands[name], corpora, out)
+            run_training(commands[name], corpora, out)
 
-    def _run(self, command: str, corpora: Path, out: Path) -> None:
-        words = command.split()
-        run = Path(words[words.index("--out") + 1])
-        resume = ["--resume"] if run.exists() else []
-        print(command.replace(f"{out}/", ""), flush=True)
-        subprocess.run([sys.executable, "-m", *words, *resume], cwd=corpora, check=True)
+
+def run_training(command: str, corpora: Path, out: Path) -> None:
+    """Run a command, or go on with what it has begun; its paths are below CORPORA or OUT."""
+    words = command.split()
+    run = Path(words[words.index("--out") + 1])
+    resume = ["--resume"] if run.exists() else []
+    print(command.replace(f"{out}/", ""), flush=True)
+    subprocess.run([sys.executable, "-m", *words, *resume], cwd=corpora, check=True)

@@ -50,7 +50,8 @@ class Dequantizer:
         What they gained on other recordings, for those who want to know what to expect.
     networks
         Models of whole recordings, by their word lengths; where there is one, it is taken, but for
-        G.711 and for recordings with noise added before they were quantized.
+        G.711, with noise that was added before quantizing, and where only a part of the change is
+        made, as at other rates.
     quality
         ``"fast"`` takes models of frames alone where there are any, which lag behind by less than
         a frame; ``"best"`` averages models of whole recordings over four grids of frames, which
@@ -123,16 +124,16 @@ class Dequantizer:
         """For one channel of samples that lay in these cells; the model is that of the nearest
         word length, or G.711's.
         """
-        model = self._model(cells, bits)
+        model = self._model(cells, bits, share)
         if isinstance(model, Network):
             return WindowStream(model, cells, centre, share, SHIFTS.get(self.quality, 1))
         frame = model.problem.K.tensors()[0].shape[-1]
         return Stream(model, frame, cells, self.overlap, centre, share)
 
-    def _model(self, cells: Cells, bits: int) -> Unrolled | Network:
+    def _model(self, cells: Cells, bits: int, share: float = 1.0) -> Unrolled | Network:
         if self.g711 is not None and cells.companded:
             return self.g711
-        usual = not cells.companded and cells.wider == 0 and self.quality != "fast"
+        usual = not cells.companded and cells.wider == 0 and share == 1 and self.quality != "fast"
         networks = self.networks if usual or not self.models else {}
         nearest = min({*self.models, *networks}, key=lambda one: (abs(one - bits), one))
         return networks[nearest] if nearest in networks else self.models[nearest]

@@ -1,0 +1,32 @@
+"""Models of whole recordings, one word length after another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recipes.training import run_training
+
+TUNED = "--epochs 3 --lr 3e-4 --init OUT/network-4/best.safetensors"
+LIBRISPEECH = {
+    "network-4": "--model network --bits 4 --bias 0.5 --epochs 13",
+    "network-5": f"--model network --bits 5 --bias 0.5 {TUNED}",
+    "network-6": f"--model network --bits 6 --bias 0.5 {TUNED}",
+}
+IEEE = {
+    "network-4": "--model network --bits 4 --epochs 26",
+    "network-5": f"--model network --bits 5 {TUNED}",
+    "network-6": f"--model network --bits 6 {TUNED}",
+    "convex-4": "--model convex --bits 4 --epochs 10",
+}
+
+
+def train(corpus: str, options: dict[str, str], corpora: Path, out: Path) -> dict[str, str]:
+    """Learn all of them into OUT/NAME, and give the commands; what is there is gone on with."""
+    commands = {
+        name: f"ergodual train --corpus {corpus}/train --dev {corpus}/dev --out OUT/{name} "
+        f"{these} --precision medium"
+        for name, these in options.items()
+    }
+    for command in commands.values():
+        run_training(command.replace("OUT/", f"{out}/"), corpora, out)
+    return {name: command.replace("OUT/", "") for name, command in commands.items()}
