@@ -31,6 +31,7 @@ NAMES = (
     "regressions",
     "zoo",
     "recordings",
+    "peers",
 )
 
 
