@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, overload
 
@@ -49,9 +49,9 @@ class Dequantizer:
     gains
         What they gained on other recordings, for those who want to know what to expect.
     networks
-        Models of whole recordings, by their word lengths; where there is one, it is taken, but for
-        G.711, with noise that was added before quantizing, and where only a part of the change is
-        made, as at other rates.
+        Models of whole recordings, by their word lengths; where there are any, that for the nearest
+        one is taken, but for G.711, with noise that was added before quantizing, and where only a
+        part of the change is made, as at other rates.
     quality
         ``"fast"`` takes models of frames alone where there are any, which lag behind by less than
         a frame; ``"best"`` averages models of whole recordings over four grids of frames, which
@@ -134,9 +134,10 @@ class Dequantizer:
         if self.g711 is not None and cells.companded:
             return self.g711
         usual = not cells.companded and cells.wider == 0 and share == 1 and self.quality != "fast"
-        networks = self.networks if usual or not self.models else {}
-        nearest = min({*self.models, *networks}, key=lambda one: (abs(one - bits), one))
-        return networks[nearest] if nearest in networks else self.models[nearest]
+        some: Mapping[int, Unrolled | Network] = self.models
+        if self.networks and (usual or not self.models):
+            some = self.networks
+        return some[min(some, key=lambda trained: (abs(trained - bits), trained))]
 
     @overload
     def restore(

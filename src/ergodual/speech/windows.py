@@ -55,8 +55,8 @@ class WindowStream:
         self._lead = reach + hop
         self._core = self._window - self._lead - reach
         # middle, lower and upper bound from the next window's first sample on; before the first
-        # sample and behind the last all is 0, as the model has it
-        self._waiting = torch.zeros(3, self._lead, dtype=torch.float64)
+        # sample and behind the last it is known to be silent
+        self._waiting = torch.full((3, self._lead), centre, dtype=torch.float64)
 
     @property
     def latency(self) -> int:
@@ -72,7 +72,7 @@ class WindowStream:
         """Take samples, give those that are final by now."""
         if not len(block):
             return np.empty(0)
-        cells = self._cells.intervals(torch.as_tensor(block, dtype=torch.float64)) - self._centre
+        cells = self._cells.intervals(torch.as_tensor(block, dtype=torch.float64))
         self._waiting = torch.cat([self._waiting, cells], dim=1)
         return self._advance()
 
@@ -82,7 +82,7 @@ class WindowStream:
         if not left:
             return np.empty(0)
         beyond = -left % self._core + self._span - self._lead - self._core
-        self._waiting = torch.nn.functional.pad(self._waiting, (0, beyond))
+        self._waiting = torch.nn.functional.pad(self._waiting, (0, beyond), value=self._centre)
         return self._advance()[:left]
 
     def _advance(self) -> NDArray[np.float64]:
@@ -97,14 +97,14 @@ class WindowStream:
         middle, lower, upper = cells[:, self._lead : self._lead + self._core].unbind()
         known = upper - lower == 0
         if bool((known | ~(lower.isfinite() | upper.isfinite())).all()):
-            return middle + self._centre
+            return middle
         with torch.no_grad():
             total = sum(self._shifted(cells, shift) for shift in self._shifts)
         estimate = middle + self._share * (total / len(self._shifts) - middle)
         # what rounding moved out of a cell
-        return torch.clamp(estimate, lower, upper) + self._centre
+        return torch.clamp(estimate, lower, upper)
 
     def _shifted(self, cells: Tensor, shift: int) -> Tensor:
-        rows = cells[:, None, shift : shift + self._window]
+        rows = cells[:, None, shift : shift + self._window] - self._centre
         estimate = in_half_steps(self._network, rows[0], rows[1], rows[2], self._cells.wider)[0]
-        return estimate[self._lead - shift : self._lead - shift + self._core]
+        return estimate[self._lead - shift : self._lead - shift + self._core] + self._centre

@@ -1,0 +1,65 @@
+"""What the shipped models come to on whole recordings of other speakers, file by file."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ergodual.files import write_atomically
+from ergodual.speech.corpora import load_corpus
+from ergodual.speech.dequantizer import Dequantizer
+from ergodual.speech.measures import snr_db
+from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_law
+from recipes.training import ROOT, SHIPPED
+
+FILE = ROOT / "results" / "whole" / "shipped.json"
+HARM = 0.05
+"""In dB, that no file may lose."""
+
+
+def main(corpora: Path, work: Path) -> None:
+    """CORPORA holds librispeech/dev."""
+    del work
+    recordings = [x.double() for x in load_corpus(corpora / "librispeech" / "dev").recordings]
+    tool = Dequantizer.load(SHIPPED.name)
+    rows = []
+    for quantizer, bits in _quantizers():
+        rows.append(_row(recordings, quantizer, bits, tool))
+        print(rows[-1], flush=True)
+    found = {"command": "python -m recipes shipped CORPORA", "rows": rows}
+    write_atomically(FILE, json.dumps(found, indent=1) + "\n")
+
+
+def _quantizers() -> Iterator[tuple[Levels, int]]:
+    for bits in range(2, 9):
+        yield mid_rise(bits), bits
+        yield mid_tread(bits), bits
+    yield mu_law(), 8
+    yield a_law(), 8
+
+
+def _row(
+    recordings: list[Tensor], quantizer: Levels, bits: int, tool: Dequantizer
+) -> dict[str, Any]:
+    before, after = [], []
+    for x in recordings:
+        stored = quantizer.quantize(x).numpy()
+        stream = tool.stream(quantizer, bits)
+        restored = np.concatenate([stream.push(stored), stream.finish()])
+        before.append(snr_db(x.numpy(), stored))
+        after.append(snr_db(x.numpy(), restored))
+    gains = np.array(after) - before
+    return {
+        "quantizer": quantizer.name,
+        "files": len(gains),
+        "stored": round(statistics.mean(before), 2),
+        "restored": round(statistics.mean(after), 2),
+        "least gain": round(float(gains.min()), 2),
+        "harmed": int((gains < -HARM).sum()),
+    }
