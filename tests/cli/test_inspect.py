@@ -1,6 +1,7 @@
 """What recordings are said to be, as a table and as JSON; nothing is written."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from ergodual.cli import main
 from ergodual.speech.audio import read_audio
 from ergodual.speech.corpora import find_audio, synthetic_speech
+from ergodual.speech.models import model_files
 from ergodual.speech.quantizers import cut, mid_rise, mid_tread, mu_law
 
 SPEECH = read_audio(find_audio(synthetic_speech())[0])[0].astype(np.float64)
@@ -97,6 +99,30 @@ def test_files_folders_and_what_cannot_be_read(
     assert main(["inspect"]) == 2
     assert "give files or folders" in capsys.readouterr().err
     assert sorted(many.rglob("*")) == before
+
+
+def test_names_that_are_no_text_keep_their_columns(
+    many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (many / "a.wav").rename(many / os.fsdecode(b"caf\xe9 [red].wav"))
+    assert main(["inspect", str(many)]) == 1
+    heading, _, odd, other = capsys.readouterr().out.splitlines()[1:5]
+    assert r"caf\udce9 [red].wav" in odd
+    for column, cells in (("format", ("WAV", "FLAC")), ("quantizer", ("mid-tread", "none"))):
+        at = heading.index(column)
+        assert (odd[at:].startswith(cells[0]), other[at:].startswith(cells[1])) == (True, True)
+
+
+def test_the_gain_of_a_single_model_is_unknown_and_said_to_be(
+    many: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(model_files("speech-16k")[0])
+    assert main(["inspect", str(many / "a.wav"), "--model", model]) == 0
+    said = capsys.readouterr().out
+    assert "unknown" in said
+    assert f"{model} has no table of gains on other recordings (gains.json)" in said
+    assert main(["inspect", str(many / "a.wav")]) == 0
+    assert "no table" not in capsys.readouterr().out
 
 
 def test_a_dry_run_says_the_same(many: Path, capsys: pytest.CaptureFixture[str]) -> None:

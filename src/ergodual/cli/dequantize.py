@@ -145,7 +145,7 @@ class Dequantize:
                 raise failure(failed, total, "could not be restored")
 
     def _only_inspect(self, dequantizer: Dequantizer, bits: int | None, kind: Kind | None) -> None:
-        from ergodual.cli.inspect import inspect_all
+        from ergodual.cli.inspect import inspect_all, without_gains
         from ergodual.speech.inspecting import inspect_file
 
         dither = None if self.dither == "auto" else self.dither
@@ -154,6 +154,7 @@ class Dequantize:
                 [(job.source, job.raw) for job in jobs],
                 failed,
                 lambda file, raw: inspect_file(file, dequantizer, bits, kind, dither, raw),
+                note=without_gains(self.model, dequantizer),
             )
 
     @contextmanager
@@ -220,6 +221,8 @@ def _report(job: Job, done: Done, trained_at: int) -> None:
             "well",
             file=sys.stderr,
         )
+    if done.dropped:
+        print(f"  not kept in {job.target}: {', '.join(done.dropped)}", file=sys.stderr)
     if done.clipped:
         print(
             f"  {done.clipped:,} samples left [-1, 1] and were cut off there; a .wav file with "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from ergodual.speech.dequantizer import Dequantizer
     from ergodual.speech.formats import Raw
     from ergodual.speech.inspecting import Inspection, Part
 
@@ -57,6 +58,7 @@ class Inspect:
             failed,
             lambda file, of: inspect_file(file, dequantizer, raw=of),
             self.json,
+            without_gains(self.model, dequantizer),
         )
 
 
@@ -65,6 +67,7 @@ def inspect_all(
     failed: list[str],
     inspect: Callable[[Path, Raw | None], Inspection],
     as_json: bool = False,
+    note: str | None = None,
 ) -> None:
     """Print what recordings are, as a table or as JSON.
 
@@ -78,6 +81,8 @@ def inspect_all(
         Looks at one.
     as_json
         Whether it is JSON.
+    note
+        A sentence below the table.
 
     Raises
     ------
@@ -99,8 +104,20 @@ def inspect_all(
         _print_json(found, failed)
     elif found:
         _print_table(found)
+        if note is not None and any(part.found.quantizer for one in found for part in one.parts):
+            print(note)
     if failed:
         raise failure(failed, total, "could not be read")
+
+
+def without_gains(model: str, dequantizer: Dequantizer) -> str | None:
+    """A sentence about a model of which no gains are known."""
+    if dequantizer.gains.rows:
+        return None
+    return (
+        f"{model} has no table of gains on other recordings (gains.json), so none is expected; "
+        "ergodual evaluate measures them."
+    )
 
 
 def _recordings(

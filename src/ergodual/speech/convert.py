@@ -45,6 +45,8 @@ class Done:
         The format of the samples that were written.
     notes
         Sentences about what was wrong with the file and could be mended.
+    dropped
+        What else the file holds (a title, cue points) and the result does not keep.
     """
 
     channels: tuple[Found, ...]
@@ -52,6 +54,7 @@ class Done:
     rate: int
     subtype: Subtype
     notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     @property
     def copied(self) -> bool:
@@ -113,16 +116,16 @@ def dequantize_file(
         )
         subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):
-            clipped = _copy(source, target, audio, subtype)
+            clipped, dropped = _copy(source, target, audio, subtype)
             advance(audio.frames)
-            return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes))
+            return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes), tuple(dropped))
         streams = [dequantizer.stream_of(found) for found in channels]
-        with writing(target, audio, subtype) as write:
+        with writing(target, audio, subtype) as (write, dropped):
             clipped = 0
             for restored in side_by_side(streams, audio.blocks(BLOCK)):
                 clipped += write(restored)
                 advance(len(restored))
-    return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes))
+    return Done(channels, clipped, audio.rate, subtype, tuple(audio.notes), tuple(dropped))
 
 
 def quantize_file(
@@ -156,7 +159,7 @@ def quantize_file(
 
     _check_target(source, target, "PCM_24")
     noise = np.random.default_rng(seed)
-    with open_audio(source, raw) as audio, writing(target, audio, "PCM_24") as write:
+    with open_audio(source, raw) as audio, writing(target, audio, "PCM_24") as (write, _):
         peak = 1.0
         if normalize:
             peak = max(float(np.abs(block).max()) for block in audio.blocks(BLOCK)) or 1.0
@@ -169,8 +172,9 @@ def quantize_file(
 
 
 @contextlib.contextmanager
-def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Write]:
-    """Writes blocks of samples to a file with the rate, channels and tags of another.
+def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[tuple[Write, list[str]]]:
+    """Writes blocks of samples to a file with the rate, channels and tags of another; and the tags
+    that it does not keep.
 
     Raises
     ------
@@ -184,8 +188,7 @@ def writing(path: Path, like: Audio, subtype: Subtype) -> Iterator[Write]:
         container = "RF64"
     endian = like.endian if container == "RAW" else None
     with written(path, like.rate, like.channels, subtype, container, endian) as (file, write):
-        copy_tags(like.file, file)
-        yield write
+        yield write, copy_tags(like.file, file)
 
 
 def _like(audio: Audio, target: Path, channels: tuple[Found, ...]) -> Subtype:
@@ -216,13 +219,13 @@ def _check_target(source: Path, target: Path, subtype: Subtype | None) -> None:
         raise ErgodualError(f"{target.parent} is not a folder; make it first, or write elsewhere.")
 
 
-def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> int:
+def _copy(source: Path, target: Path, audio: Audio, subtype: Subtype) -> tuple[int, list[str]]:
     """Byte for byte where the kind of file is the same, else sample for sample; how many of them
-    were cut off.
+    were cut off, and what else is not kept.
     """
     if source.suffix.lower() == target.suffix.lower() or audio.container == container_of(target):
         with copying(target) as file:
             audio.copy_to(file)
-        return 0
-    with writing(target, audio, subtype) as write:
-        return sum(write(block.astype(np.float64)) for block in audio.blocks(BLOCK))
+        return 0, []
+    with writing(target, audio, subtype) as (write, dropped):
+        return sum(write(block.astype(np.float64)) for block in audio.blocks(BLOCK)), dropped
