@@ -37,6 +37,19 @@ def recordings(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def leave_behind() -> Callable[[Path], Path]:
+    """Make a folder hold what a killed run leaves; the next one removes it."""
+
+    def leave(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        left = folder / ".out.json.ergodual-0123abcd.tmp"
+        left.write_bytes(b"half")
+        return left
+
+    return leave
+
+
 LIMIT = 20_000
 
 

@@ -11,9 +11,13 @@ from ergodual.cli import main
 
 
 def test_demo(
-    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recordings: Callable[..., Path],
+    leave_behind: Callable[[Path], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "demo"
+    leave_behind(out)
     corpus = recordings(count=3, samples=2000)
     assert main(["demo", "--corpus", str(corpus), "--out", str(out), "--bits", "3"]) == 0
     names = {"figure1", "figure2", "waveform", "spectrograms", "operators"}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,17 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_figures_and_a_second_setting(
-    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Path,
+    leave_behind: Callable[[Path], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
+    left = leave_behind(out)
     command = ["figures", "--corpus", str(corpus), "--out", str(out), *SMALL]
     assert main(command) == 0
     assert {"figure1.svg", "figure2.svg", "figures.json"} <= {file.name for file in out.iterdir()}
+    assert not left.exists()
     content = json.loads((out / "figures.json").read_text())
     assert set(content) >= {"setting", "runs", "claims", "wall_seconds"}
     said = capsys.readouterr()

@@ -4,6 +4,7 @@ was restored.
 
 import base64
 import io
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -27,8 +28,12 @@ Promise.all([...document.querySelectorAll('audio')].map(async player => {
 
 
 @pytest.fixture
-def page(recordings: Callable[..., Path], tmp_path: Path) -> Path:
+def page(
+    recordings: Callable[..., Path], leave_behind: Callable[[Path], Path], tmp_path: Path
+) -> Path:
     corpus, dev = recordings(samples=9000), recordings("dev", 2, 8000)
+    (dev / "0.wav").rename(dev / os.fsdecode(b"caf\xe9.wav"))  # which is no UTF-8
+    left = leave_behind(tmp_path)
     options = [
         "--depth",
         "3",
@@ -56,6 +61,7 @@ def page(recordings: Callable[..., Path], tmp_path: Path) -> Path:
         )
         == 0
     )
+    assert not left.exists()
     return tmp_path / "page.html"
 
 
@@ -77,7 +83,7 @@ def test_everything_is_in_the_page(page: Path) -> None:
     assert not np.allclose(restored, stored, atol=1e-3)
     assert np.allclose(restored - true, wrong, atol=2**-14)
     assert np.abs(restored - stored).max() <= 0.5 * 2**-4 + 2**-14  # half a cell at half the scale
-    for heading in ("ESTOI", "SNR in dB", "DCT, converged", "learned"):
+    for heading in ("ESTOI", "SNR in dB", "DCT, converged", "learned", r"caf\udce9"):
         assert heading in text
 
 

@@ -74,9 +74,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(
+    corpus: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    leave_behind: Callable[[Path], Path],
+) -> Path:
     """What the command writes; the tests leave the folder as it is."""
     out = tmp_path_factory.mktemp("theory")
+    leave_behind(out)
     assert main(["theory", "--corpus", str(corpus), "--out", str(out), *OPTIONS]) == 0
     return out
 
@@ -95,7 +100,7 @@ def frames(corpus: Path) -> Frames:
 def test_every_part_has_numbers_and_a_figure(finished: Path, content: dict[str, Any]) -> None:
     assert set(content) == {"setting", "machine", *PARTS}
     assert {f"{part}.svg" for part in PARTS} <= {file.name for file in finished.iterdir()}
-    assert not list(finished.rglob("*.tmp*"))
+    assert not list(finished.rglob("*.tmp*"))  # not what a killed run left, either
     setting = content["setting"]
     assert {name: setting[name] for name in ("bits", "weight", "epochs", "lr", "deepest")} == {
         "bits": 4,
