@@ -104,6 +104,7 @@ from ergodual.solving import (
     Solution,
     Solved,
     solve,
+    to_deepinv,
 )
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ __all__ = [
     "detect",
     "products_in_use",
     "solve",
+    "to_deepinv",
     "use_products",
 ]
 

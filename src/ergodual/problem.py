@@ -199,6 +199,12 @@ class InverseProblem(LowerLevel):
         changed._probed = self._probed
         return changed
 
+    def with_operator(self, A: Operator) -> InverseProblem:
+        """The same problem with another A."""
+        return InverseProblem(
+            A=A, data=self.data, F=self.F, K=self.K, G=self.G, domain=self.given_domain
+        )
+
     def _instance(self, observation: Tensor) -> Instance:
         _require_batch(observation)
         seen = observation.shape[1:]

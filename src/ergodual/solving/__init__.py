@@ -6,6 +6,7 @@ from ergodual.solving.implicit import Implicit
 from ergodual.solving.linear_solvers import Direct, Minres
 from ergodual.solving.neumann import Neumann, OneStep
 from ergodual.solving.piggyback import Piggyback
+from ergodual.solving.reconstructor import to_deepinv
 from ergodual.solving.restarted import Restarted
 from ergodual.solving.solution import Solution, Start
 from ergodual.solving.solve import solve
@@ -25,4 +26,5 @@ __all__ = [
     "Solved",
     "Start",
     "solve",
+    "to_deepinv",
 ]
