@@ -151,3 +151,14 @@ def test_what_is_no_recording(samples, sentence: str) -> None:
 def test_a_quantizer_without_its_word_length() -> None:
     with pytest.raises(ed.ErgodualError, match="give bits too"):
         dequantizer().restore(STORED, quantizer=mid_tread(4))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 2), (1,), (1, 1)])
+def test_nothing_and_one_sample_come_back(shape: tuple[int, ...]) -> None:
+    samples = np.full(shape, 0.25)
+    cells = ed.detect(samples)
+    assert "one value only" in cells.said
+    assert not cells.coarse
+    assert np.shape(cells.lower) == np.shape(cells.upper) == shape
+    with pytest.warns(NotQuantizedWarning):
+        assert np.array_equal(dequantizer().restore(samples), samples)

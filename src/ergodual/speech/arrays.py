@@ -66,6 +66,11 @@ def held_as(samples: Samples, whole: NDArray[np.float64]) -> str:
     return "FLOAT"
 
 
+def in_columns(whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Samples as ``(length, channels)``, which may be of length 0."""
+    return whole[:, None] if whole.ndim == 1 else whole
+
+
 def like(restored: NDArray[np.float64], samples: Samples) -> NDArray[np.float64] | Tensor:
     """A tensor on the same device where the samples are one."""
     if isinstance(samples, Tensor):

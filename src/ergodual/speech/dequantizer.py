@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
-from ergodual.speech.arrays import Samples, like, on_unit_scale
+from ergodual.speech.arrays import Samples, in_columns, like, on_unit_scale
 from ergodual.speech.benefit import helped
 from ergodual.speech.cells import Cells
 from ergodual.speech.detected import Detected, detect
@@ -189,7 +189,7 @@ class Dequantizer:
             cells are given with a word length or for other samples.
         """
         whole = on_unit_scale(samples)
-        channels = np.ascontiguousarray(whole.reshape(len(whole), -1).T)
+        channels = np.ascontiguousarray(in_columns(whole).T)
         if bits is not None:
             if cells is not None:
                 raise ErgodualError("There are both bits and cells; give one of them.")

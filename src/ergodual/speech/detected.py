@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ergodual.speech.arrays import Samples, held_as, like, on_unit_scale
+from ergodual.speech.arrays import Samples, held_as, in_columns, like, on_unit_scale
 from ergodual.speech.found import Found, said_of_each
 from ergodual.speech.survey import survey
 
@@ -55,7 +55,7 @@ class Detected:
 
     def _bounds(self, which: int) -> NDArray[np.float64] | Tensor:
         whole = on_unit_scale(self.samples)
-        columns = whole.reshape(len(whole), -1).T
+        columns = in_columns(whole).T
         bounds = [
             found.cells.intervals(torch.tensor(channel))[which].numpy()
             for found, channel in zip(self.channels, columns, strict=True)
@@ -92,6 +92,6 @@ def detect(samples: Samples) -> Detected:
     """
     whole = on_unit_scale(samples)
     subtype = held_as(samples, whole)
-    columns = whole.reshape(len(whole), -1)
+    columns = in_columns(whole)
     names = [f"channel {number}" for number in range(1, columns.shape[1] + 1)]
     return Detected(samples, survey(lambda: [columns], names, subtype))
