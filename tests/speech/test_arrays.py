@@ -129,6 +129,7 @@ def test_a_word_length_that_the_samples_contradict(samples: np.ndarray) -> None:
     [
         (np.array([0.0, np.nan]), "not finite at 1"),
         (np.array([[0.0, 0.0], [0.0, 0.0], [np.inf, 0.0]]), "not finite at 2"),
+        (np.array([0.0, 1e300]), "largest sample is 1e.300"),
         (np.zeros((2, 2, 2)), "the shape"),
         (np.float64(0.5), "give a numpy array"),
         (np.zeros(()), "the shape"),

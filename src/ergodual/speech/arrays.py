@@ -11,6 +11,9 @@ from ergodual.errors import ErgodualError
 
 Samples = NDArray[np.floating] | NDArray[np.integer] | Tensor
 
+LARGEST = 2.0**31
+"""The largest sample that is one: that of integers of 32 bits read as numbers."""
+
 SUBTYPE = {"uint8": "PCM_U8", "int8": "PCM_S8", "int16": "PCM_16", "int32": "PCM_32"}
 """Integers that audio is stored as, and what libsndfile calls a file of them."""
 
@@ -21,7 +24,8 @@ def on_unit_scale(samples: Samples) -> NDArray[np.float64]:
     Raises
     ------
     ErgodualError
-        If they are no ``(length,)`` or ``(length, channels)`` of finite numbers of such a type.
+        If they are no ``(length,)`` or ``(length, channels)`` of finite numbers of such a type, or
+        some are above 2^31.
     """
     if isinstance(samples, Tensor):
         samples = samples.detach().cpu()
@@ -46,6 +50,11 @@ def on_unit_scale(samples: Samples) -> NDArray[np.float64]:
         first = int(np.argwhere(~np.isfinite(whole))[0, 0])
         raise ErgodualError(
             f"The samples are not finite at {first}; give numbers without NaN or infinities."
+        )
+    largest = np.abs(whole).max(initial=0.0)
+    if largest > LARGEST:
+        raise ErgodualError(
+            f"The largest sample is {largest:.3g}; give samples on [-1, 1], or their whole numbers."
         )
     return whole
 
