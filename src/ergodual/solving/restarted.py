@@ -90,8 +90,8 @@ class Restarted:
     polish
         Whether a sample whose active set has settled tries a Newton step on it, which is the
         solution, to rounding, if the set is the right one and F and G are piecewise linear or
-        quadratic. By a dense system of the set where :class:`Direct` fits; else by MINRES, with no
-        more products than the iterations before took.
+        quadratic. By a dense system of the set where :class:`Direct` fits; else by MINRES, with
+        half as many products as the iterations before took at most.
 
     Raises
     ------
@@ -224,7 +224,7 @@ class Restarted:
         self, pending: Pending, state: Restarts, point: Point, done: int
     ) -> tuple[Restarts, Tensor, Point]:
         """MINRES, for samples whose set has settled, each time that the iterations have doubled and
-        with no more products than they took.
+        with half as many products at most.
         """
         one = pending.instance
         if one.F.per_sample is None or one.G.per_sample is None:
@@ -241,7 +241,7 @@ class Restarted:
         r, y, sigma, tau = (t[rows] for t in (point.r, point.y, sigma, tau))
         there = FixedPoint(some.instance, r, y, sigma, tau, 1.0)
         at = Linearised.of(there)
-        landed, _ = newton_step(there, at, Minres(1e-6, done).prepare(at))
+        landed, _ = newton_step(there, at, Minres(1e-6, done // 2).prepare(at))
         return state, rows, some.judge(landed.r, landed.y)
 
     def _moved(self, pending: Pending, state: Restarts, point: Point) -> Tensor:
