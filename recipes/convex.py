@@ -7,6 +7,7 @@ certifies; the output of d iterations may be nearer to the truth than that.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def main(corpora: Path, work: Path) -> None:
                 rows.setdefault(name, []).append(row)
             print(number + 1, "of", len(recordings), flush=True)
     table = [
-        {"output": name} | {key: statistics.mean(row[key] for row in some) for key in some[0]}
+        {"output": name} | {key: _mean([row[key] for row in some]) for key in some[0]}
         for name, some in rows.items()
     ]
     sigma, tau, _ = model.unrolled.numbers()
@@ -60,6 +61,12 @@ def main(corpora: Path, work: Path) -> None:
     for row in table:
         print(row)
     write_atomically(RESULTS / "convex.json", json.dumps(found, indent=1) + "\n")
+
+
+def _mean(values: list[float]) -> float | None:
+    """None where an estimate was rounded out of its cells, and its objective is infinite."""
+    found = statistics.mean(values)
+    return found if math.isfinite(found) else None
 
 
 def _estimates(model: Network, x: Tensor, quantizer: MidRise) -> dict[str, dict[str, float]]:

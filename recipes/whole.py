@@ -29,6 +29,11 @@ def main(corpora: Path, work: Path) -> None:
     chosen by.
     """
     networks.train("ieee", networks.IEEE, corpora, work)
+    measure_all(corpora, work)
+
+
+def measure_all(corpora: Path, work: Path) -> None:
+    """What the runs in WORK came to."""
     rows = []
     for run in sorted(file.parent for file in work.glob("*/config.json")):
         config = json.loads((run / "config.json").read_text())
