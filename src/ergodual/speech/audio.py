@@ -16,7 +16,6 @@ import soundfile
 from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
-from ergodual.speech.arrays import LARGEST
 from ergodual.speech.containers import Extent, extent
 from ergodual.speech.formats import Raw
 from ergodual.speech.writing import write_audio
@@ -126,10 +125,9 @@ class Audio:
                 raise ErgodualError(
                     f"{self.name} is empty: it has no samples; replace or remove it."
                 )
-            if not (np.abs(block) <= LARGEST).all():
+            if not np.isfinite(block).all():
                 raise ErgodualError(
-                    f"{self.name} has samples that are NaN or infinite, or above 2^31; replace or "
-                    "remove it."
+                    f"{self.name} has samples that are NaN or infinite; replace or remove it."
                 )
             if not len(block):
                 return
