@@ -45,7 +45,7 @@ def main(corpora: Path, work: Path) -> None:
             for name, row in _estimates(model, x, quantizer).items():
                 rows.setdefault(name, []).append(row)
             print(number + 1, "of", len(recordings), flush=True)
-    table = [
+    table: list[dict[str, Any]] = [
         {"output": name} | {key: _mean([row[key] for row in some]) for key in some[0]}
         for name, some in rows.items()
     ]
@@ -58,8 +58,8 @@ def main(corpora: Path, work: Path) -> None:
         "sigma_tau_norm_squared": sigma[0] * tau[0] * norm**2,
         "rows": table,
     }
-    for row in table:
-        print(row)
+    for line in table:
+        print(line)
     write_atomically(RESULTS / "convex.json", json.dumps(found, indent=1) + "\n")
 
 
