@@ -175,7 +175,9 @@ class _Channel:
 
     def add(self, block: NDArray[np.float32]) -> None:
         samples = block.astype(np.float64)
-        used = np.bitwise_or.reduce(np.abs(np.rint(samples / FINEST).astype(np.int64)))
+        # floating-point samples may be larger than any whole number
+        whole = np.rint(np.abs(samples) / FINEST).clip(max=2.0**62).astype(np.int64)
+        used = np.bitwise_or.reduce(whole)
         self._used, self._peak = self._used | int(used), max(self._peak, float(np.abs(block).max()))
         for at, (start, stop, found) in enumerate(self._bounded(self.frames + len(block))):
             piece = samples[max(0, start - self.frames) : max(0, stop - self.frames)]
