@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ergodual.files import write_atomically
 from ergodual.speech.model import load_model, save_model
-from recipes import gains, networks
+from recipes import gains, networks, shipped
 from recipes.training import G711, JOBS, ROOT, SHIPPED, Name, Recipe
 
 RESULTS = ROOT / "results" / "models"
@@ -56,6 +56,7 @@ def main(corpora: Path, out: Path) -> None:
     with ThreadPoolExecutor(JOBS) as pool:
         list(pool.map(lambda setting: measure(corpora, setting), EVALUATIONS))
     gains.main(corpora, out)
+    shipped.main(corpora, out)
     write_atomically(SHIPPED / "CARD.md", card(commands))
 
 
@@ -113,4 +114,6 @@ def card(commands: dict[Name, str]) -> str:
         f"|{'---|' * (len(METHODS) + 5)}"
     )
     shown = "\n".join(f"{command}" for command in commands.values())
-    return template.format(table="\n".join([heading, *lines]), commands=shown)
+    return template.format(
+        table="\n".join([heading, *lines]), commands=shown, whole=shipped.table()
+    )

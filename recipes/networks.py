@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recipes.training import run_training
 
-TUNED = "--epochs 3 --lr 3e-4 --init OUT/network-4/best.safetensors"
+TUNED = "--epochs 5 --lr 3e-4 --init OUT/network-4/best.safetensors"
 LIBRISPEECH = {
     "network-4": "--model network --bits 4 --bias 0.5 --epochs 13",
     "network-5": f"--model network --bits 5 --bias 0.5 {TUNED}",

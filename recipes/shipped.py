@@ -63,3 +63,14 @@ def _row(
         "least gain": round(float(gains.min()), 2),
         "harmed": int((gains < -HARM).sum()),
     }
+
+
+def table() -> str:
+    """What was found, for the card."""
+    rows = json.loads(FILE.read_text())["rows"]
+    lines = ["| | stored | restored | least gain | harmed |", "|---|---|---|---|---|"]
+    for row in rows:
+        numbers = (f"{row[key]:.2f}" for key in ("stored", "restored"))
+        gain, harmed = f"{row['least gain']:+.2f}", f"{row['harmed']} of {row['files']}"
+        lines.append(f"| {row['quantizer']} | {' | '.join(numbers)} | {gain} | {harmed} |")
+    return "\n".join(lines)
