@@ -19,6 +19,7 @@
 # make theory CORPUS=DIR   what theory says, measured, as in results/theory (about half an hour)
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
 # make quality CORPORA=DIR train on DIR/ieee/train, compare with other methods on DIR/ieee/dev, into results/quality (about an hour)
+# make images DATA=DIR TRAIN=DIR  train on the images of one folder, compare on those of another, into results/images (hours on one core; it goes on where it was)
 # make clean               remove the environment and what was built
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial fuzz kills figures theory models quality clean
+.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial fuzz kills figures theory models quality images clean
 .DEFAULT_GOAL := demo
 
 help:
@@ -81,6 +82,10 @@ figures theory: $(VENV)/.installed
 models quality: $(VENV)/.installed
 	@test -d "$(CORPORA)" || { echo "make $@ needs CORPORA=DIR, the folder that holds librispeech or ieee." >&2; exit 2; }
 	$(BIN)/python -m recipes $@ "$(CORPORA)"
+
+images: $(VENV)/.installed
+	@test -d "$(DATA)" -a -d "$(TRAIN)" || { echo "make images needs DATA=DIR and TRAIN=DIR, folders of images to measure on and to train on." >&2; exit 2; }
+	$(BIN)/python -m recipes.images all "$(DATA)" "$(TRAIN)"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

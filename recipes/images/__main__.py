@@ -1,19 +1,40 @@
-"""``python -m recipes.images train NAME FOLDER OUT``."""
+"""``python -m recipes.images all DATA TRAIN``, or in steps: ``train NAME TRAIN OUT``, ``measure
+DATA OUT [NAME …]``, ``table DATA OUT``, ``ship OUT``.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
-from recipes.images.training import train
+from recipes.images.measuring import measure, table
+from recipes.images.photographs import ship
+from recipes.images.training import RECIPES, reuse_memory, train
+
+WORK = Path("runs/images")
 
 
 def main() -> None:
-    """One training."""
+    """One step, or all: each training and measuring is a process of its own, on one core."""
     torch.set_num_threads(1)
-    train(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+    what, *given = sys.argv[1:]
+    if what == "train":
+        train(given[0], Path(given[1]), Path(given[2]))
+    elif what == "measure":
+        measure(Path(given[0]), Path(given[1]), given[2:])
+    elif what == "table":
+        table(Path(given[0]), Path(given[1]))
+    elif what == "ship":
+        ship(Path(given[0]))
+    else:
+        data, folder = given
+        steps = [["train", name, folder, str(WORK)] for name in RECIPES]
+        for step in [*steps, ["measure", data, str(WORK)], ["table", data, str(WORK)]]:
+            command = [sys.executable, "-m", "recipes.images", *step]
+            subprocess.run(command, env=reuse_memory(), check=True)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,16 @@ from ergodual.bilevel.workers import joined
 from ergodual.files import write_atomically
 from ergodual.images import NoisyCrops, read_folder
 from ergodual.images.loss import InteriorError
-from ergodual.images.networks import Centred, an_operator_per_iteration, one_operator, with_maps
+from ergodual.images.networks import (
+    Centred,
+    an_operator_per_iteration,
+    near_solution,
+    one_operator,
+    with_maps,
+)
 from ergodual.images.unet import DnCNN, UNet
 from ergodual.operators import Operator
+from ergodual.problem import Problem
 
 SIGMA = 25 / 255
 CROP, BATCH, BATCHES = 88, 3, 100
@@ -87,13 +94,16 @@ class Recipe:
     starts: tuple[str, ...] = ()
 
 
+def _huber() -> Problem:
+    return one_operator(potential="huber").problem  # type: ignore[return-value]
+
+
 def _joined(made: Made) -> nn.Module:
     return Centred(with_maps(made["iterations"].layer, made["body"]))  # type: ignore[arg-type]
 
 
 RECIPES = {
-    "convex": Recipe(lambda made: Centred(one_operator(potential="huber")), 16),
-    "convex-l1": Recipe(lambda made: Centred(one_operator()), 16),
+    "convex": Recipe(lambda made: Centred(near_solution(_huber())), 6, 1e-3, 3e-3),
     "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
     "body": Recipe(lambda made: UNet(), 30),
     "maps": Recipe(_joined, 30, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),

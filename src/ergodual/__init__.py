@@ -108,6 +108,7 @@ from ergodual.solving import (
 )
 
 if TYPE_CHECKING:
+    from ergodual.images.regulariser import load_regulariser
     from ergodual.speech.dequantizer import Dequantizer
     from ergodual.speech.detected import detect
 
@@ -194,6 +195,7 @@ __all__ = [
     "from_scipy",
     "from_torch",
     "detect",
+    "load_regulariser",
     "products_in_use",
     "solve",
     "to_deepinv",
@@ -205,6 +207,7 @@ __all__ = [
 LATER = {
     "Dequantizer": "ergodual.speech.dequantizer",
     "detect": "ergodual.speech.detected",
+    "load_regulariser": "ergodual.images.regulariser",
 }
 
 

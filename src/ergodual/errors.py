@@ -9,7 +9,7 @@ class ErgodualError(ValueError):
 
 BROUGHT_BY = {
     "speech": ("soundfile", "scipy", "safetensors", "pooch", "pystoi"),
-    "images": ("PIL", "skimage"),
+    "images": ("PIL", "skimage", "safetensors"),
     "cli": ("tyro", "rich"),
     "report": ("matplotlib", "jinja2"),
     "app": ("gradio",),

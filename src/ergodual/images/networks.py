@@ -11,18 +11,30 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ergodual.functions import L1, Function, Huber, SquaredL2
 from ergodual.images.unet import UNet
 from ergodual.operators import Conv, Dense
-from ergodual.primal_dual import Ergodic, StepSizes, Unrolled
+from ergodual.primal_dual import Ergodic, Last, StepSizes, Truncated, Unrolled
 from ergodual.problem import Problem
 
 Potential = Literal["l1", "huber"]
 WEIGHT = 0.25
 """Of each filter in the beginning, in units of the noise."""
-WIDTH = 1.0
+WIDTH = 0.05
 """Of a Huber function's parabola, likewise."""
+
+
+class Exp(nn.Module):
+    """What is learned is the logarithm, so that a number stays positive."""
+
+    def forward(self, logarithm: Tensor) -> Tensor:
+        return logarithm.exp()
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        """The logarithm."""
+        return value.log()
 
 
 class Centred(nn.Module):
@@ -93,6 +105,14 @@ def one_operator(
     return _iterated(problem, depth)
 
 
+def near_solution(problem: Problem, depth: int = 16, back: int = 8) -> Unrolled:
+    """The last of so many iterations, with gradients through the last ``back`` of them: near enough
+    to the solution of a smooth problem to learn the problem itself.
+    """
+    steps = StepSizes.learned(theta=nn.Parameter(torch.tensor(0.7)), relative=True)
+    return Unrolled(problem, depth, steps, Last(), Truncated(back))
+
+
 def an_operator_per_iteration(
     filters: int = 48, size: int = 7, depth: int = 8, seed: int = 0
 ) -> Unrolled:
@@ -142,7 +162,11 @@ def _problem(filters: int, size: int, potential: Potential, seed: int) -> Proble
     def each(value: float) -> nn.Parameter:
         return nn.Parameter(torch.full((filters, 1, 1), value))
 
-    F = L1(each(WEIGHT)) if potential == "l1" else Huber(each(WEIGHT), each(WIDTH))
+    F: Function = L1(each(WEIGHT))
+    if potential == "huber":
+        F = Huber(each(WEIGHT), each(WIDTH))
+        for name in ("weight", "width"):
+            parametrize.register_parametrization(F, name, Exp())
     return Problem(F, SquaredL2(), Conv(cosines(filters, size, seed), padding="none"))
 
 

@@ -1,0 +1,73 @@
+"""Regularisers: scaled by the noise, to a file and back, refused in a sentence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import ergodual as ed
+from ergodual.images.regulariser import Regulariser, load_regulariser
+
+
+def small() -> Regulariser:
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.randn(4, 1, 3, 3, generator=generator).half().float() / 4
+    weight, width = (torch.full((4, 1, 1), value) for value in (0.25, 0.5))
+    return Regulariser(kernel, weight, width, {"noise": 1})
+
+
+def test_one_serves_all_noise_levels() -> None:
+    y = torch.randn(1, 1, 9, 9, generator=torch.Generator().manual_seed(1))
+    in_units, scaled = (
+        ed.solve(ed.Problem(F, ed.SquaredL2(), K), sigma * y, tol=1e-6).x
+        for sigma in (1.0, 0.1)
+        for F, K in [small().terms(noise=sigma)]
+    )
+    torch.testing.assert_close(scaled, 0.1 * in_units, atol=1e-4, rtol=1e-3)
+
+
+def test_in_an_inverse_problem_with_a_certificate() -> None:
+    F, K = small().terms(noise=0.1, strength=0.5)
+    A = ed.Blur(torch.full((3, 3), 1 / 9))
+    problem = ed.InverseProblem(A=A, data=ed.SquaredL2(), F=F, K=K, G=ed.Box(lower=0.0, upper=1.0))
+    b = A(torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(2)))
+    solution = ed.solve(problem, b, tol=1e-4)
+    assert float(solution.error) <= 1e-4
+
+
+def test_a_file_and_back(tmp_path: Path) -> None:
+    small().save(tmp_path / "small.safetensors")
+    found = load_regulariser(tmp_path / "small.safetensors")
+    assert found.card == {"noise": 1}
+    torch.testing.assert_close(found.kernel, small().kernel)
+    assert repr(found) == "Regulariser(4 filters of 3 × 3)"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "noise is missing"),
+        ({"noise": 0.0}, "noise is 0.0; it must be positive"),
+        ({"noise": 0.1, "strength": float("nan")}, "strength is nan; it must be positive"),
+    ],
+)
+def test_terms_refused(options: dict[str, float], said: str) -> None:
+    with pytest.raises(ed.ErgodualError, match=said):
+        small().terms(**options)
+
+
+def test_files_refused(tmp_path: Path) -> None:
+    with pytest.raises(ed.ErgodualError, match="There is no regulariser 'nothing'"):
+        load_regulariser("nothing")
+    path = tmp_path / "a.safetensors"
+    infinite = {"kernel": torch.full((1, 1, 3, 3), torch.inf)}
+    whole = infinite | {"weight": torch.ones(1, 1, 1), "width": torch.ones(1, 1, 1)}
+    for write in (
+        lambda: path.write_text("none"),
+        lambda: save_file(infinite, path),
+        lambda: save_file(whole, path, metadata={"ergodual": "{}"}),
+    ):
+        write()
+        with pytest.raises(ed.ErgodualError, match="is no regulariser, or damaged"):
+            load_regulariser(path)
