@@ -52,4 +52,5 @@ def ship(out: Path) -> None:
         "command": "python -m recipes.images train convex runs/photographs runs/shipped",
         "seconds": round(seconds),
     }
+    SHIPPED.parent.mkdir(exist_ok=True)
     Regulariser(K.kernel, F.weight, F.width, card).save(SHIPPED)  # type: ignore[arg-type,union-attr]

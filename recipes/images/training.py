@@ -104,6 +104,7 @@ def _joined(made: Made) -> nn.Module:
 
 RECIPES = {
     "convex": Recipe(lambda made: Centred(near_solution(_huber())), 6, 1e-3, 3e-3),
+    "convex-further": Recipe(lambda made: made["convex"], 6, 2e-3, 3e-3, starts=("convex",)),
     "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
     "body": Recipe(lambda made: UNet(), 30),
     "maps": Recipe(_joined, 30, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),

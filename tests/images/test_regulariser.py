@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from skimage import data
 
 import ergodual as ed
+from ergodual.images import add_noise, psnr
 from ergodual.images.regulariser import Regulariser, load_regulariser
 
 
@@ -71,3 +73,12 @@ def test_files_refused(tmp_path: Path) -> None:
         write()
         with pytest.raises(ed.ErgodualError, match="is no regulariser, or damaged"):
             load_regulariser(path)
+
+
+def test_the_one_that_comes_with_the_package_denoises() -> None:
+    image = torch.from_numpy(data.camera()[100:164, 150:214] / 255).float()[None]
+    noisy = add_noise(image, 25 / 255)
+    F, K = ed.load_regulariser("natural-grey").terms(noise=25 / 255)
+    found = ed.solve(ed.Problem(F, ed.SquaredL2(), K), noisy[None], tol=1e-4)
+    assert float(found.error) <= 1e-4
+    assert psnr(found.x[0], image) > psnr(noisy, image) + 5
