@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -19,8 +21,8 @@ def dense(m: int, n: int, dtype: torch.dtype = D) -> ed.Dense:
     return ed.Dense(torch.randn(m, n, generator=generator, dtype=D).to(dtype))
 
 
-def positive(m: int, n: int) -> ed.Dense:
-    return ed.Dense(dense(m, n).matrix.detach().abs())
+def positive(m: int, n: int, dtype: torch.dtype = D) -> ed.Dense:
+    return ed.Dense(dense(m, n, dtype).matrix.detach().abs())
 
 
 def seen(n: int, dtype: torch.dtype = D) -> Tensor:
@@ -177,6 +179,14 @@ WITHOUT: dict[str, Callable[[torch.dtype], Made]] = {
         I(data=ed.Box(radius=0.1), F=ed.NonNegative(), K=filters(t), G=ed.L1(), domain=(1, 12)),
         (-1 - seen(12, t).abs())[:, None],
     ),
+    "a linear program": lambda t: (
+        I(A=positive(5, 12, t), data=ed.Box(radius=0.0), G=ed.Tilted(ed.NonNegative(), 1.0)),
+        -seen(5, t).abs(),
+    ),
+    "counts against bounds": lambda t: (
+        I(data=ed.KullbackLeibler(), F=ed.Box(lower=-2.0, upper=-1.0)),
+        seen(12, t).abs(),
+    ),
     "bounds against x >= 0": lambda t: (
         I(data=ed.Box(radius=0.1), F=ed.L1(), G=ed.NonNegative()),
         -1 - seen(12, t).abs(),
@@ -199,8 +209,9 @@ def test_infeasible_problems_are_told_early_with_a_ray(
     # the ray separates: <c, d> is above what F's and G's domains reach in its direction
     one, d = problem.instance(x).detached(), solution.dual_ray
     with torch.no_grad():
-        G_at = one.G.conjugate(one.G.rays(-one.K.adjoint(d, one.domain)))
-        rise = (one.constant() * d).sum(1) - one.F.conjugate(d) - G_at
+        F, G = (f.domain_indicator() or ed.Zero() for f in (one.F, one.G))
+        v = G.prox_conjugate(-one.K.adjoint(d, one.domain), 1e-150 if dtype == D else 1e-18)
+        rise = (one.constant() * d).sum(1) - F.conjugate(d) - G.conjugate(v)
     assert torch.all(rise > 1e-3)
     assert torch.all(solution.radius > 1e3)
     assert torch.allclose(d.norm(dim=1), torch.ones_like(rise), atol=1e-4)
@@ -237,9 +248,68 @@ def test_unbounded_problems_are_told_with_a_ray(name: str) -> None:
     assert solution.primal_ray is not None
     one, ray = problem.instance(x).detached(), solution.primal_ray
     with torch.no_grad():
-        values = [one.F.value(t * one.K(ray)) + one.G.value(t * ray) for t in (1e3, 1e6)]
+        # in F's domain but for a rounding
+        into = one.F.domain_indicator() or ed.Zero()
+        at = [(t * ray, into.prox(t * one.K(ray), 1e-150)) for t in (1e3, 1e6)]
+        assert all(torch.allclose(near, one.K(r), atol=1e-9 * 1e6) for r, near in at)
+        values = [one.F.value(near) + one.G.value(r) for r, near in at]
     assert torch.all(values[1] < 500 * values[0])
     assert torch.all(values[0] < 0)
+
+
+def test_the_gap_is_infinite_only_where_F_is() -> None:
+    problem, b = (
+        I(A=positive(20, 12), data=ed.NonNegative(), F=ed.L1(0.3), K=dense(12, 12)),
+        seen(20),
+    )
+    found = ed.solve(problem, b)
+    with torch.no_grad():
+        objective = problem.instance(b).primal(found.r)
+    assert found.converged.all()
+    assert objective.isfinite().any()
+    assert torch.equal(objective.isfinite(), found.gap.isfinite())
+    assert torch.all(found.gap[found.gap.isfinite()] <= 1e-5)
+
+
+def program(form: str, seed: int) -> tuple[LowerLevel, Tensor, dict[str, Any]]:
+    """A small linear program, here and in the form that scipy takes."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((m := int(rng.integers(2, 6)), n := int(rng.integers(3, 9))))
+    b, c = rng.standard_normal(m), rng.standard_normal(n)
+    if seed % 2:  # one that has a solution
+        b = A @ rng.random(n).round()
+        c = A.T @ rng.standard_normal(m) + rng.random(n)
+    data, G, there = {
+        "equations": (ed.Box(radius=0.0), ed.NonNegative(), {"A_eq": A, "b_eq": b}),
+        "inequalities": (ed.NonNegative(), ed.NonNegative(), {"A_ub": -A, "b_ub": -b}),
+        "bounds": (
+            ed.Box(radius=0.1),
+            ed.Box(lower=-0.5, upper=math.inf),
+            {
+                "A_ub": np.concatenate([A, -A]),
+                "b_ub": np.concatenate([b, -b]) + 0.1,
+                "bounds": (-0.5, None),
+            },
+        ),
+    }[form]
+    G = ed.Tilted(G, torch.from_numpy(c))
+    problem = I(A=ed.Dense(torch.from_numpy(A)), data=data, G=G)
+    return problem, torch.from_numpy(b)[None], {"c": c, **there}
+
+
+@pytest.mark.filterwarnings("ignore::ergodual.NotConvergedWarning")
+@pytest.mark.parametrize("form", ["equations", "inequalities", "bounds"])
+def test_linear_programs_are_what_highs_says(form: str) -> None:
+    optimize = pytest.importorskip("scipy.optimize")
+    for seed in range(12):
+        problem, b, there = program(form, seed)
+        theirs = optimize.linprog(**there)
+        found = ed.solve(problem, b, max_iterations=5000)
+        expected = {0: "solved", 2: "infeasible", 3: "unbounded"}[theirs.status]
+        assert found.status == [expected], seed
+        if expected == "solved":
+            cost = float(found.x[0] @ torch.from_numpy(there["c"]))
+            assert cost == pytest.approx(theirs.fun, rel=1e-4, abs=1e-6)
 
 
 def test_a_linear_term_that_is_bounded_is_solved() -> None:

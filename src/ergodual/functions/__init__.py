@@ -13,8 +13,9 @@ from ergodual.functions.least_squares import Quadratic
 from ergodual.functions.nuclear import Nuclear
 from ergodual.functions.quadratic import SquaredL2, Zero
 from ergodual.functions.spline import Spline
-from ergodual.functions.sums import SeparableSum, Translated
+from ergodual.functions.sums import SeparableSum
 from ergodual.functions.tilted import Linear, Tilted
+from ergodual.functions.translated import Translated
 
 __all__ = [
     "L1",

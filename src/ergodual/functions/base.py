@@ -71,9 +71,9 @@ class Function(nn.Module):
         """
         return self.conjugate(y).isfinite().to(y.dtype)
 
-    def rays(self, y: Tensor) -> Tensor:
-        """y where f is an indicator, else 0: so it leads to where f* is positively homogeneous."""
-        return y if self.indicator else torch.zeros_like(y)
+    def domain_indicator(self) -> Function | None:
+        """The indicator of where f is finite; None where that is everywhere, or not known."""
+        return self if self.indicator else None
 
     def strong_convexity(self) -> float:
         """A number μ ≥ 0 for which f − ½ μ ‖·‖² is convex, the largest known."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from torch import Size, Tensor
+from torch import Tensor
 
-from ergodual.errors import ErgodualError
 from ergodual.functions.balls import L1Ball, L2Ball
-from ergodual.functions.base import Function, ProxGradient
+from ergodual.functions.base import ProxGradient
+from ergodual.functions.wrapped import Wrapped
 from ergodual.tensors import Number, real, require_weight, share_within, shown
 
 
-class Conjugate(Function):
+class Conjugate(Wrapped):
     """f*, of a function f that knows its value, conjugate and proxes.
 
     f** = f where f is closed and convex, and prox_{τf*} is f's ``prox_conjugate`` (Parikh, Boyd,
@@ -25,26 +25,7 @@ class Conjugate(Function):
         f.
     """
 
-    function: Function
-
-    def __init__(self, function: Function) -> None:
-        super().__init__()
-        if not isinstance(function, Function):
-            raise ErgodualError(
-                f"Conjugate got a {type(function).__name__}; give a function, as in "
-                "Conjugate(Simplex())."
-            )
-        self.function = function
-
-    @property
-    def separable(self) -> bool:  # type: ignore[override]
-        """Whether f is."""
-        return self.function.separable
-
-    @property
-    def per_sample(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        """Known where it is of f."""
-        return None if self.function.per_sample is None else ()
+    example: ClassVar[str] = "Conjugate(Simplex())"
 
     def value(self, x: Tensor) -> Tensor:
         return self.function.conjugate(x)
@@ -72,23 +53,8 @@ class Conjugate(Function):
         convexity = self.function.strong_convexity()
         return 1 / convexity if convexity > 0 else math.inf
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self.function.tensors()
-
     def keeps_input(self) -> bool:
         return self.function.keeps_input()
-
-    def require_valid(self) -> None:
-        self.function.require_valid()
-
-    def check(self, batch: int, sample: Size) -> None:
-        super().check(batch, sample)
-        self.function.check(batch, sample)
-
-    def of_samples(self, rows: Tensor, batch: Size) -> Function:
-        chosen = super().of_samples(rows, batch)
-        chosen._modules = {**self._modules, "function": self.function.of_samples(rows, batch)}
-        return chosen
 
     def prox_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function
+from ergodual.functions.box import NonNegative
 from ergodual.tensors import hold, holds, real, require, revealed, total
 
 
@@ -76,6 +77,9 @@ class KullbackLeibler(Function):
     def share_in_domain(self, y: Tensor) -> Tensor:
         inside = 1 - 4 * torch.finfo(y.dtype).eps
         return torch.where(y >= inside, inside / y, 1.0).flatten(1).amin(1)
+
+    def domain_indicator(self) -> Function | None:
+        return NonNegative()
 
     def prox(self, z: Tensor, step: float | Tensor) -> Tensor:
         return _root(z - step, step * self._c())

@@ -1,4 +1,4 @@
-"""Functions made of others: sums over parts, and translations."""
+"""Sums of functions of parts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.conjugate import Conjugate
 from ergodual.functions.l21 import L21
-from ergodual.functions.tilted import Tilted
-from ergodual.tensors import Number, hold, holds, real, shown
+from ergodual.functions.quadratic import Zero
+from ergodual.functions.translated import Translated
+from ergodual.functions.wrapped import Wrapped
+from ergodual.tensors import Number
 
 
 class SeparableSum(Function):
@@ -88,8 +89,11 @@ class SeparableSum(Function):
     def share_in_domain(self, y: Tensor) -> Tensor:
         return torch.stack([f.share_in_domain(part) for f, part in self._split(y)]).amin(0)
 
-    def rays(self, y: Tensor) -> Tensor:
-        return torch.cat([f.rays(part).flatten(1) for f, part in self._split(y)], 1)
+    def domain_indicator(self) -> Function | None:
+        parts = [f.domain_indicator() for f in self._parts()]
+        if not any(parts):
+            return None
+        return SeparableSum(*(part or Zero() for part in parts), shapes=self.shapes)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return self._joined(z, step, lambda f: f.prox)
@@ -210,135 +214,12 @@ class SeparableSum(Function):
         return steps
 
 
-class Translated(Function):
-    """x ↦ f(x − b).
-
-    prox_τ(z) = b + prox_{τf}(z − b); the conjugate is f*(y) + ⟨b, y⟩, and its prox
-    prox_{σf*}(z − σb) (Combettes, Pesquet, "Proximal splitting methods in signal processing",
-    2011, Table 10.1).
-
-    Parameters
-    ----------
-    function
-        f.
-    shift
-        b: a tensor that broadcasts against a sample, or against the batch if it has as many axes;
-        an nn.Parameter is learned.
-    """
-
-    shift: Number
-
-    def __init__(self, function: Function, shift: Number) -> None:
-        super().__init__()
-        self.function = function
-        hold(self, "shift", real("Translated's shift", shift))
-
-    @property
-    def separable(self) -> bool:  # type: ignore[override]
-        """Whether f is."""
-        return self.function.separable
-
-    @property
-    def per_sample(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        """Known where it is of f."""
-        return None if self.function.per_sample is None else ("shift",)
-
-    def value(self, x: Tensor) -> Tensor:
-        return self.function.value(x - self.shift)
-
-    def conjugate(self, y: Tensor) -> Tensor:
-        return self.function.conjugate(y) + (self.shift * y).flatten(1).sum(1)
-
-    def share_in_domain(self, y: Tensor) -> Tensor:
-        return self.function.share_in_domain(y)
-
-    def rays(self, y: Tensor) -> Tensor:
-        return self.function.rays(y)
-
-    def prox(self, z: Tensor, step: Number) -> Tensor:
-        return self.shift + self.function.prox(z - self.shift, step)
-
-    def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
-        return self.function.prox_conjugate(z - step * self.shift, step)
-
-    def strong_convexity(self) -> float:
-        return self.function.strong_convexity()
-
-    def smoothness(self) -> float:
-        return self.function.smoothness()
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self._own() + self.function.tensors()
-
-    def keeps_input(self) -> bool:
-        return True  # b + prox(z − b) − b is not prox(z − b): what it says of a bound would be lost
-
-    def encloses_zero(self) -> bool:
-        shift = torch.as_tensor(self.shift)
-        at = -(shift if shift.ndim else shift.view(1))
-        # one shift for all samples, or a row for each: that is not known here
-        return any(self._is_finite(x) for x in (at[None], *([at] if at.ndim > 1 else [])))
-
-    def _is_finite(self, x: Tensor) -> bool:
-        """Whether f is, of all samples; as far as is known, if f takes others."""
-        try:
-            return holds(self.function.value(x).isfinite())
-        except (ErgodualError, NotImplementedError, RuntimeError):
-            return True
-
-    def observed(self, observation: Tensor) -> tuple[Function, Tensor]:
-        f, offset = self.function.observed(observation)
-        return Translated(f, self.shift), offset
-
-    def check(self, batch: int, sample: Size) -> None:
-        super().check(batch, sample)
-        self.function.check(batch, sample)
-
-    def of_samples(self, rows: Tensor, batch: Size) -> Function:
-        chosen = super().of_samples(rows, batch)
-        chosen._modules = {**self._modules, "function": self.function.of_samples(rows, batch)}
-        return chosen
-
-    def prox_vjp(
-        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
-    ) -> ProxGradient:
-        before = grad.clone() if parameters and self._own() else grad
-        z = kept - self.shift
-        inner = z if self.function.keeps_input() else self.function.prox(z, step)
-        result, found = self.function.prox_vjp(inner, step, grad, parameters)
-        if not parameters:
-            return result, ()
-        own = tuple((before - result).sum_to_size(b.shape) for b in self._own())
-        return result, own + found
-
-    def prox_conjugate_vjp(
-        self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
-    ) -> ProxGradient:
-        z = kept - step * self.shift
-        inner = z if self.function.keeps_input() else self.function.prox_conjugate(z, step)
-        result, found = self.function.prox_conjugate_vjp(inner, step, grad, parameters)
-        if not parameters:
-            return result, ()
-        own = tuple((-step * result).sum_to_size(b.shape) for b in self._own())
-        return result, own + found
-
-    def extra_repr(self) -> str:
-        return f"shift={shown(self.shift)}"
-
-    def _own(self) -> tuple[Tensor, ...]:
-        return (self.shift,) if isinstance(self.shift, Tensor) else ()
-
-
 def bind(f: Function, layout: Any) -> Function:
     """f with the shapes of a stack's parts, if it is a sum over them."""
     if isinstance(f, SeparableSum):
         return f.bound(layout)
-    if isinstance(f, Translated):
-        return Translated(bind(f.function, layout), f.shift)
-    if isinstance(f, Conjugate):
-        return Conjugate(bind(f.function, layout)) if type(f) is Conjugate else f
-    if type(f) is Tilted:
-        return Tilted(bind(f.function, layout), f.slope)
+    if isinstance(f, Wrapped):
+        return f.around(bind(f.function, layout))
     if isinstance(f, L21) and f.size is None and isinstance(layout, list):
         raise ErgodualError(
             f"L21(dim={f.dim}) meets a Stack, whose parts lie flat one after the other, so that "

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Size, Tensor
+from typing import ClassVar
 
-from ergodual.errors import ErgodualError
+from torch import Tensor
+
 from ergodual.functions.base import Function, ProxGradient
 from ergodual.functions.quadratic import Zero
+from ergodual.functions.wrapped import Wrapped
 from ergodual.tensors import Number, hold, real, shown, total
 
 
-class Tilted(Function):
+class Tilted(Wrapped):
     """x ↦ f(x) + ⟨c, x⟩.
 
     prox_τ(z) = prox_{τf}(z − τc); the conjugate is f*(y − c), and its prox c + prox_{σf*}(z − c)
@@ -26,33 +28,22 @@ class Tilted(Function):
         many axes; an nn.Parameter is learned.
     """
 
+    own: ClassVar[tuple[str, ...]] = ("slope",)
+    example: ClassVar[str] = "Tilted(NonNegative(), costs)"
     slope: Number
 
     def __init__(self, function: Function, slope: Number) -> None:
-        super().__init__()
-        if not isinstance(function, Function):
-            raise ErgodualError(
-                f"Tilted got a {type(function).__name__}; give a function, as in "
-                "Tilted(NonNegative(), costs)."
-            )
-        self.function = function
+        super().__init__(function)
         hold(self, "slope", real(f"{type(self).__name__}'s slope", slope))
-
-    @property
-    def separable(self) -> bool:  # type: ignore[override]
-        """Whether f is."""
-        return self.function.separable
-
-    @property
-    def per_sample(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        """Known where it is of f."""
-        return None if self.function.per_sample is None else ("slope",)
 
     def value(self, x: Tensor) -> Tensor:
         return self.function.value(x) + total(self.slope * x)
 
     def conjugate(self, y: Tensor) -> Tensor:
         return self.function.conjugate(y - self.slope)
+
+    def domain_indicator(self) -> Function | None:
+        return self.function.domain_indicator()
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return self.function.prox(z - step * self.slope, step)
@@ -66,26 +57,11 @@ class Tilted(Function):
     def smoothness(self) -> float:
         return self.function.smoothness()
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self._own() + self.function.tensors()
-
     def keeps_input(self) -> bool:
         return True  # as Translated
 
     def encloses_zero(self) -> bool:
         return self.function.encloses_zero()
-
-    def require_valid(self) -> None:
-        self.function.require_valid()
-
-    def check(self, batch: int, sample: Size) -> None:
-        super().check(batch, sample)
-        self.function.check(batch, sample)
-
-    def of_samples(self, rows: Tensor, batch: Size) -> Function:
-        chosen = super().of_samples(rows, batch)
-        chosen._modules = {**self._modules, "function": self.function.of_samples(rows, batch)}
-        return chosen
 
     def prox_vjp(
         self, kept: Tensor, step: Number, grad: Tensor, parameters: bool = False
@@ -112,9 +88,6 @@ class Tilted(Function):
 
     def extra_repr(self) -> str:
         return f"slope={shown(self.slope)}"
-
-    def _own(self) -> tuple[Tensor, ...]:
-        return (self.slope,) if isinstance(self.slope, Tensor) else ()
 
 
 class Linear(Tilted):

@@ -205,9 +205,11 @@ class Pending:
     def _residual(self, r: Tensor, Kx: Tensor, y: Tensor, v: Tensor) -> Tensor:
         weight, size = self.residual_weight, self.seen
         if self.instance.shift is None:
-            left = torch.maximum(norms(Kx) / self.norm, self._roundings(4) * size)
+            left, primal = norms(Kx) / self.norm, self.primal(r, Kx)
             # where b is met to the tolerance, nothing is left that could be relative to it
-            met = self.primal(r, Kx) <= self.tol**2 * self.unit
+            met = (primal <= self.tol**2 * self.unit) | (primal.isinf() & (left <= self.tol * size))
+            rounded = torch.stack([size, norms(r), norms(y) / weight]).amax(0)
+            left = torch.maximum(left, self._roundings(4) * rounded)
             size = torch.where(met, size, torch.minimum(left, size))
         sigma = column(as_step(weight / self.norm), y)
         tau = column(as_step(1 / (self.norm * weight)), r)

@@ -102,10 +102,16 @@ def _moved(
 ) -> Bound:
     wrong = v - nearest(one.G, v)
     enough = float((spare / (AIM * size * norms(wrong))).nan_to_num(1.0).min())
-    wide = _wide(one.F, y)
-    y = y + answer(one, wrong, enough, budget, lambda z: z * wide)
+    wide = restricted(one.F, y)
+    y = y + shortest(
+        lambda y: one.K.adjoint(y, one.domain), one.K, wrong, enough, budget, lambda z: z * wide
+    )
     y, v = _into_cone(one, y, -one.K.adjoint(y, one.domain))
     share = shares(one, y, nearest(one.G, v))
+    if bool((share == 0).any()):  # outside of a cone of F*, by a rounding as a rule
+        y = torch.where(column(share > 0, y), y, nearest(one.F, y))
+        v = -one.K.adjoint(y, one.domain)
+        share = shares(one, y, nearest(one.G, v))
     y, v = y * column(share, y), v * column(share, v)
     p = nearest(one.G, v)
     e = norms(v - p)
@@ -123,8 +129,8 @@ def nearest(G: Function, v: Tensor) -> Tensor:
         return there
 
 
-def _wide(F: Function, like: Tensor) -> Tensor:
-    """1 where the domain of F* holds more than 0, else 0."""
+def restricted(F: Function, like: Tensor) -> Tensor:
+    """1 where the domain of F* holds more than 0, so where F is not constant, else 0."""
     far = _far(like)
     return ((nearest(F, far) != 0) | (nearest(F, -far) != 0)).to(like)
 
@@ -133,20 +139,25 @@ def _far(like: Tensor) -> Tensor:
     return torch.full_like(like, torch.finfo(like.dtype).max ** 0.25)
 
 
-def answer(
-    one: Instance, wrong: Tensor, tol: float, budget: int, part: Callable[[Tensor], Tensor]
+def shortest(
+    to: Callable[[Tensor], Tensor],
+    back: Callable[[Tensor], Tensor],
+    wrong: Tensor,
+    tol: float,
+    budget: int,
+    part: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """The shortest δ = part(δ) with Kᵀδ = ``wrong``, nearly, by MINRES on Kᵀ part(Kz) = wrong;
-    ``part`` is an orthogonal projection.
+    """The shortest δ = part(δ) with to(δ) = ``wrong``, nearly, by MINRES on to(part(back(z))) =
+    ``wrong``; ``back`` is the transpose of ``to``, and ``part`` is an orthogonal projection.
     """
     shape = wrong.shape
 
     def product(z: Tensor) -> Tensor:
-        return one.K.adjoint(part(one.K(z.view(shape))), one.domain).flatten(1)
+        return to(part(back(z.view(shape)))).flatten(1)
 
     least = 10 * torch.finfo(wrong.dtype).eps
     found = minres(product, wrong.flatten(1), min(0.1, max(tol, least)), budget)
-    return part(one.K(found.x.view(shape)))
+    return part(back(found.x.view(shape)))
 
 
 def _into_cone(one: Instance, y: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

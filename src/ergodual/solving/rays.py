@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ergodual.functions import Function, Zero
 from ergodual.instance import Instance
 from ergodual.solving.certificates import Pending, Point
-from ergodual.solving.feasible import answer, dual_energy, nearest
+from ergodual.solving.feasible import dual_energy, nearest, restricted, shortest
 from ergodual.tensors import column, dots, largest, norms, room
 
 FIRST = 64
@@ -82,7 +83,7 @@ class Watch:
         # what still moves a little leads out of a cone
         small = moved_r.abs() < SMALL * column(largest(moved_r), moved_r)
         for d in (moved_r, moved_r.masked_fill(small, 0.0)):
-            found, ray = primal_ray(pending, point.r, d)
+            found, ray = primal_ray(pending, point.r, d, done)
             primal = torch.where(column(found, primal), ray, primal)
             unbounded = unbounded | found
         return Rays(infeasible, unbounded, primal, dual, radius)
@@ -94,21 +95,27 @@ def dual_ray(
     """Whether nothing is feasible, as a ray near d shows; the ray, and up to which ‖r‖ it does.
 
     For every feasible x = c + Kr, ⟨d, x⟩ ≤ S_F(d) and ⟨−Kᵀd, r⟩ ≤ S_G(−Kᵀd) with the support
-    functions S of the domains of F and G, so that there is none if ⟨c, d⟩ exceeds the sum of both.
-    Of an indicator f, S is f*; of anything else it is only known to be 0 at 0, to which d is
-    brought there.
+    functions S of the domains of F and G, the conjugates of their indicators, so that there is none
+    if ⟨c, d⟩ exceeds the sum of both.
     """
+    one = _of_domains(one)
     F, G = one.F, one.G
-    least = dual_energy(one, c, torch.zeros_like(d), one.zeros_primal())
-    if not bool(least.isfinite().any()):
-        return least.isfinite(), torch.zeros_like(d), torch.full_like(size, math.inf)
-    d = _of_length_1(F.rays(d))
-    d = d + answer(one, _outside(one, d), 0.0, budget, F.rays)
-    # that may have led out of a cone that is F's domain's
-    d = _of_length_1(F.rays(nearest(F, d)))
+    wide = restricted(F, d)
+    d = _of_length_1(d * wide)
     v = -one.K.adjoint(d, one.domain)
-    p = G.rays(nearest(G, v))
-    rises = dual_energy(one, c, d, p) - least
+    d = d + shortest(
+        lambda d: one.K.adjoint(d, one.domain),
+        one.K,
+        v - nearest(G, v),
+        0.0,
+        budget,
+        lambda z: z * wide,
+    )
+    # that may have led out of a cone that is F's domain's
+    d = _of_length_1(nearest(F, d))
+    v = -one.K.adjoint(d, one.domain)
+    p = nearest(G, v)
+    rises = dual_energy(one, c, d, p)
     terms = dots(c.abs(), d.abs()) + F.conjugate(d).abs() + G.conjugate(p).abs()
     e = norms(v - p)
     radius = torch.where(e > 0, rises / (2 * e), math.inf)
@@ -117,31 +124,63 @@ def dual_ray(
     return found, d, radius
 
 
+def _of_domains(one: Instance) -> Instance:
+    """The problem whose solutions are all that is feasible."""
+    F, G = (f.domain_indicator() or Zero() for f in (one.F, one.G))
+    return one._replace(F=F, G=G)
+
+
 def _of_length_1(d: Tensor) -> Tensor:
     length = norms(d)
     return d / column(torch.where(length > 0, length, 1.0), d)
 
 
-def _outside(one: Instance, d: Tensor) -> Tensor:
-    """By what −Kᵀd is outside of where the support function of G's domain is finite."""
-    v = -one.K.adjoint(d, one.domain)
-    return v - one.G.rays(nearest(one.G, v))
-
-
-def primal_ray(pending: Pending, r: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+def primal_ray(pending: Pending, r: Tensor, d: Tensor, budget: int) -> tuple[Tensor, Tensor]:
     """Whether the objective falls in proportion to t along t d, up to 10⁸ times the size of r, so
     that it does so from wherever it is finite; and d, of norm 1.
+
+    d is moved first to where it leads into the domains of F and G for all t, but for rounding.
     """
     one, c = pending.instance, pending.c
     least = dual_energy(one, c, torch.zeros_like(c), torch.zeros_like(r))
-    length = norms(d)
-    asked = ~least.isfinite() & (length > 0)  # −inf F − inf G is a bound already
+    asked = ~least.isfinite() & (norms(d) > 0)  # −inf F − inf G is a bound already
     if not bool(asked.any()):
         return asked, torch.zeros_like(d)
-    d = _of_length_1(d)
-    size = torch.maximum(norms(r), norms(c) / pending.norm)
-    near, far = (
-        pending.primal(at, one.K(at)) for at in (column(step * size, d) * d for step in STEPS)
-    )
+    domains, size = _of_domains(one), torch.maximum(norms(r), norms(c) / pending.norm)
+    steps = [column(step * size, d) for step in STEPS]
+    d = _within(domains.G, _of_length_1(d), steps[1])
+    Kd = one.K(d)
+    wrong = Kd - _within(domains.F, Kd, steps[1])
+    if bool((wrong != 0).any()):
+        free = (d != 0).to(d)
+        tight = ((Kd - wrong).abs() <= SMALL * column(largest(Kd), Kd)).to(d)
+        tight = tight * restricted(domains.F, Kd)
+        d = d - shortest(
+            lambda d: tight * one.K(d),
+            lambda y: one.K.adjoint(tight * y, one.domain),
+            tight * wrong,
+            0.0,
+            budget,
+            lambda z: z * free,
+        )
+        d = _of_length_1(_within(domains.G, d, steps[1]))
+    room_F = SURE * torch.finfo(d.dtype).eps * pending.norm
+    energies = []
+    for step in steps:
+        Kr = one.K(step * d)
+        near = _into(domains.F, Kr)
+        inside = norms(Kr - near) <= room_F * step.flatten()
+        energies.append(torch.where(inside, pending.primal(step * d, near), math.inf))
+    near, far = energies
     falls = (near < 0) & (far <= 0.5 * STEPS[1] / STEPS[0] * near) & far.isfinite()
     return asked & falls, d
+
+
+def _into(indicator: Function, z: Tensor) -> Tensor:
+    """The nearest point of a domain."""
+    return indicator.prox(z, torch.finfo(z.dtype).tiny ** 0.5)
+
+
+def _within(indicator: Function, d: Tensor, step: Tensor) -> Tensor:
+    """What is left of a direction where a step of this length is brought back into a domain."""
+    return _into(indicator, step * d) / step
