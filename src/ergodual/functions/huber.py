@@ -9,7 +9,7 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import clip_
+from ergodual.functions.clip import clip, clip_
 from ergodual.tensors import (
     Number,
     everywhere,
@@ -97,7 +97,11 @@ class Huber(Function):
         return z * (1 - bound / self._largest(bound + self.width, z))
 
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
-        return z * (self.weight / self._largest(self.weight + step * self.width, z))
+        if self.keeps_input():
+            return z * (self.weight / self._largest(self.weight + step * self.width, z))
+        # on a bound it is the bound itself, by which the derivative knows it
+        share = self.weight / (self.weight + step * self.width)
+        return clip(z * share, -self.weight, self.weight)
 
     def prox_conjugate_(self, z: Tensor, step: Number) -> Tensor:
         if self.dim is not None:

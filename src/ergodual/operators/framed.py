@@ -86,8 +86,8 @@ class Framed(Operator):
         domain = self.domain(y.shape[1:]) if domain is None else domain
         self._require_dual(y, domain)
         frames = mm(y.reshape(-1, len(self.matrix)), self.matrix)
-        frames = frames.view(len(y), y.shape[1], -1, self.hop)
-        overlap = frames.shape[2]
+        overlap = self.matrix.shape[1] // self.hop
+        frames = frames.view(len(y), y.shape[1], overlap, self.hop)
         parts = [pad(frames[:, :, j], (0, 0, j, overlap - 1 - j)) for j in range(overlap)]
         whole = sum(parts[1:], parts[0]).flatten(1)
         lead = self._lead()
@@ -122,10 +122,11 @@ class Framed(Operator):
         out: Tensor,
         keep: float | Tensor = 1.0,
     ) -> Tensor:
-        if isinstance(scale, float) and isinstance(keep, float):
+        # in a stack out is a part of what is not contiguous
+        if isinstance(scale, float) and isinstance(keep, float) and out.is_contiguous():
             rows = out.view(-1, len(self.matrix))
             columns = self.matrix.T
-            addmm(base.view_as(rows), self._frames(x), columns, keep, scale, rows, fine=True)
+            addmm(base.reshape(rows.shape), self._frames(x), columns, keep, scale, rows, fine=True)
             return out
         return super().forward_onto(base, x, scale, out, keep)
 
@@ -146,7 +147,8 @@ class Framed(Operator):
     def _frames(self, x: Tensor) -> Tensor:
         """Those of all samples, one a row."""
         lead, hop = self._lead(), self.hop
-        pieces = pad(x, (lead, lead + -x.shape[1] % hop)).view(len(x), -1, hop)
+        padded = pad(x, (lead, lead + -x.shape[1] % hop))
+        pieces = padded.view(len(x), padded.shape[1] // hop, hop)
         overlap = lead // hop + 1
         count = pieces.shape[1] - overlap + 1
         return torch.cat([pieces[:, j : j + count] for j in range(overlap)], -1).flatten(0, 1)
