@@ -20,6 +20,7 @@
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
 # make quality CORPORA=DIR train on DIR/ieee/train, compare with other methods on DIR/ieee/dev, into results/quality (about an hour)
 # make images DATA=DIR TRAIN=DIR  train on the images of one folder, compare on those of another, into results/images (hours on one core; it goes on where it was)
+# make relatives DATA=DIR  the long results of the gallery's pages on the paper's relatives, into results/relatives (minutes)
 # make clean               remove the environment and what was built
 
 PYTHON ?= python3
@@ -27,7 +28,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial fuzz kills figures theory models quality images clean
+.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial fuzz kills figures theory models quality images relatives clean
 .DEFAULT_GOAL := demo
 
 help:
@@ -86,6 +87,10 @@ models quality: $(VENV)/.installed
 images: $(VENV)/.installed
 	@test -d "$(DATA)" -a -d "$(TRAIN)" || { echo "make images needs DATA=DIR and TRAIN=DIR, folders of images to measure on and to train on." >&2; exit 2; }
 	$(BIN)/python -m recipes.images all "$(DATA)" "$(TRAIN)"
+
+relatives: $(VENV)/.installed-docs
+	@test -d "$(DATA)" || { echo "make $@ needs DATA=DIR, the folder that holds librispeech, ieee and images." >&2; exit 2; }
+	$(BIN)/python -m recipes relatives "$(DATA)" $(ONLY)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

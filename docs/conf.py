@@ -65,7 +65,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "example_extensions": {".py"},
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery.ByReference",
     "doc_module": ("ergodual",),
     "backreferences_dir": "reference/used",
     "remove_config_comments": True,

@@ -10,8 +10,6 @@ transform, and with the model that comes with the package.
 :Algorithm: solve, unrolled, averages
 """
 
-import base64
-import io
 from importlib.resources import files
 
 import matplotlib.pyplot as plt
@@ -21,6 +19,7 @@ import torch
 
 import ergodual as ed
 from ergodual.speech.measures import snr_db
+from ergodual.speech.player import Player
 
 # %%
 # The clip, and what 4 bits leave of it.
@@ -30,21 +29,7 @@ true, rate = soundfile.read(str(clip))
 true = 0.99 * true / np.abs(true).max()
 step = 2 / 2**4
 stored = (np.floor(true / step) + 0.5) * step
-
-
-class Player:
-    """Shows a signal as a player on this page."""
-
-    def __init__(self, samples: np.ndarray) -> None:
-        file = io.BytesIO()
-        soundfile.write(file, 0.5 * samples, rate, format="FLAC")
-        self.content = base64.b64encode(file.getvalue()).decode()
-
-    def _repr_html_(self) -> str:
-        return f'<audio controls src="data:audio/flac;base64,{self.content}"></audio>'
-
-
-Player(stored)
+Player(0.5 * stored, rate)
 
 # %%
 # The obvious way: the sparsest cosine coefficients in the cells
@@ -55,7 +40,7 @@ Player(stored)
 frames = torch.as_tensor(np.resize(stored, (len(stored) // 320, 320)))
 problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=step / 2), K=ed.Dense.dct(320, torch.float64))
 with_cosines = ed.solve(problem, frames, tol=1e-4).x.flatten().numpy()
-Player(with_cosines)
+Player(0.5 * with_cosines, rate)
 
 # %%
 # The better way: an operator that was learned from speech
@@ -65,7 +50,7 @@ Player(with_cosines)
 # the samples.
 
 restored = ed.Dequantizer.load("speech-16k").restore(stored)
-Player(restored)
+Player(0.5 * restored, rate)
 
 # %%
 # Every estimate lies in the cells of the quantizer, so no stored sample is contradicted.

@@ -1,20 +1,24 @@
-"""``python -m recipes models|gains|quality|detection|whole|shipped|convex CORPORA``."""
+"""``python -m recipes NAME CORPORA``: NAME is one of the recipes below, or relatives."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from recipes import convex, detection, gains, models, quality, shipped, whole
+from recipes import convex, detection, gains, models, quality, relatives, shipped, whole
 
 WORK = Path("runs")
 
 
 def main() -> None:
     """CORPORA holds librispeech/train and dev (models, gains, shipped), ieee/train and dev
-    (quality, whole, convex), or both (detection).
+    (quality, whole, convex), or both (detection; relatives, of which those that are named after it,
+    all if none is).
     """
     name, corpora = sys.argv[1], Path(sys.argv[2]).resolve()
+    if name == "relatives":
+        relatives.main(corpora, sys.argv[3:])
+        return
     recipes = {"models": models, "gains": gains, "quality": quality, "detection": detection}
     recipes |= {"whole": whole, "shipped": shipped, "convex": convex}
     # what is measured of one is of the runs of the other

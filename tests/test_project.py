@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from recipes import relatives
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -32,8 +34,31 @@ def test_importing_costs_little_more_than_torch() -> None:
     assert ours <= 1.15 * torch
 
 
+LINES = {"examples": 100, "relatives": 150}
+
+
 def test_pages_of_the_gallery_are_short() -> None:
-    examples = list((ROOT / "examples").glob("*.py"))
-    assert examples
+    examples = list((ROOT / "examples").rglob("*.py"))
+    assert {example.parent.name for example in examples} == set(LINES)
     for example in examples:
-        assert len(example.read_text().splitlines()) <= 100, example.name
+        count = len(example.read_text().splitlines())
+        assert count <= LINES[example.parent.name], example.name
+
+
+def test_relatives_are_complete() -> None:
+    """Each page is in the site's table, and what it shows of results is there and made by make."""
+    table = (ROOT / "docs/relatives.md").read_text()
+    names = relatives.NAMES
+    for page in (ROOT / "examples/relatives").glob("*.py"):
+        assert f"<gallery/relatives/{page.stem}>" in table
+        for shown in re.findall(r"measured:: relatives/(\w+)\.json", page.read_text()):
+            assert shown in names
+            assert (ROOT / f"results/relatives/{shown}.json").exists()
+
+
+def test_means_and_ranges_over_seeds() -> None:
+    runs = [{"seed": seed, "depth": d, "dB": 1.0 * d * seed} for seed in (1, 2) for d in (3, 4)]
+    assert relatives.over_seeds(runs) == [
+        {"depth": 3, "seeds": 2, "dB": 4.5, "dB, range": [3.0, 6.0]},
+        {"depth": 4, "seeds": 2, "dB": 6.0, "dB, range": [4.0, 8.0]},
+    ]

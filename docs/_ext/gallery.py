@@ -4,6 +4,7 @@ of them starts.
 
 import ast
 import re
+import sys
 import warnings
 from collections import defaultdict
 from pathlib import Path
@@ -32,6 +33,18 @@ def page(examples: Path) -> str:
             pages = "\n".join(f"- :doc:`/gallery/{name}`" for name in entries[entry])
             parts.append(f"**{entry}**\n\n{pages}\n")
     return "\n".join(parts)
+
+
+class ByReference:
+    """Sorts pages by the reference in their title, ``[n]``, if there is one, and then by name."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def __call__(self, name: str) -> tuple[int, str]:
+        text = ast.get_docstring(ast.parse((self.folder / name).read_text())) or ""
+        number = re.match(r"\[(\d+)\]", text)
+        return (int(number[1]) if number else sys.maxsize, name)
 
 
 def start_anew(_conf: dict[str, object], _name: str) -> None:

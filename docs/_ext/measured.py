@@ -9,7 +9,7 @@ A line is a column: its heading, the key in each row of the file (``key[0]`` of 
 Python's, and ``key=value`` pairs that choose among the rows of one group. Options: ``rows``, where
 the rows are (``rows``); ``by``, the keys that make a group, and so a line of the table; ``where``,
 pairs that all rows have; ``names``, ``value=shown`` pairs; ``transposed``. Below stands the
-processor that it was measured on.
+processor that it was measured on. The gallery's pages say ``.. measured:: benchmarks/memory.json``.
 """
 
 import json
@@ -58,6 +58,17 @@ def grouped(rows: list[Row], keys: list[str]) -> list[list[Row]]:
     return list(groups.values())
 
 
+def restructured(lines: list[tuple[str, ...]], name: str, machine: str) -> str:
+    """The same for pages of reStructuredText, whose second line makes the first one a heading."""
+    first, _, *rest = lines
+    table = "\n".join(
+        "\n     - ".join(("   * -", *line)).replace("-\n     -", "-") for line in (first, *rest)
+    )
+    return (
+        f".. list-table::\n   :header-rows: 1\n\n{table}\n\n:download:`Data </{name}>`{machine}\n"
+    )
+
+
 class Measured(SphinxDirective):
     """The directive."""
 
@@ -85,6 +96,8 @@ class Measured(SphinxDirective):
             raise self.error(f"No row of {name} has {where}; look at the options.")
         lines = columns if "transposed" in self.options else list(zip(*columns, strict=True))
         lines = [lines[0], ("---",) * len(lines[0]), *lines[1:]]
+        if self.env.docname.startswith("gallery/"):
+            return self.parse_text_to_nodes(restructured(lines, name, measured_on(content)))
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return self.parse_text_to_nodes(f"{table}\n\n[Data]({name}){measured_on(content)}\n")
 

@@ -20,7 +20,7 @@ def denoise(model: Callable[[Tensor], Tensor], noisy: Tensor, sigma: float) -> T
     Parameters
     ----------
     model
-        Takes batches y/σ and gives x̂/σ, as the networks of :mod:`ergodual.images.networks` do.
+        Takes batches y/σ and gives x̂/σ, as the networks of ``ergodual.images.networks`` do.
     noisy
         ``(channels, height, width)``; channels are denoised one by one.
     sigma
