@@ -207,7 +207,8 @@ class Pending:
         if self.instance.shift is None:
             left, primal = norms(Kx) / self.norm, self.primal(r, Kx)
             # where b is met to the tolerance, nothing is left that could be relative to it
-            met = (primal <= self.tol**2 * self.unit) | (primal.isinf() & (left <= self.tol * size))
+            met = primal <= self.tol**2 * self.unit
+            met |= primal.isinf() & (left <= self.tol * norms(self.c) / self.norm)
             rounded = torch.stack([size, norms(r), norms(y) / weight]).amax(0)
             left = torch.maximum(left, self._roundings(4) * rounded)
             size = torch.where(met, size, torch.minimum(left, size))
