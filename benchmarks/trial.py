@@ -114,8 +114,9 @@ def solutions(case: Case) -> Outcomes:
     case.problem.double()
     with torch.no_grad():
         r = found.r.double()
-        # a rounding of what x is compared with is no miss
-        objective, missed = values(one, r, torch.finfo(dtype).eps / OBJECTIVE[dtype] * case.scale)
+        least = 10 * torch.finfo(dtype).eps / OBJECTIVE[dtype] * case.scale
+        # roundings of what x is compared with are no miss
+        objective, missed = values(one, r, least)
         nothing, _ = values(one, one.zeros_primal())
     numbers = zip(objective.tolist(), missed.tolist(), nothing.tolist(), strict=True)
     return [_compared(case.optimum(i), found, i, *three) for i, three in enumerate(numbers)]
@@ -238,7 +239,7 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
             "solved" if first is None else first.status[i],
             known[i],
             bool(sure[i]),
-            (float(left[i]), float(right[i]), ours[i], 1e-9 + 1e-6 * float(sizes[i])),
+            (float(left[i]), float(right[i]), ours[i], 1e-8 + 1e-6 * float(sizes[i])),
             share,
         )
         for i in range(len(x))
