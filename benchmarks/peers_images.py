@@ -48,7 +48,7 @@ def denoising(n: int = 512) -> Image:
         )
 
     def chambolle(iterations: int) -> Any:
-        return denoise_tv_chambolle(data, weight=weight, eps=0, max_num_iter=iterations)  # type: ignore[no-untyped-call]
+        return denoise_tv_chambolle(data, weight=weight, eps=0, max_num_iter=iterations)
 
     peers: dict[str, Run] = {"pyproximal": primal_dual, "scikit-image": chambolle}
     return Image(ed.Problem(F, ed.SquaredL2(), K), b, energy, (n, n), peers)
@@ -109,9 +109,9 @@ def through(A: ed.Operator, n: int, noise: float, weight: float) -> Image:
 
 def picture(n: int) -> Tensor:
     """The camera man, between 0 and 1, ``(1, n, n)``."""
-    image = camera() / 255  # type: ignore[no-untyped-call]
+    image = camera() / 255
     if len(image) != n:
-        image = resize(image, (n, n), anti_aliasing=True)  # type: ignore[no-untyped-call]
+        image = resize(image, (n, n), anti_aliasing=True)
     return torch.from_numpy(np.ascontiguousarray(image))[None]
 
 

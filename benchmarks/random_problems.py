@@ -38,8 +38,6 @@ class Case(NamedTuple):
         With parameters that are learned.
     single
         Whether it is to be solved in float32.
-    scale
-        The size of its bounds, translations and observations.
     optimum
         Of a sample, CVXPY's status and optimal value; "not compared" where it is not there.
     """
@@ -48,7 +46,6 @@ class Case(NamedTuple):
     problem: LowerLevel
     observed: Tensor
     single: bool
-    scale: float
     optimum: Callable[[int], tuple[str, float]]
 
 
@@ -90,7 +87,7 @@ def random_case(rng: Generator) -> Case:
                 (np.eye(n), np.zeros(n), G_convex),
             ]
 
-    return Case(names, problem, observed, single, scale, lambda i: by_cvxpy(parts(i), n))
+    return Case(names, problem, observed, single, lambda i: by_cvxpy(parts(i), n))
 
 
 def by_cvxpy(parts: list[tuple[Any, Any, Convex]], n: int) -> tuple[str, float]:

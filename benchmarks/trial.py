@@ -114,22 +114,18 @@ def solutions(case: Case) -> Outcomes:
     case.problem.double()
     with torch.no_grad():
         r = found.r.double()
-        least = 10 * torch.finfo(dtype).eps / OBJECTIVE[dtype] * case.scale
-        # roundings of what x is compared with are no miss
-        objective, missed = values(one, r, least)
+        objective, missed = values(one, r)
         nothing, _ = values(one, one.zeros_primal())
     numbers = zip(objective.tolist(), missed.tolist(), nothing.tolist(), strict=True)
     return [_compared(case.optimum(i), found, i, *three) for i, three in enumerate(numbers)]
 
 
-def values(one: Instance, r: Tensor, least: float = 0.0) -> tuple[Tensor, Tensor]:
-    """The objective at the nearest points where F and G are finite, and how near that is, relative
-    to the size of x, or to ``least``.
-    """
+def values(one: Instance, r: Tensor) -> tuple[Tensor, Tensor]:
+    """The objective at the nearest points where F and G are finite, and how near that is."""
     Kx, step = one.constant() + one.K(r), 1e-150
     inside = one.F.prox(Kx, step), one.G.prox(r, step)
     # relative to what K makes of an x of this size
-    norm, size = one.K.norm_bound(one.domain), one.estimate(r).flatten(1).norm(dim=1) + least
+    norm, size = one.K.norm_bound(one.domain), one.estimate(r).flatten(1).norm(dim=1)
     sizes = (norm * size + one.constant().flatten(1).norm(dim=1), size)
     missed = [
         (a - b).flatten(1).norm(dim=1) / (whole + 1e-300)
@@ -239,7 +235,7 @@ def _slopes(model: Any, case: Case, rng: np.random.Generator) -> Outcomes:
             "solved" if first is None else first.status[i],
             known[i],
             bool(sure[i]),
-            (float(left[i]), float(right[i]), ours[i], 1e-8 + 1e-6 * float(sizes[i])),
+            (float(left[i]), float(right[i]), ours[i], 1e-9 + 1e-6 * float(sizes[i])),
             share,
         )
         for i in range(len(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor
 import ergodual as ed
 from ergodual.images import denoise
 from ergodual.images.networks import Centred
-from recipes.images.training import RECIPES, trained
+from recipes.images.training import RECIPES, problem_of, trained
 
 TOLERANCE = 1e-4
 TV_WEIGHTS = (0.6, 0.7, 0.8)
@@ -46,12 +47,12 @@ def methods(out: Path) -> dict[str, Callable[[], Method]]:
         "non-local means": lambda: Method(_non_local_means),
     }
     for weight in TV_WEIGHTS:
-        found[f"TV {weight}"] = lambda weight=weight: _total_variation(weight)  # type: ignore[misc]
+        found[f"TV {weight}"] = partial(_total_variation, weight)
     for name in RECIPES:
         if (out / name / "model.pt").exists():
-            found[name] = lambda name=name: _learned(name, out, solved=False)  # type: ignore[misc]
+            found[name] = partial(_learned, name, out, solved=False)
             if name.startswith("convex"):
-                found[f"{name}, solved"] = lambda name=name: _learned(name, out, solved=True)  # type: ignore[misc]
+                found[f"{name}, solved"] = partial(_learned, name, out, solved=True)
     return found
 
 
@@ -60,8 +61,7 @@ def _learned(name: str, out: Path, solved: bool) -> Method:
     count = sum(p.numel() for p in model.parameters())
     if not solved:
         return Method(lambda noisy, sigma: denoise(model, noisy, sigma), count)
-    problem = model.layer.problem  # type: ignore[union-attr]
-    layer = ed.Solved(problem, tol=TOLERANCE)  # type: ignore[arg-type]
+    layer = ed.Solved(problem_of(model), tol=TOLERANCE)
     in_problem = sum(p.numel() for p in layer.problem.parameters())
     return Method(lambda noisy, sigma: denoise(Centred(layer), noisy, sigma), in_problem, layer)
 

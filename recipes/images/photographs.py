@@ -10,10 +10,12 @@ import torch
 from skimage import data
 from sklearn.datasets import load_sample_image
 
+from ergodual.functions import Huber
 from ergodual.images import write_image
 from ergodual.images.pictures import luma
 from ergodual.images.regulariser import Regulariser
-from recipes.images.training import trained
+from ergodual.operators import Conv
+from recipes.images.training import problem_of, trained
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "src" / "ergodual" / "data" / "regularisers" / "natural-grey.safetensors"
@@ -43,9 +45,11 @@ def write_photographs(folder: Path) -> None:
 
 def ship(out: Path) -> None:
     """The regulariser that comes with the package, from the training "convex" in this folder."""
-    model = trained("convex", out)
-    problem = model.layer.problem  # type: ignore[union-attr]
-    F, K = problem.F, problem.K  # type: ignore[union-attr]
+    problem = problem_of(trained("convex", out))
+    F, K = problem.F, problem.K
+    assert isinstance(F, Huber)
+    assert isinstance(K, Conv)
+    weight, width = map(torch.as_tensor, (F.weight, F.width))
     seconds = json.loads((out / "convex" / "told.json").read_text())["seconds"]
     card = {
         "trained on": LICENCES,
@@ -53,4 +57,4 @@ def ship(out: Path) -> None:
         "seconds": round(seconds),
     }
     SHIPPED.parent.mkdir(exist_ok=True)
-    Regulariser(K.kernel, F.weight, F.width, card).save(SHIPPED)  # type: ignore[arg-type,union-attr]
+    Regulariser(K.kernel, weight, width, card).save(SHIPPED)

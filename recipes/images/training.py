@@ -29,7 +29,9 @@ from ergodual.images.networks import (
 )
 from ergodual.images.unet import DnCNN, UNet
 from ergodual.operators import Operator
+from ergodual.primal_dual import Unrolled
 from ergodual.problem import Problem
+from ergodual.solving import Solved
 
 SIGMA = 25 / 255
 CROP, BATCH, BATCHES = 88, 3, 100
@@ -94,16 +96,29 @@ class Recipe:
     starts: tuple[str, ...] = ()
 
 
-def _huber() -> Problem:
-    return one_operator(potential="huber").problem  # type: ignore[return-value]
+def problem_of(model: nn.Module) -> Problem:
+    """Of a model that has one."""
+    assert isinstance(model, Centred | Unrolled)
+    layer = model.layer if isinstance(model, Centred) else model
+    assert isinstance(layer, Unrolled | Solved)
+    assert isinstance(layer.problem, Problem)
+    return layer.problem
+
+
+def _near_solution() -> nn.Module:
+    return Centred(near_solution(problem_of(one_operator(potential="huber"))))
 
 
 def _joined(made: Made) -> nn.Module:
-    return Centred(with_maps(made["iterations"].layer, made["body"]))  # type: ignore[arg-type]
+    iterations, body = made["iterations"], made["body"]
+    assert isinstance(iterations, Centred)
+    assert isinstance(iterations.layer, Unrolled)
+    assert isinstance(body, UNet)
+    return Centred(with_maps(iterations.layer, body))
 
 
 RECIPES = {
-    "convex": Recipe(lambda made: Centred(near_solution(_huber())), 6, 1e-3, 3e-3),
+    "convex": Recipe(lambda made: _near_solution(), 6, 1e-3, 3e-3),
     "convex-further": Recipe(lambda made: made["convex"], 6, 2e-3, 3e-3, starts=("convex",)),
     "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
     "body": Recipe(lambda made: UNet(), 30),

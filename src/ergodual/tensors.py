@@ -277,6 +277,18 @@ def hold(module: nn.Module, name: str, value: Number) -> None:
         setattr(module, name, float(value))
 
 
+def hold_learned(module: nn.Module, name: str, value: Tensor) -> None:
+    """Keep a tensor as a parameter of the module; one that has a history, by which gradients flow
+    on, as a buffer.
+    """
+    if isinstance(value, nn.Parameter):
+        module.register_parameter(name, value)
+    elif value.requires_grad:
+        module.register_buffer(name, value)
+    else:
+        module.register_parameter(name, nn.Parameter(value))
+
+
 def holds(condition: bool | Tensor) -> bool:
     """Whether a condition holds everywhere, and for all that ``torch.vmap`` maps over."""
     return bool(revealed(condition).all()) if isinstance(condition, Tensor) else condition

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ergodual.bilevel.history import History
+from ergodual.bilevel.workers import Workers
 from ergodual.errors import ErgodualError, OtherProductsWarning
 from ergodual.files import write_atomically
 from ergodual.products import all_in_use
@@ -127,6 +128,22 @@ class Checkpoint(NamedTuple):
         return Checkpoint(
             content["identity"], history=history, progress=progress, products=products, **state
         )
+
+    @staticmethod
+    def shared(path: Path, identity: dict[str, Any], workers: Workers) -> Checkpoint:
+        """What every process of this training goes on from; the leading one alone needs the file.
+
+        Raises
+        ------
+        ErgodualError
+            As from :meth:`load` and :meth:`require_identity`.
+        """
+        saved = Checkpoint.load(path) if workers.leads else None
+        if saved is not None:
+            saved.require_identity(identity, path)
+            saved.warn_of_other_products(path)
+        found: Checkpoint = workers.told(saved)
+        return found
 
     def require_identity(self, identity: dict[str, Any], path: Path) -> None:
         """Raise :class:`ErgodualError`, naming the first difference, unless the checkpoint belongs

@@ -84,11 +84,7 @@ class Training:
 
     def load(self, path: Path, identity: dict[str, Any]) -> None:
         """Go on from a checkpoint, which the leading process alone needs to have."""
-        saved = Checkpoint.load(path) if self.workers.leads else None
-        if saved is not None:
-            saved.require_identity(identity, path)
-            saved.warn_of_other_products(path)
-        saved = self.workers.told(saved)
+        saved = Checkpoint.shared(path, identity, self.workers)
         self.model.load_state_dict(saved.model)
         self.stepper.load_state_dict(saved.optimizer)
         self.history, self.progress, self.best = saved.history, saved.progress, saved.best

@@ -46,7 +46,7 @@ def ssim(estimate: Tensor, image: Tensor) -> float:
         )
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     pair = (t.detach().cpu().double().numpy() for t in (estimate, image))
-    found = structural_similarity(*pair, data_range=1.0, channel_axis=0, **options)  # type: ignore[no-untyped-call]
+    found = structural_similarity(*pair, data_range=1.0, channel_axis=0, **options)
     return float(found)
 
 

@@ -174,7 +174,8 @@ def _iterated(problem: Problem | Sequence[Problem], depth: int) -> Unrolled:
     theta = nn.Parameter(torch.full((depth,), 0.9))
     steps = StepSizes.learned(per_iteration=True, theta=theta, relative=True)
     given = depth if isinstance(problem, Problem) else None
-    layer = Unrolled(problem, given, steps, Ergodic("learned"))
+    output = Ergodic("learned")
+    layer = Unrolled(problem, given, steps, output)
     with torch.no_grad():  # late iterates count most from the beginning
-        layer.output.logits.copy_(torch.linspace(-4, 0, depth))  # type: ignore[operator]
+        output.logits.copy_(torch.linspace(-4, 0, depth))
     return layer

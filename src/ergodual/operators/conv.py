@@ -6,7 +6,7 @@ import operator
 from typing import Literal, get_args
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Size, Tensor
 from torch.nn import functional
 
 from ergodual.errors import ErgodualError
@@ -18,7 +18,7 @@ from ergodual.operators.correlation import (
     correlate_adjoint,
     kernel_gradient,
 )
-from ergodual.tensors import described, require
+from ergodual.tensors import described, hold_learned, require
 
 Padding = Literal["same", "full", "none", "circular"]
 
@@ -71,10 +71,7 @@ class Conv(Operator):
             padding in get_args(Padding),
             f"Conv's padding is {padding!r}; choose one of {get_args(Padding)}.",
         )
-        if isinstance(kernel, nn.Parameter) or not kernel.requires_grad:
-            self.kernel = kernel if isinstance(kernel, nn.Parameter) else nn.Parameter(kernel)
-        else:
-            self.register_buffer("kernel", kernel)
+        hold_learned(self, "kernel", kernel)
         self.stride = _strides(stride, kernel.ndim - 2)
         self.padding = padding
 

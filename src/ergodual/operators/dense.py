@@ -6,13 +6,13 @@ import math
 from typing import ClassVar, cast
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.dense_norms import LineFinder, line_above_in_graph
 from ergodual.products import addmm, mm
-from ergodual.tensors import described, transformed
+from ergodual.tensors import described, hold_learned, transformed
 
 
 class Dense(Operator):
@@ -40,10 +40,7 @@ class Dense(Operator):
             raise ErgodualError(
                 f"Dense got {described(matrix)}; it takes a floating-point tensor (m, n)."
             )
-        if isinstance(matrix, nn.Parameter) or not matrix.requires_grad:
-            self.matrix = matrix if isinstance(matrix, nn.Parameter) else nn.Parameter(matrix)
-        else:
-            self.register_buffer("matrix", matrix)
+        hold_learned(self, "matrix", matrix)
         self._lines = LineFinder()
 
     @classmethod

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Size, Tensor
 from torch.nn.functional import pad
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
 from ergodual.operators.conv_norms import symbol_bound, symbol_bound_in_graph
 from ergodual.products import addmm, mm
-from ergodual.tensors import described, require
+from ergodual.tensors import described, hold_learned, require
 
 
 class Framed(Operator):
@@ -50,10 +50,7 @@ class Framed(Operator):
             isinstance(hop, int) and hop >= 1 and n >= 1 and n % hop == 0,
             f"Framed's hop is {hop}; give a whole number that divides {n}, the length of a frame.",
         )
-        if isinstance(matrix, nn.Parameter) or not matrix.requires_grad:
-            self.matrix = matrix if isinstance(matrix, nn.Parameter) else nn.Parameter(matrix)
-        else:
-            self.register_buffer("matrix", matrix)
+        hold_learned(self, "matrix", matrix)
         self.hop = hop
 
     @classmethod

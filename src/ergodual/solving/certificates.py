@@ -209,8 +209,7 @@ class Pending:
             # where b is met to the tolerance, nothing is left that could be relative to it
             met = primal <= self.tol**2 * self.unit
             met |= primal.isinf() & (left <= self.tol * norms(self.c) / self.norm)
-            rounded = torch.stack([size, norms(r), norms(y) / weight]).amax(0)
-            left = torch.maximum(left, self._roundings(4) * rounded)
+            left = torch.maximum(left, self._roundings(4) * size)
             size = torch.where(met, size, torch.minimum(left, size))
         sigma = column(as_step(weight / self.norm), y)
         tau = column(as_step(1 / (self.norm * weight)), r)

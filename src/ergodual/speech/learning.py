@@ -257,11 +257,7 @@ class Learning:
             ).save(path)
 
     def _load(self, path: Path, identity: dict[str, Any]) -> None:
-        saved = Checkpoint.load(path) if self.workers.leads else None
-        if saved is not None:
-            saved.require_identity(identity, path)
-            saved.warn_of_other_products(path)
-        saved = self.workers.told(saved)
+        saved = Checkpoint.shared(path, identity, self.workers)
         self.network.load_state_dict(saved.model)
         self.stepper.load_state_dict(saved.optimizer)
         self.history, self.progress = saved.history, saved.progress
