@@ -1,6 +1,8 @@
-"""The Python of the pages runs as it stands, each page from its top to its end."""
+"""The Python of the pages, each from its top to its end, and of docstrings runs as it stands."""
 
+import doctest
 import re
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,15 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+import ergodual
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    "README.md",
-    "docs/install.md",
-    "docs/extending.md",
-    "docs/learning.md",
-    "docs/solving.md",
-    "docs/cells.md",
-    "docs/catalogue.md",
+    str(page.relative_to(ROOT))
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if "```python" in page.read_text() or ">>>" in page.read_text()
 ]
 OTHERS = ["lightning"]
 """What a page shows and nothing of ours needs: run where it is installed."""
@@ -26,8 +26,9 @@ OTHERS = ["lightning"]
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of lightning's
 @pytest.mark.parametrize("page", PAGES)
 def test_page(page: str) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
-    assert blocks
+    text = (ROOT / page).read_text()
+    assert ">>>" not in text  # else it would not be run
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     torch.manual_seed(0)
     names: dict[str, object] = {}
     for block in blocks:
@@ -51,3 +52,19 @@ def test_three_ways_end_alike() -> None:
     for state in states[1:]:
         for name, t in state.items():
             torch.testing.assert_close(t, states[0][name])
+
+
+SOURCE = Path(ergodual.__file__).parent
+MODULES = [
+    ".".join(["ergodual", *path.relative_to(SOURCE).with_suffix("").parts])
+    for path in sorted(SOURCE.rglob("*.py"))
+    if ">>>" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_of_docstrings(module: str) -> None:
+    """The reference says what is imported already."""
+    names = {"torch": torch, "ed": ergodual}
+    found = doctest.testmod(import_module(module), extraglobs=names)
+    assert found.attempted > found.failed == 0

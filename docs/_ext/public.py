@@ -25,6 +25,9 @@ ROOMS = {
     "errors": "Errors and warnings",
 }
 FURTHER = "Further"
+EXAMPLES = (
+    "The examples begin with ``import torch`` and ``import ergodual as ed``; a test runs them."
+)
 
 
 def lists() -> dict[str, list[str]]:
@@ -50,7 +53,7 @@ def lists() -> dict[str, list[str]]:
 
 
 def page() -> str:
-    parts = ["Reference\n=========\n"]
+    parts = [f"Reference\n=========\n\n{EXAMPLES}\n"]
     for title, names in lists().items():
         if names:
             entries = "\n".join(f"   {name}" for name in names)

@@ -109,6 +109,13 @@ class Problem(LowerLevel):
     ------
     ErgodualError
         If F, G or K is something else, or G excludes r = 0.
+
+    Examples
+    --------
+    >>> noisy = torch.tensor([[0.1, -0.1, 0.0, 1.1, 0.9, 1.0]])
+    >>> problem = ed.Problem(F=ed.L1(0.3), G=ed.SquaredL2(), K=ed.Gradient())
+    >>> ed.solve(problem, noisy).x  # total variation
+    tensor([[0.1000, 0.1000, 0.1000, 0.9000, 0.9000, 0.9000]])
     """
 
     def __init__(self, F: Function, G: Function, K: Operator) -> None:
@@ -160,6 +167,15 @@ class InverseProblem(LowerLevel):
     ------
     ErgodualError
         If a part is something else, or K is given without F.
+
+    Examples
+    --------
+    Two sums of three numbers that are not negative, as few of them as will do:
+
+    >>> A = ed.Dense(torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]], dtype=torch.float64))
+    >>> problem = ed.InverseProblem(A=A, data=ed.SquaredL2(), F=ed.L1(0.1), G=ed.NonNegative())
+    >>> ed.solve(problem, torch.tensor([[1.0, 1.0]], dtype=torch.float64)).x
+    tensor([[0.0000, 0.0000, 0.9500]], dtype=torch.float64)
     """
 
     def __init__(

@@ -134,6 +134,21 @@ def fit(
     ErgodualError
         If an argument is out of its range, data or loss are not what they should be, or the
         checkpoint does not belong to this training.
+
+    Examples
+    --------
+    A weight of total variation, from 64 signals with one edge each:
+
+    >>> from ergodual.bilevel import fit
+    >>> _ = torch.manual_seed(0)
+    >>> x_true = (torch.arange(16) > torch.randint(4, 12, (64, 1))).double()
+    >>> x_tilde = x_true + 0.1 * torch.randn(64, 16, dtype=torch.float64)
+    >>> F = ed.L1(torch.nn.Parameter(torch.tensor(0.0, dtype=torch.float64)))
+    >>> problem = ed.Problem(F=F, G=ed.SquaredL2(), K=ed.Gradient())
+    >>> model = ed.Unrolled(problem, depth=20, output=ed.Last())
+    >>> history = fit(model, x_tilde, x_true, epochs=5)
+    >>> history.epochs[0].loss > 2 * history.epochs[-1].loss
+    True
     """
     workers = Workers() if workers is None else workers
     source = _source("data", data, x_true, model)

@@ -51,6 +51,13 @@ class Box(Function):
     ------
     ErgodualError
         If the bounds are missing, given twice, or exclude each other.
+
+    Examples
+    --------
+    >>> ed.Box(radius=0.5).prox(torch.tensor([[3.0, -0.5, 0.2]]), 1.0)
+    tensor([[ 0.5000, -0.5000,  0.2000]])
+    >>> ed.Box(lower=0.0, upper=torch.inf).prox(torch.tensor([[3.0, -0.5, 0.2]]), 1.0)
+    tensor([[3.0000, 0.0000, 0.2000]])
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"

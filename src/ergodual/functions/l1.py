@@ -38,6 +38,11 @@ class L1(Function):
     ------
     ErgodualError
         If a weight is negative.
+
+    Examples
+    --------
+    >>> ed.L1(2.0).prox(torch.tensor([[3.0, -0.5, 1.0]]), 0.25)  # soft thresholds of 0.5
+    tensor([[2.5000, 0.0000, 0.5000]])
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"

@@ -51,6 +51,13 @@ class L21(Function):
     ErgodualError
         If neither dim nor size is given, dim is 0, the size is below 1 or does not divide the
         number of coefficients, or a weight is negative.
+
+    Examples
+    --------
+    >>> z = torch.tensor([[[3.0, 0.1], [4.0, 0.2]]])  # two groups, along axis 1
+    >>> ed.L21(1.0, dim=1).prox(z, 1.0)
+    tensor([[[2.4000, 0.0000],
+             [3.2000, 0.0000]]])
     """
 
     per_sample: ClassVar[tuple[str, ...] | None] = ("weight",)

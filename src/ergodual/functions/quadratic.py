@@ -59,6 +59,11 @@ class SquaredL2(Function):
     ------
     ErgodualError
         If a weight is negative.
+
+    Examples
+    --------
+    >>> ed.SquaredL2(3.0).prox(torch.tensor([[4.0, -2.0]]), 1.0)
+    tensor([[ 1.0000, -0.5000]])
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"

@@ -83,12 +83,6 @@ class Regulariser:
 def load_regulariser(name: str | Path) -> Regulariser:
     """A regulariser that comes with the package, or that of a file.
 
-    Its :meth:`~Regulariser.terms` are F and K of an inverse problem::
-
-        F, K = ed.load_regulariser("natural-grey").terms(noise=0.02)
-        problem = ed.InverseProblem(A=ed.Blur(kernel), data=ed.SquaredL2(), F=F, K=K)
-        ed.solve(problem, observed).x
-
     Parameters
     ----------
     name
@@ -98,6 +92,18 @@ def load_regulariser(name: str | Path) -> Regulariser:
     ------
     ErgodualError
         If there is neither, or the file is none of a regulariser or damaged.
+
+    Examples
+    --------
+    Its :meth:`~Regulariser.terms` are F and K of an inverse problem:
+
+    >>> regulariser = ed.load_regulariser("natural-grey")
+    >>> regulariser
+    Regulariser(48 filters of 7 × 7)
+    >>> F, K = regulariser.terms(noise=0.02)
+    >>> A = ed.Blur(torch.ones(3, 3) / 9)
+    >>> problem = ed.InverseProblem(A=A, data=ed.SquaredL2(), F=F, K=K)
+    >>> x = ed.solve(problem, torch.rand(1, 1, 16, 16), tol=1e-2).x
     """
     path = Path(name)
     if not path.is_file():

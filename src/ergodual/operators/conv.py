@@ -51,6 +51,12 @@ class Conv(Operator):
     ErgodualError
         If the kernel is no floating-point tensor with 1 to 3 spatial axes, or the stride or the
         padding is none of these.
+
+    Examples
+    --------
+    >>> K = ed.Conv(torch.tensor([[[-1.0, 0.0, 1.0]]]))  # one channel to one
+    >>> K(torch.arange(5.0).reshape(1, 1, 5)).tolist()
+    [[[1.0, 2.0, 2.0, 2.0, -3.0]]]
     """
 
     kernel: Tensor

@@ -29,6 +29,13 @@ class Dense(Operator):
     ------
     ErgodualError
         If the matrix is not a floating-point matrix.
+
+    Examples
+    --------
+    >>> K = ed.Dense(torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0]]))
+    >>> x = torch.tensor([[1.0, 2.0, 4.0]])
+    >>> K(x).tolist(), K.T(K(x)).tolist()
+    ([[-1.0, -2.0]], [[-1.0, -1.0, 2.0]])
     """
 
     joins_products: ClassVar[bool] = True

@@ -121,6 +121,11 @@ class Gradient(Operator):
     ------
     ErgodualError
         If an axis is named twice or is the batch's.
+
+    Examples
+    --------
+    >>> ed.Gradient()(torch.tensor([[1.0, 2.0, 4.0]]))
+    tensor([[[1., 2., 0.]]])
     """
 
     def __init__(self, axes: int | tuple[int, ...] | None = None) -> None:

@@ -25,7 +25,13 @@ class Output(nn.Module):
 
 
 class Last(Output):
-    """The plain output: the last iterate, α_d = 1 and the rest 0."""
+    """The plain output: the last iterate, α_d = 1 and the rest 0.
+
+    Examples
+    --------
+    >>> ed.Last()(4)
+    tensor([0., 0., 0., 1.], dtype=torch.float64)
+    """
 
     def forward(self, depth: int) -> Tensor:
         return _fixed("last", depth)
@@ -49,6 +55,11 @@ class Ergodic(Output):
     ErgodualError
         If the weights are none of these, or, in :class:`~ergodual.Unrolled`, not one for each
         iteration.
+
+    Examples
+    --------
+    >>> ed.Ergodic("1/k")(4)
+    tensor([0.4800, 0.2400, 0.1600, 0.1200], dtype=torch.float64)
     """
 
     logits: Tensor

@@ -46,6 +46,14 @@ class StepSizes(nn.Module):
     Make one with :meth:`fixed`, :meth:`balanced`, :meth:`weighted`, :meth:`accelerated` or
     :meth:`learned`. Calling it with an operator, or one for each iteration, and a depth gives
     :class:`Steps`.
+
+    Examples
+    --------
+    >>> steps = ed.StepSizes.weighted(10)(ed.Dense.dct(8), depth=2)
+    >>> steps.sigma, steps.tau
+    (tensor([9.8901, 9.8901]), tensor([0.0989, 0.0989]))
+    >>> problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.5), K=ed.Dense.dct(8))
+    >>> model = ed.Unrolled(problem, depth=8, steps=ed.StepSizes.learned(relative=True))
     """
 
     theta: Number

@@ -57,6 +57,16 @@ class Unrolled(nn.Module):
     ------
     ErgodualError
         If the depth is below 1 or not that of the list, or the averaging weights are not as many.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.5), K=ed.Dense.dct(4))
+    >>> model = ed.Unrolled(problem, depth=8)
+    >>> x_tilde = torch.tensor([[0.5, 1.5, 0.5, -0.5]])
+    >>> x_hat = model(x_tilde)
+    >>> x_hat.square().sum().backward()
+    >>> problem.K.matrix.grad.shape
+    torch.Size([4, 4])
     """
 
     problem: LowerLevel

@@ -86,6 +86,15 @@ class Implicit(AtSolution):
     ErgodualError
         If ``otherwise`` is neither, or Direct does not fit; in the backward pass, if a derivative
         does not exist and is to be refused.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.5), K=ed.Dense.dct(4, torch.float64))
+    >>> layer = ed.Solved(problem, adjoint=ed.Implicit())
+    >>> x_tilde = torch.tensor([[0.5, 1.5, 0.5, -0.5]], dtype=torch.float64)
+    >>> layer(x_tilde).square().sum().backward()
+    >>> layer.adjoint.report.regular  # the derivative exists
+    tensor([True])
     """
 
     def __init__(

@@ -74,6 +74,15 @@ def solve(
     -----
     NotConvergedWarning
         If a sample has not reached the tolerance.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(0.3), G=ed.SquaredL2(), K=ed.Gradient())
+    >>> solution = ed.solve(problem, torch.tensor([[0.1, -0.1, 0.0, 1.1, 0.9, 1.0]]))
+    >>> solution.x
+    tensor([[0.1000, 0.1000, 0.1000, 0.9000, 0.9000, 0.9000]])
+    >>> solution.converged
+    tensor([True])
     """
     require(
         not transformed(),

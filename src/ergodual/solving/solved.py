@@ -47,6 +47,17 @@ class Solved(nn.Module):
     ------
     ErgodualError
         If the adjoint is one that goes through the iterations of ``Unrolled``.
+
+    Examples
+    --------
+    How the first sample of the solution moves with the weight, which is a third here:
+
+    >>> weight = torch.nn.Parameter(torch.tensor(0.3))
+    >>> layer = ed.Solved(ed.Problem(F=ed.L1(weight), G=ed.SquaredL2(), K=ed.Gradient()))
+    >>> x_hat = layer(torch.tensor([[0.1, -0.1, 0.0, 1.1, 0.9, 1.0]]))
+    >>> x_hat[0, 0].backward()
+    >>> weight.grad
+    tensor(0.3333)
     """
 
     def __init__(

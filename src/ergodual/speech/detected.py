@@ -86,7 +86,9 @@ def detect(samples: Samples) -> Detected:
 
     Examples
     --------
-    >>> cells = ed.detect(samples)
+    >>> from ergodual import speech
+    >>> meant = torch.sin(torch.arange(8000) / 9) * torch.sin(torch.arange(8000) / 800)
+    >>> cells = ed.detect(speech.mid_tread(4).quantize(meant))
     >>> cells.said
     'mid-tread, 4 bits, step 0.125'
     """
