@@ -66,5 +66,17 @@ MODULES = [
 def test_examples_of_docstrings(module: str) -> None:
     """The reference says what is imported already."""
     names = {"torch": torch, "ed": ergodual}
-    found = doctest.testmod(import_module(module), extraglobs=names)
+    found = doctest.testmod(import_module(module), extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert found.attempted > found.failed == 0
+
+
+def test_public_names_have_examples() -> None:
+    """All but errors, and what needs another library or is only given back."""
+    public = {name: getattr(ergodual, name) for name in ergodual.__all__}
+    bare = {name for name, item in public.items() if ">>>" not in (item.__doc__ or "")}
+    errors = {
+        name
+        for name, item in public.items()
+        if isinstance(item, type) and issubclass(item, Exception)
+    }
+    assert bare - errors == {"Solution", "from_deepinv", "from_pylops", "to_deepinv"}

@@ -62,6 +62,13 @@ def use_products(kernel: str) -> None:
     ------
     ErgodualError
         If there is no such kernel.
+
+    Examples
+    --------
+    >>> ed.use_products("torch")
+    >>> ed.products_in_use(torch.float32)
+    'torch'
+    >>> ed.use_products("auto")  # the fastest again
     """
     global _fixed
     _require_kernel("The kernel of products", kernel)
@@ -71,6 +78,11 @@ def use_products(kernel: str) -> None:
 def products_in_use(dtype: torch.dtype) -> str:
     """What multiplies large matrices of this type on the CPU: one of ``"torch"``, ``"onednn"`` and
     ``"numpy"``.
+
+    Examples
+    --------
+    >>> ed.products_in_use(torch.float64) in ("torch", "onednn", "numpy")
+    True
     """
     return _chosen(_fixed or _from_environment(), dtype, torch.get_num_threads())
 

@@ -26,6 +26,12 @@ class HalfSquared:
     window
         w, ``(n,)``: what frames are multiplied by before they are added up where they overlap; 1 if
         None.
+
+    Examples
+    --------
+    >>> from ergodual.bilevel import HalfSquared
+    >>> HalfSquared()(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]]))
+    tensor([2.5000])
     """
 
     def __init__(self, window: Tensor | None = None) -> None:

@@ -32,6 +32,12 @@ def learning_rate(name: str | Callable[[int], float], lr: float, epoch: int, epo
     ------
     ErgodualError
         If the name is unknown, or the function gives a number that is negative or not finite.
+
+    Examples
+    --------
+    >>> from ergodual.bilevel import learning_rate
+    >>> [learning_rate("sqrt", 0.06, epoch, epochs=8) for epoch in (3, 8)]
+    [0.03, 0.02]
     """
     if callable(name):
         given = float(name(epoch))

@@ -18,6 +18,15 @@ def project_(model: nn.Module) -> None:
     ----------
     model
         Any module; the functions and step sizes in it are looked at.
+
+    Examples
+    --------
+    >>> from ergodual.bilevel import project_
+    >>> F = ed.L1(torch.nn.Parameter(torch.tensor([0.1, 0.2])))
+    >>> _ = F.weight.data.sub_(0.15)  # what a step of an optimizer may do
+    >>> project_(F)
+    >>> F.weight.detach()
+    tensor([0.0000, 0.0500])
     """
     for part in model.modules():
         if isinstance(part, Function | StepSizes):

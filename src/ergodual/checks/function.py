@@ -42,6 +42,10 @@ def check_function(f: Function, like: Tensor) -> None:
     ------
     ErgodualError
         A sentence that says what does not hold.
+
+    Examples
+    --------
+    >>> ed.check_function(ed.Huber(1.0, 0.5), like=torch.randn(2, 5, dtype=torch.float64))
     """
     if not isinstance(f, Function):
         raise ErgodualError(f"check_function got a {type(f).__name__}; give an ed.Function.")

@@ -38,6 +38,15 @@ def check_operator(K: Operator, like: Tensor) -> None:
     ------
     ErgodualError
         A sentence that says what does not hold.
+
+    Examples
+    --------
+    >>> x = torch.randn(2, 5, dtype=torch.float64)
+    >>> ed.check_operator(ed.Gradient(), like=x)
+    >>> wrong = ed.from_torch(lambda x: 2 * x, adjoint=lambda y: 3 * y)
+    >>> ed.check_operator(wrong, like=x)
+    Traceback (most recent call last):
+    ergodual.errors.ErgodualError: Foreign's adjoint: <Kx, y> and <x, K^T y> are ...
     """
     if not isinstance(K, Operator):
         raise ErgodualError(f"check_operator got a {type(K).__name__}; give an ed.Operator.")

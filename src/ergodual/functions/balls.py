@@ -79,6 +79,11 @@ class L2Ball(_Ball):
     ------
     ErgodualError
         If a radius is negative.
+
+    Examples
+    --------
+    >>> ed.L2Ball(1.0).prox(torch.tensor([[3.0, 4.0]]), 1.0)
+    tensor([[0.6000, 0.8000]])
     """
 
     def conjugate(self, y: Tensor) -> Tensor:
@@ -127,6 +132,11 @@ class L1Ball(_Ball):
     ------
     ErgodualError
         If a radius is negative.
+
+    Examples
+    --------
+    >>> ed.L1Ball(1.0).prox(torch.tensor([[2.0, 0.5]]), 1.0)
+    tensor([[1., 0.]])
     """
 
     def sizes(self, x: Tensor) -> Tensor:
@@ -159,6 +169,11 @@ class Simplex(Function):
     ------
     ErgodualError
         If a total is negative or infinite.
+
+    Examples
+    --------
+    >>> ed.Simplex().prox(torch.tensor([[2.0, 1.5, -1.0]]), 1.0)
+    tensor([[0.7500, 0.2500, 0.0000]])
     """
 
     per_sample: ClassVar[tuple[str, ...] | None] = ("total",)

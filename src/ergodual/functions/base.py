@@ -41,6 +41,15 @@ class Function(nn.Module):
         The names of parameters that must not be negative.
     indicator
         Whether f takes no values but 0 and ∞, so that f* is positively homogeneous.
+
+    Examples
+    --------
+    >>> class Absolute(ed.Function):
+    ...     def value(self, x):
+    ...         return x.abs().flatten(1).sum(1)
+    ...     def prox(self, z, step):
+    ...         return z - z.clamp(-step, step)
+    >>> ed.check_function(Absolute(), like=torch.randn(2, 5, dtype=torch.float64))
     """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "input"

@@ -192,7 +192,13 @@ class Box(Function):
 
 
 class NonNegative(Box):
-    """g(x) = 0 where x_i ≥ 0 for all i, else ∞: :class:`Box` from 0 to infinity."""
+    """g(x) = 0 where x_i ≥ 0 for all i, else ∞: :class:`Box` from 0 to infinity.
+
+    Examples
+    --------
+    >>> ed.NonNegative().prox(torch.tensor([[3.0, -1.0]]), 1.0)
+    tensor([[3., 0.]])
+    """
 
     def __init__(self) -> None:
         super().__init__(lower=0.0, upper=math.inf)

@@ -23,6 +23,12 @@ class Conjugate(Wrapped):
     ----------
     function
         f.
+
+    Examples
+    --------
+    >>> z = torch.tensor([[3.0, -0.5]])
+    >>> ed.Conjugate(ed.L1()).prox(z, 1.0)  # onto the ball of the dual norm
+    tensor([[ 1.0000, -0.5000]])
     """
 
     example: ClassVar[str] = "Conjugate(Simplex())"
@@ -109,6 +115,11 @@ class L2(_Norm):
     ------
     ErgodualError
         If a weight is negative or infinite.
+
+    Examples
+    --------
+    >>> ed.L2(1.0).prox(torch.tensor([[3.0, 4.0]]), 1.0)
+    tensor([[2.4000, 3.2000]])
     """
 
     ball = L2Ball
@@ -129,6 +140,11 @@ class LInf(_Norm):
     ------
     ErgodualError
         If a weight is negative or infinite.
+
+    Examples
+    --------
+    >>> ed.LInf(1.0).prox(torch.tensor([[3.0, 1.0]]), 1.0)
+    tensor([[2., 1.]])
     """
 
     ball = L1Ball

@@ -38,6 +38,11 @@ class ElasticNet(Function):
     ------
     ErgodualError
         If a weight is negative or infinite.
+
+    Examples
+    --------
+    >>> ed.ElasticNet(1.0, 1.0).prox(torch.tensor([[3.0, 0.5]]), 1.0)
+    tensor([[1., 0.]])
     """
 
     separable: ClassVar[bool] = True

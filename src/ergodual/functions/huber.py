@@ -49,6 +49,11 @@ class Huber(Function):
     ------
     ErgodualError
         If a weight is negative or infinite, a width is not positive, or dim is 0.
+
+    Examples
+    --------
+    >>> ed.Huber(1.0, width=2.0).value(torch.tensor([[1.0, 4.0]]))  # 1/4 and 4 − 1
+    tensor([3.2500])
     """
 
     per_sample: ClassVar[tuple[str, ...] | None] = ("weight", "width")

@@ -35,6 +35,13 @@ class KullbackLeibler(Function):
     ------
     ErgodualError
         If a count is negative or not finite, or, when it is used, there are none.
+
+    Examples
+    --------
+    >>> counts = torch.tensor([[3.0, 0.0, 5.0]])
+    >>> F, K = ed.L1(0.1), ed.Gradient()
+    >>> problem = ed.InverseProblem(data=ed.KullbackLeibler(), F=F, K=K, G=ed.NonNegative())
+    >>> x = ed.solve(problem, counts).x  # counts are what is observed
     """
 
     separable: ClassVar[bool] = True

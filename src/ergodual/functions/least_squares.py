@@ -41,6 +41,12 @@ class Quadratic(Function):
     ------
     ErgodualError
         If A is none of these or is learned, or b does not fit it.
+
+    Examples
+    --------
+    >>> f = ed.Quadratic(ed.Identity(), torch.tensor([[1.0, 3.0]]))
+    >>> f.prox(torch.tensor([[0.0, 0.0]]), 1.0)
+    tensor([[0.5000, 1.5000]])
     """
 
     per_sample: ClassVar[tuple[str, ...] | None] = ()

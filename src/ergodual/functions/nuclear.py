@@ -47,6 +47,13 @@ class Nuclear(Function):
     ------
     ErgodualError
         If a weight is negative or infinite, or, when it is used, samples are no matrices.
+
+    Examples
+    --------
+    >>> matrix = torch.diag(torch.tensor([3.0, 0.5])).unsqueeze(0)
+    >>> ed.Nuclear(1.0).prox(matrix, 1.0).round(decimals=4).abs()
+    tensor([[[2., 0.],
+             [0., 0.]]])
     """
 
     per_sample: ClassVar[tuple[str, ...] | None] = ("weight",)

@@ -12,7 +12,13 @@ from ergodual.tensors import Number, everywhere, extremes, hold, real, require_w
 
 
 class Zero(Function):
-    """f(x) = 0. Its prox is the identity; f* is the indicator of {0}, so prox_{σf*}(z) = 0."""
+    """f(x) = 0. Its prox is the identity; f* is the indicator of {0}, so prox_{σf*}(z) = 0.
+
+    Examples
+    --------
+    >>> ed.Zero().prox(torch.tensor([[3.0, -1.0]]), 1.0)
+    tensor([[ 3., -1.]])
+    """
 
     derivative_from: ClassVar[Literal["input", "output"]] = "output"
     separable: ClassVar[bool] = True

@@ -37,6 +37,13 @@ class Spline(Function):
     ErgodualError
         If the knots do not increase, a curvature is negative, or, when it is used, there are other
         channels.
+
+    Examples
+    --------
+    >>> knots = torch.linspace(-1, 1, 3)
+    >>> f = ed.Spline(knots, curvature=torch.ones(2))  # Huber's function, of width 1
+    >>> f.prox(torch.tensor([[1.0, 4.0]]), 1.0)
+    tensor([[0.5000, 3.0000]])
     """
 
     separable: ClassVar[bool] = True

@@ -37,6 +37,13 @@ class SeparableSum(Function):
     ------
     ErgodualError
         If there is no function, or, when it is used, the shapes are not known or do not match.
+
+    Examples
+    --------
+    >>> F = ed.SeparableSum(ed.SquaredL2(), ed.L1(0.1))
+    >>> problem = ed.Problem(F, ed.Box(radius=1.0), ed.Stack(ed.Identity(), ed.Gradient()))
+    >>> ed.solve(problem, torch.tensor([[2.0, 3.0]])).x.shape
+    torch.Size([1, 2])
     """
 
     def __init__(self, *functions: Function, shapes: Sequence[Size] | None = None) -> None:

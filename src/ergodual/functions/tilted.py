@@ -26,6 +26,11 @@ class Tilted(Wrapped):
     slope
         c: a number, or a tensor that broadcasts against a sample, or against the batch if it has as
         many axes; an nn.Parameter is learned.
+
+    Examples
+    --------
+    >>> ed.Tilted(ed.NonNegative(), 1.0).prox(torch.tensor([[3.0, 0.5]]), 1.0)
+    tensor([[2., 0.]])
     """
 
     own: ClassVar[tuple[str, ...]] = ("slope",)
@@ -100,6 +105,11 @@ class Linear(Tilted):
     ----------
     slope
         c, as of :class:`Tilted`.
+
+    Examples
+    --------
+    >>> ed.Linear(torch.tensor([1.0, 2.0])).value(torch.tensor([[3.0, 4.0]]))
+    tensor([11.])
     """
 
     def __init__(self, slope: Number) -> None:

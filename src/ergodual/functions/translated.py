@@ -27,6 +27,11 @@ class Translated(Wrapped):
     shift
         b: a tensor that broadcasts against a sample, or against the batch if it has as many axes;
         an nn.Parameter is learned.
+
+    Examples
+    --------
+    >>> ed.Translated(ed.L1(), 2.0).prox(torch.tensor([[5.0, 2.5]]), 1.0)
+    tensor([[4., 2.]])
     """
 
     own: ClassVar[tuple[str, ...]] = ("shift",)

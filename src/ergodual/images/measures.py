@@ -17,6 +17,12 @@ def psnr(estimate: Tensor, image: Tensor) -> float:
     ------
     ErgodualError
         If the shapes differ.
+
+    Examples
+    --------
+    >>> from ergodual.images import psnr
+    >>> round(psnr(torch.full((1, 8, 8), 0.6), torch.full((1, 8, 8), 0.5)), 2)
+    20.0
     """
     _require_alike(estimate, image)
     error = float((estimate.double() - image.double()).square().mean())

@@ -32,6 +32,14 @@ def add_noise(image: Tensor, sigma: float, index: int = 0) -> Tensor:
     ------
     ErgodualError
         If σ is negative.
+
+    Examples
+    --------
+    >>> from ergodual.images import add_noise, psnr
+    >>> image = torch.full((1, 256, 256), 0.5)
+    >>> noisy = add_noise(image, 25 / 255)
+    >>> round(psnr(noisy, image), 1)
+    20.2
     """
     require(sigma >= 0, f"The noise's standard deviation is {sigma}; it must not be negative.")
     numbers = np.random.default_rng(SEED + index).standard_normal(tuple(image.shape))

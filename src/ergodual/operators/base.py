@@ -28,6 +28,18 @@ class Operator(nn.Module):
     joins_products
         Whether the samples of a batch are the rows of one matrix product, so that several batches
         are cheaper together. The sweeps then join the outer products of several iterations.
+
+    Examples
+    --------
+    >>> class Doubled(ed.Operator):
+    ...     def forward(self, x):
+    ...         return 2 * x
+    ...
+    ...     def domain(self, codomain):  # so that the adjoint knows the shape of x
+    ...         return codomain
+    >>> ed.check_operator(Doubled(), like=torch.randn(2, 5, dtype=torch.float64))
+    >>> Doubled().T(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[2., 4., 6.]])
     """
 
     joins_products: ClassVar[bool] = False
@@ -256,6 +268,12 @@ class Compose(Operator):
     ----------
     outer, inner
         A and B.
+
+    Examples
+    --------
+    >>> K = ed.Diagonal(torch.tensor([1.0, 0.0, 1.0])) @ ed.Dense.dct(3)
+    >>> K(torch.ones(1, 3)).shape
+    torch.Size([1, 3])
     """
 
     def __init__(self, outer: Operator, inner: Operator) -> None:
@@ -301,6 +319,12 @@ class Adjoint(Operator):
         K.
     domain
         The shape of K's inputs, where its outputs do not tell it.
+
+    Examples
+    --------
+    >>> K = ed.Dense(torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0]]))
+    >>> K.T(torch.tensor([[1.0, 2.0]])).tolist()
+    [[1.0, 1.0, -2.0]]
     """
 
     def __init__(self, operator: Operator, domain: Size | None = None) -> None:
@@ -357,6 +381,11 @@ class Scaled(Operator):
     ------
     ErgodualError
         If the scale is not one number.
+
+    Examples
+    --------
+    >>> (2 * ed.Gradient())(torch.tensor([[1.0, 2.0, 4.0]]))
+    tensor([[[2., 4., 0.]]])
     """
 
     scale: Number

@@ -34,6 +34,15 @@ class Blocks(Operator):
     ErgodualError
         If a row is not as long as the domains or has nothing but None, or the operators of one row
         give different shapes.
+
+    Examples
+    --------
+    Gradient and identity of an image u and a vector field w, ∇u − w:
+
+    >>> K = ed.Blocks([[ed.Gradient(), -1 * ed.Identity()]], domains=[(4, 4), (2, 4, 4)])
+    >>> u, w = K.unknowns(torch.zeros(1, 48))
+    >>> u.shape, w.shape
+    (torch.Size([1, 4, 4]), torch.Size([1, 2, 4, 4]))
     """
 
     def __init__(

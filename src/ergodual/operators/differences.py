@@ -33,6 +33,12 @@ class Differences(Operator):
     ErgodualError
         If there is no offset or they do not fit each other, or, when a signal comes, one is as long
         as the signal.
+
+    Examples
+    --------
+    >>> ed.Differences([1, 2])(torch.tensor([[1.0, 2.0, 4.0]]))
+    tensor([[[1., 2., 0.],
+             [3., 0., 0.]]])
     """
 
     def __init__(self, offsets: Sequence[int | Sequence[int]]) -> None:
@@ -107,6 +113,11 @@ class SymmetricGradient(Operator):
     ``(batch, d (d + 1)/2, *s)``: ∂_i w_i, then (∂_i w_j + ∂_j w_i)/√2 for i < j, so that
     ``L21(weight, dim=1)`` is the Frobenius norm of each matrix. ‖K‖ ≤ 2 √d (Bredies, Kunisch, Pock,
     "Total generalized variation", 2010).
+
+    Examples
+    --------
+    >>> ed.SymmetricGradient()(torch.zeros(1, 2, 4, 4)).shape
+    torch.Size([1, 3, 4, 4])
     """
 
     def forward(self, x: Tensor) -> Tensor:

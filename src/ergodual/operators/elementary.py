@@ -14,7 +14,13 @@ from ergodual.tensors import hold, transformed
 
 
 class Identity(Operator):
-    """Kx = x."""
+    """Kx = x.
+
+    Examples
+    --------
+    >>> ed.Identity()(torch.tensor([[1.0, 2.0]]))
+    tensor([[1., 2.]])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return x
@@ -49,6 +55,11 @@ class Diagonal(Operator):
     ------
     ErgodualError
         If d is not floating-point.
+
+    Examples
+    --------
+    >>> ed.Diagonal(torch.tensor([1.0, 0.0, 1.0]))(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[1., 0., 3.]])
     """
 
     diagonal: Tensor

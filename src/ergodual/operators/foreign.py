@@ -85,6 +85,12 @@ def from_torch(
     ------
     ErgodualError
         If one of them is no function.
+
+    Examples
+    --------
+    >>> K = ed.from_torch(lambda x: x.cumsum(-1), domain=(3,))
+    >>> K.T(torch.tensor([[1.0, 0.0, 2.0]]))
+    tensor([[3., 2., 2.]])
     """
     for said, given in (("forward", forward), ("adjoint", adjoint)):
         if not (callable(given) or (said == "adjoint" and given is None)):
@@ -116,6 +122,14 @@ def from_scipy(
     ------
     ErgodualError
         If it has none of these, no adjoint, complex numbers, or another shape.
+
+    Examples
+    --------
+    >>> from scipy.sparse.linalg import aslinearoperator
+    >>> import numpy as np
+    >>> K = ed.from_scipy(aslinearoperator(np.array([[1.0, 2.0], [3.0, 4.0]])))
+    >>> K(torch.tensor([[1.0, 1.0]], dtype=torch.float64)).tolist()
+    [[3.0, 7.0]]
     """
     if hasattr(operator, "tocoo"):
         return Sparse(operator, domain, codomain)

@@ -35,6 +35,15 @@ class Framed(Operator):
     ------
     ErgodualError
         If the matrix is not a floating-point matrix, or the hop does not divide its columns.
+
+    Examples
+    --------
+    >>> K = ed.Framed.dft(n=320, hop=160, m=640)  # 320 pairs a frame
+    >>> x = torch.randn(1, 1600)
+    >>> K(x).shape
+    torch.Size([1, 11, 640])
+    >>> torch.allclose(K.adjoint(K(x), x.shape[1:]), x, atol=1e-4)  # a tight frame
+    True
     """
 
     matrix: Tensor

@@ -34,6 +34,12 @@ class Sparse(Operator):
     ------
     ErgodualError
         If the matrix is no such thing, or the shapes or the number of values do not fit it.
+
+    Examples
+    --------
+    >>> A = torch.tensor([[0.0, 0.0, 5.0], [1.0, 0.0, 0.0]]).to_sparse()
+    >>> ed.Sparse(A)(torch.tensor([[1.0, 2.0, 3.0]])).tolist()
+    [[15.0, 1.0]]
     """
 
     values: Tensor

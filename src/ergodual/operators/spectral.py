@@ -36,6 +36,12 @@ class Blur(Operator):
     ErgodualError
         If the kernel is no such tensor, the boundary none of these, or, when a signal comes, it is
         shorter than the kernel.
+
+    Examples
+    --------
+    >>> K = ed.Blur(torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64))
+    >>> K(torch.tensor([[[0.0, 0.0, 4.0, 0.0, 0.0]]], dtype=torch.float64)).round().abs()
+    tensor([[[0., 1., 2., 1., 0.]]], dtype=torch.float64)
     """
 
     kernel: Tensor
@@ -154,6 +160,12 @@ class Fourier(Operator):
     ------
     ErgodualError
         If the mask is not floating-point, or, when a signal comes, of another shape.
+
+    Examples
+    --------
+    >>> mask = torch.rand(8, 8).round()  # what is measured
+    >>> ed.Fourier(mask, real=True)(torch.rand(1, 8, 8)).shape  # real and imaginary parts
+    torch.Size([1, 2, 8, 8])
     """
 
     def __init__(self, mask: Tensor | None = None, *, real: bool = False) -> None:
@@ -235,6 +247,11 @@ class Dct(Operator):
     ------
     ErgodualError
         If there is none, or, when a signal comes, it has fewer.
+
+    Examples
+    --------
+    >>> ed.Dct()(torch.ones(1, 4)).round(decimals=4).abs()
+    tensor([[2., 0., 0., 0.]])
     """
 
     def __init__(self, axes: int = 1) -> None:

@@ -28,6 +28,12 @@ class Stack(Operator):
     ------
     ErgodualError
         If there is no part, or, when an input comes, a part does not take it.
+
+    Examples
+    --------
+    >>> K = ed.Stack(ed.Identity(), ed.Gradient())
+    >>> K(torch.tensor([[1.0, 2.0, 4.0]]))
+    tensor([[1., 2., 4., 1., 2., 0.]])
     """
 
     def __init__(self, *parts: Operator) -> None:

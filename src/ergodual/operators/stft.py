@@ -32,6 +32,13 @@ class Stft(Operator):
     ------
     ErgodualError
         If the hop is below 1 or longer than the window, or the windows leave samples out.
+
+    Examples
+    --------
+    >>> K = ed.Stft(64, hop=16)
+    >>> x = torch.randn(1, 256)
+    >>> torch.allclose(K.adjoint(K(x), x.shape[1:]), x, atol=1e-5)
+    True
     """
 
     def __init__(self, window: int | Tensor, hop: int | None = None) -> None:

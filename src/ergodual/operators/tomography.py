@@ -47,6 +47,12 @@ class Tomography(Sparse):
     ------
     ErgodualError
         If there is no ray, a size is not positive, or the source lies inside of the image.
+
+    Examples
+    --------
+    >>> K = ed.Tomography(16, angles=30)
+    >>> K(torch.ones(1, 16, 16)).shape  # angles and bins
+    torch.Size([1, 30, 23])
     """
 
     def __init__(

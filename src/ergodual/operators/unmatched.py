@@ -29,6 +29,14 @@ class Unmatched(Operator):
     ------
     ErgodualError
         If one of them is no operator, or, when an input comes, their codomains differ.
+
+    Examples
+    --------
+    >>> there, back = (torch.randn(8, 1, 5) for _ in range(2))
+    >>> K = ed.Unmatched(ed.Conv(there), ed.Conv(back))
+    >>> network = ed.Unrolled([ed.Problem(ed.L1(0.1), ed.SquaredL2(), K)])
+    >>> network(torch.randn(2, 1, 32)).shape
+    torch.Size([2, 1, 32])
     """
 
     def __init__(self, forward: Operator, back: Operator) -> None:

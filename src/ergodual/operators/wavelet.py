@@ -39,6 +39,13 @@ class Wavelet(Operator):
     ErgodualError
         If there is no such wavelet, or the filter is not orthonormal, or, when a signal comes, an
         axis cannot be halved so often, or the wavelet is longer than it.
+
+    Examples
+    --------
+    >>> K = ed.Wavelet("haar", levels=1, axes=1)
+    >>> x = torch.tensor([[1.0, 1.0, 2.0, 2.0]])
+    >>> torch.allclose(K.T(K(x)), x, atol=1e-6)
+    True
     """
 
     def __init__(

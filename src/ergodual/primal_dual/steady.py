@@ -34,6 +34,13 @@ class Steady(StepSizes):
     ------
     ErgodualError
         If an argument is something else, or there are problems for fewer iterations.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.5), K=ed.Dense.dct(4))
+    >>> steps = ed.Steady(ed.StepSizes.learned(per_iteration=True, relative=True), first=8)
+    >>> model = ed.Unrolled(problem, depth=12, steps=steps, output=ed.Last())
+    >>> model.depth = 100  # goes on with steps that converge
     """
 
     def __init__(self, rule: StepSizes, first: int, then: StepSizes | None = None) -> None:

@@ -48,6 +48,14 @@ class Tape:
     """Gradients by torch's own tape: every operation of the sweep is recorded.
 
     Serves any problem, and derivatives of any order; the slow one. Not under ``torch.autocast``.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.5), K=ed.Dense.dct(4))
+    >>> model = ed.Unrolled(problem, depth=8, adjoint=ed.Tape())
+    >>> model(torch.tensor([[0.5, 1.5, 0.5, -0.5]])).square().sum().backward()
+    >>> problem.K.matrix.grad.shape
+    torch.Size([4, 4])
     """
 
     def __call__(self, instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:

@@ -45,6 +45,13 @@ class ChambollePock:
     ------
     ErgodualError
         If the weight is not positive.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(0.3), G=ed.SquaredL2(), K=ed.Gradient())
+    >>> x_tilde = torch.tensor([[0.1, -0.1, 0.0, 1.1, 0.9, 1.0]])
+    >>> ed.solve(problem, x_tilde, method=ed.ChambollePock(accelerated=True)).converged
+    tensor([True])
     """
 
     def __init__(self, weight: float | None = None, accelerated: bool = False) -> None:

@@ -35,6 +35,15 @@ class Neumann(AtSolution):
     ------
     ErgodualError
         If b is below 1.
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.tensor(0.3))
+    >>> problem = ed.Problem(F=ed.L1(weight), G=ed.SquaredL2(), K=ed.Gradient())
+    >>> layer = ed.Solved(problem, adjoint=ed.Neumann(200))
+    >>> layer(torch.tensor([[0.1, -0.1, 0.0, 1.1, 0.9, 1.0]]))[0, 0].backward()
+    >>> weight.grad
+    tensor(0.3333)
     """
 
     def __init__(self, b: int) -> None:
@@ -70,6 +79,11 @@ class OneStep(Neumann):
 
     The derivative of a single iteration (Bolte, Pauwels, Vaiter, "One-step differentiation of
     iterative algorithms", NeurIPS 2023): good where the iteration converges fast.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.5), K=ed.Dense.dct(4))
+    >>> layer = ed.Solved(problem, adjoint=ed.OneStep())
     """
 
     def __init__(self) -> None:

@@ -94,6 +94,15 @@ class Piggyback(AtSolution):
     NotDifferentiableWarning
         In the backward pass, if a sample has not reached the tolerance, as where the derivative
         does not exist.
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.tensor(0.3))
+    >>> problem = ed.Problem(F=ed.L1(weight), G=ed.SquaredL2(), K=ed.Gradient())
+    >>> layer = ed.Solved(problem, adjoint=ed.Piggyback())
+    >>> layer(torch.tensor([[0.1, -0.1, 0.0, 1.1, 0.9, 1.0]]))[0, 0].backward()
+    >>> weight.grad
+    tensor(0.3333)
     """
 
     def __init__(self, tol: float | None = None, max_iterations: int = 20_000) -> None:

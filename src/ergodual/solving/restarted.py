@@ -97,6 +97,13 @@ class Restarted:
     ------
     ErgodualError
         If there is no such kind.
+
+    Examples
+    --------
+    >>> problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.5), K=ed.Dense.dct(4))
+    >>> x_tilde = torch.tensor([[0.5, 1.5, 0.5, -0.5]])
+    >>> ed.solve(problem, x_tilde, method=ed.Restarted("average")).converged
+    tensor([True])
     """
 
     def __init__(

@@ -164,13 +164,27 @@ def uniform(
 def mid_rise(bits: int) -> Levels:
     """2^b levels ±Δ/2, ±3Δ/2, …, Δ = 2/2^b: that of :class:`MidRise`, but for values that lie on a
     threshold.
+
+    Examples
+    --------
+    >>> from ergodual import speech
+    >>> quantizer = speech.mid_rise(3)
+    >>> quantizer.quantize(torch.tensor([0.0, 0.2, -1.0]))
+    tensor([ 0.1250,  0.1250, -0.8750])
     """
     step, half = MidRise(bits).step, 2 ** (bits - 1)
     return uniform(f"mid-rise, {bits} bits", step, step / 2, -half, half - 1)
 
 
 def mid_tread(bits: int) -> Levels:
-    """2^b levels kΔ, −2^(b−1) ≤ k < 2^(b−1), Δ = 2/2^b: linear PCM."""
+    """2^b levels kΔ, −2^(b−1) ≤ k < 2^(b−1), Δ = 2/2^b: linear PCM.
+
+    Examples
+    --------
+    >>> from ergodual import speech
+    >>> speech.mid_tread(3).quantize(torch.tensor([0.0, 0.2, -1.0]))
+    tensor([ 0.0000,  0.2500, -1.0000])
+    """
     step, half = MidRise(bits).step, 2 ** (bits - 1)
     return uniform(f"mid-tread, {bits} bits", step, 0.0, -half, half - 1)
 
@@ -178,6 +192,13 @@ def mid_tread(bits: int) -> Levels:
 def mu_law() -> Levels:
     """The μ-law of ITU-T G.711, on the scale of 16-bit samples over 2^15: 8 segments of 16 cells,
     each half as fine as the last.
+
+    Examples
+    --------
+    >>> from ergodual import speech
+    >>> lower, upper = speech.mu_law().cell(speech.mu_law().quantize(torch.tensor([0.5])))
+    >>> bool(lower <= 0.5) and bool(0.5 <= upper)
+    True
     """
     steps = [8.0 * 2**segment for segment in range(8) for _ in range(16)]
     return _companded("mu-law", steps, middle=True)
