@@ -192,9 +192,22 @@ def test_all_pairs_are_covered() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ", ".join(row.values()))
 def test_exact(row: dict[str, str]) -> None:
+    model, tape = model_of(row, ADJOINTS[row["adjoint"]]()), model_of(row, ed.Tape())
+    require_exact(row, model, tape)
+
+
+@pytest.mark.parametrize("row", ROWS[::4], ids=lambda row: ", ".join(row.values()))
+def test_relaxed_iterations_are_exact(row: dict[str, str]) -> None:
+    models = [model_of(row, adjoint) for adjoint in (ed.Reverse(), ed.Tape())]
+    for model in models:
+        model.steps = ed.Relaxed(model.steps, spread(DEPTH, low=0.6, high=1.9, seed=38))
+    require_exact(row, *models)
+
+
+def require_exact(row: dict[str, str], model: ed.Unrolled, tape: ed.Unrolled) -> None:
+    """That values and gradients are those of the tape, and gradients central differences."""
     for seed in range(5):
         x = observed(row, 21 + seed)
-        model, tape = model_of(row, ADJOINTS[row["adjoint"]]()), model_of(row, ed.Tape())
         found, taped = gradients(model, x), gradients(tape, x)
         names = smooth(row, found)
         if missed(tape, x, taped, names) > 1e-6:

@@ -20,7 +20,7 @@ RULES = {
 def test_relative_rules(rule: str) -> None:
     K, steps = ed.Dense(matrix()), RULES[rule]()
     weight = {"balanced": 1.0, "weighted": 10.0, "differentiated": 3.0}[rule]
-    sigma, tau, theta = steps(K, 4)
+    sigma, tau, theta, _ = steps(K, 4)
     assert sigma.shape == tau.shape == (4,)
     assert theta.tolist() == [1] * 4
     norm = K.norm() if rule == "differentiated" else K.norm_bound()
@@ -30,12 +30,12 @@ def test_relative_rules(rule: str) -> None:
 
 def test_steps_of_each_operator_and_each_part() -> None:
     A, B = ed.Dense(matrix()), ed.Dense(3 * matrix().detach())
-    sigma, tau, _ = ed.StepSizes.weighted(2.0)([A, B, A], 3)
+    sigma, tau, *_ = ed.StepSizes.weighted(2.0)([A, B, A], 3)
     bounds = torch.tensor([K.norm_bound() for K in (A, B, A)], dtype=torch.float64)
     torch.testing.assert_close(sigma, 2 * 0.99 / bounds)
     torch.testing.assert_close(tau, 0.99 / bounds / 2)
     K = ed.Stack(A, B)
-    sigma, tau, _ = ed.StepSizes.balanced(by_part=True)(K, 3)
+    sigma, tau, *_ = ed.StepSizes.balanced(by_part=True)(K, 3)
     norms = torch.tensor([[A.norm_bound(), B.norm_bound()]], dtype=torch.float64)
     torch.testing.assert_close(sigma, (0.99 / norms).expand(3, 2))
     assert torch.allclose((sigma * tau[:, None] * norms**2).sum(1), torch.tensor(0.99**2).double())
@@ -44,7 +44,7 @@ def test_steps_of_each_operator_and_each_part() -> None:
 def test_accelerated_steps() -> None:
     A, B = ed.Dense(matrix()), ed.Dense(3 * matrix().detach())
     for K in (A, [A, B, A, A, B]):
-        sigma, tau, theta = ed.StepSizes.accelerated(0.7, weight=2.0)(K, 5)
+        sigma, tau, theta, _ = ed.StepSizes.accelerated(0.7, weight=2.0)(K, 5)
         norms = torch.tensor([one.norm_bound() for one in (K if isinstance(K, list) else [K] * 5)])
         torch.testing.assert_close(sigma * tau * norms**2, torch.full_like(sigma, 0.99**2))
         torch.testing.assert_close(theta, (1 + 1.4 * tau).rsqrt())
@@ -75,7 +75,7 @@ def test_training_keeps_the_product_below_one() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     K = model.problem.K
     for step in range(50):
-        sigma, tau, _ = model.steps(K, 4)
+        sigma, tau, *_ = model.steps(K, 4)
         assert (sigma * tau * K.norm() ** 2 < 1).all()
         optimizer.zero_grad()
         (
@@ -114,7 +114,7 @@ def test_learned_steps_start_as_weighted_and_learn(per_iteration: bool, relative
     steps = ed.StepSizes.learned(2.0, per_iteration, relative=relative)
     model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(1.0), K), 4, steps, ed.Ergodic("learned"))
     expected = ed.StepSizes.weighted(2.0)(K, 4)
-    for ours, theirs in zip(model.steps(K, 4), expected, strict=True):
+    for ours, theirs in zip(model.steps(K, 4)[:3], expected[:3], strict=True):
         torch.testing.assert_close(ours, theirs)
     assert {name for name, _ in model.named_parameters()} == {
         "problem.K.matrix",
@@ -138,6 +138,65 @@ def test_relative_learned_steps_follow_the_norm() -> None:
         K.matrix.zero_()
     with pytest.raises(ed.ErgodualError, match="K is zero"):
         steps(K, 3)
+
+
+def test_relaxed_iterations_converge_in_fewer_steps() -> None:
+    x = observation(0, 3, 40).cumsum(1) * 10
+    problem = ed.Problem(ed.L1(30.0), ed.SquaredL2(), ed.Gradient())
+    right = ed.solve(problem, x, tol=1e-12).x
+    away = {}
+    for rho in (0.5, 1.0, 1.8):
+        steps = ed.Relaxed(ed.StepSizes.weighted(10.0), rho)
+        with torch.no_grad():
+            found = ed.Unrolled(problem, 100, steps, ed.Last())(x)
+            away[rho] = float((found - right).norm())
+            if rho == 1:
+                plain = ed.Unrolled(problem, 100, steps.rule, ed.Last())(x)
+                torch.testing.assert_close(found, plain)
+    assert away[1.8] < 0.2 * away[1.0] < away[0.5]
+    boxed = ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense(matrix()))
+    found = ed.Unrolled(boxed, 3, steps)(observation())
+    assert (found - observation()).abs().max() <= 0.1 + 1e-15  # what G allows
+
+
+def test_relaxed_steps_at_the_solution_steady_and_by_part() -> None:
+    problem, x = (
+        ed.Problem(ed.L1(parameter(0.3)), ed.SquaredL2(), ed.Dense(matrix())),
+        observation(),
+    )
+    rule = ed.Steady(ed.Relaxed(ed.StepSizes.balanced(), parameter(1.5)), 3)
+    assert rule(problem.K, 5).rho.tolist() == [1.5, 1.5, 1.5, 1, 1]
+    assert rule(problem.K, 2).rho.tolist() == [1.5, 1.5]
+    weights = list(problem.parameters())
+    slopes = []
+    for adjoint in (ed.Implicit(), ed.Reverse()):
+        model = ed.Unrolled(problem, 400, ed.Relaxed(rule, 1.7), ed.Last(), adjoint)
+        slopes.append(torch.autograd.grad(model(x).pow(3).sum(), weights))
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    model = ed.Unrolled(problem, 4, ed.Relaxed(ed.StepSizes.balanced(), parameter(1.5)))
+    torch.testing.assert_close(model.with_fixed_steps(x)(x), model(x))
+    model.steps.rho.data.fill_(2.5)
+    ed.bilevel.project_(model)
+    assert 1.99 < model.steps.rho < 2
+
+
+def test_refusals_of_relaxed_steps() -> None:
+    problem, x = ed.Problem(ed.L1(), ed.Box(radius=0.1), ed.Dense(matrix())), observation()
+    for rho in (0.0, 2.0):
+        with pytest.raises(ed.ErgodualError, match="rho is .*; it must be between 0 and 2"):
+            ed.Relaxed(ed.StepSizes.balanced(), rho)
+    with pytest.raises(ed.ErgodualError, match="Relaxed got 1.5; it must be a rule"):
+        ed.Relaxed(1.5, 1.5)  # type: ignore[arg-type]
+    steps = ed.Relaxed(ed.StepSizes.balanced(), parameter(1.5))
+    with pytest.raises(ed.ErgodualError, match="Truncated serves no relaxed iterations"):
+        ed.Unrolled(problem, 4, steps, adjoint=ed.Truncated(2))(x)
+    steps.rho.data.fill_(2.0)
+    with pytest.raises(ed.NotFiniteError, match="step size rho is 2.0; .* above 0 and below 2"):
+        ed.Unrolled(problem, 4, steps)(x)
+    steps = ed.Relaxed(ed.StepSizes.fixed(1.0, 1.1 / float(problem.K.norm().detach()) ** 2), 1.5)
+    with pytest.warns(ed.StepSizeWarning, match="above 1 the"):
+        ed.Unrolled(problem, 4, steps)(x)
 
 
 @pytest.mark.parametrize("log", [-1e3, 1e3, torch.nan])
@@ -256,9 +315,9 @@ def test_learned_steps_end_steady() -> None:
     with torch.no_grad():
         for p in rule.parameters():
             p += 0.3 * torch.arange(3.0)
-    sigma, tau, theta = rule(K, 5)
+    sigma, tau, theta, _ = rule(K, 5)
     first = rule.rule(K, 3)
-    for ours, theirs in zip((sigma, tau, theta), first, strict=True):
+    for ours, theirs in zip((sigma, tau, theta), first[:3], strict=True):
         assert torch.equal(ours[:3], theirs)
         assert torch.equal(rule(K, 2)[0], sigma[:2])
     assert theta[3:].tolist() == [1, 1]
@@ -266,7 +325,7 @@ def test_learned_steps_end_steady() -> None:
         (sigma * tau)[3:] * K.norm_bound() ** 2, torch.full_like(tau[3:], 0.99**2)
     )
     parts = ed.Stack(K, ed.Dense(2 * matrix().detach()))
-    sigma, _, _ = steady(2, ed.StepSizes.balanced(by_part=True))(parts, 4)
+    sigma, *_ = steady(2, ed.StepSizes.balanced(by_part=True))(parts, 4)
     assert sigma.shape == (4, 2)
     assert torch.equal(sigma[2:], ed.StepSizes.balanced(by_part=True)(parts, 2).sigma)
 

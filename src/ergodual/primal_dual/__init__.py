@@ -1,6 +1,7 @@
 """The sweeps: step sizes, the iteration (3)–(5), outputs, and the adjoints that go through it."""
 
 from ergodual.primal_dual.outputs import Ergodic, Last, Output
+from ergodual.primal_dual.relaxed import Relaxed
 from ergodual.primal_dual.reverse import Checkpointed, Reverse, Truncated
 from ergodual.primal_dual.steady import Steady
 from ergodual.primal_dual.steps import Steps, StepSizes
@@ -13,6 +14,7 @@ __all__ = [
     "Ergodic",
     "Last",
     "Output",
+    "Relaxed",
     "Reverse",
     "Steady",
     "StepSizes",

@@ -12,6 +12,7 @@ from ergodual.functions import Function
 from ergodual.instance import Instance
 from ergodual.operators import Operator
 from ergodual.primal_dual.plan import Plan
+from ergodual.primal_dual.tape import iterations
 from ergodual.tensors import Number
 
 
@@ -155,9 +156,19 @@ def _add_scaled(base: Tensor, x: Tensor, scale: Number, out: Tensor) -> Tensor:
 
 def estimate(plan: Plan) -> tuple[Tensor, Trajectory]:
     """x̂ and the last iterates, of which alone it keeps; for use without gradients."""
+    if plan.rho is not None:
+        return _relaxed(plan)
     x_hat = start_of_average(plan.instances[0])
     state = Trajectory.empty(plan, 0)
     return x_hat, Iteration(plan).skip(0, plan.depth, state, x_hat)
+
+
+def _relaxed(plan: Plan) -> tuple[Tensor, Trajectory]:
+    x_hat = start_of_average(plan.instances[0])
+    found = iterations(plan.instances, plan.sigma, plan.tau, plan.theta, plan.rho)
+    for made, alpha in zip(found, plan.alpha, strict=True):
+        x_hat.add_(made.primal, alpha=alpha)
+    return x_hat, Trajectory(made.dual[None], torch.stack([made.r, made.primal]), None, None)
 
 
 def start_of_average(one: Instance) -> Tensor:

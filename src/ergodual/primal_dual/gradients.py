@@ -15,7 +15,7 @@ class Wanted(NamedTuple):
     Attributes
     ----------
     names
-        Those of ``shift``, ``offset``, ``sigma``, ``tau``, ``theta`` and ``weights``.
+        Those of ``shift``, ``offset``, ``sigma``, ``tau``, ``theta``, ``rho`` and ``weights``.
     modules
         The operators and functions whose tensors' gradients are wanted, by ``id``.
     """

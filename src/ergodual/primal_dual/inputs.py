@@ -54,7 +54,8 @@ class Inputs:
         offsets = {"shift": instances[0].shift, "offset": instances[0].offset}
         self.tensors = {name: t for name, t in offsets.items() if t is not None}
         if steps is not None and weights is not None:
-            self.tensors |= {**steps._asdict(), "weights": weights}
+            given = {name: t for name, t in steps._asdict().items() if t is not None}
+            self.tensors |= {**given, "weights": weights}
         for i, module in enumerate(held.values()):
             self.tensors |= {f"{i}.{j}": t for j, t in enumerate(module.tensors())}
 

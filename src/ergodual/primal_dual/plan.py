@@ -17,6 +17,14 @@ from ergodual.operators import Operator
 from ergodual.primal_dual.steps import Steps
 from ergodual.tensors import Number, revealed
 
+RANGES = {
+    "sigma": (0.0, math.inf),
+    "tau": (0.0, math.inf),
+    "theta": (-1.0, math.inf),
+    "rho": (0.0, 2.0),
+}
+"""What the numbers of an iteration lie between."""
+
 
 class Plan:
     """What d iterations are made of, in numbers that were read to the host once.
@@ -30,6 +38,8 @@ class Plan:
         the averaging weights α_k.
     parts
         The sizes of a stack's parts where each has a σ of its own.
+    rho
+        ρ_k where iterations are relaxed.
     """
 
     def __init__(
@@ -40,10 +50,11 @@ class Plan:
         theta: Sequence[float],
         alpha: Sequence[float],
         parts: list[int] | None = None,
+        rho: Sequence[float] | None = None,
     ) -> None:
         self.instances, self.depth = instances, len(instances)
         self.sigma, self.tau, self.theta, self.alpha = sigma, tau, theta, alpha
-        self.parts = parts
+        self.parts, self.rho = parts, rho
 
     @staticmethod
     def read(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Plan:
@@ -52,18 +63,17 @@ class Plan:
         Raises
         ------
         NotFiniteError
-            If a step size is not positive and finite, or θ not above −1 and finite, as learned ones
-            become that leave their range.
+            If a step size is not positive and finite, θ not above −1 and finite, or ρ not between 0
+            and 2, as learned ones become that leave their range.
         """
-        sigma, tau, theta = (t.tolist() for t in steps)
+        require_steps(steps)
+        sigma, tau, theta = (t.tolist() for t in steps[:3])
         parts = None
         if steps.sigma.ndim == 2:
-            _require_steps(sum(sigma, []), tau, theta)
             parts = part_sizes(instances, steps.sigma.shape[1])
             sigma = list(by_coordinate(steps.sigma.detach(), parts))
-        else:
-            _require_steps(sigma, tau, theta)
-        return Plan(instances, sigma, tau, theta, weights.tolist(), parts)
+        rho = None if steps.rho is None else steps.rho.tolist()
+        return Plan(instances, sigma, tau, theta, weights.tolist(), parts, rho)
 
     @staticmethod
     def uniform(
@@ -132,17 +142,14 @@ class Plan:
 
 
 def require_steps(steps: Steps) -> None:
-    """That step sizes are positive and θ above −1, and all finite."""
-    sigma, tau, theta = (revealed(t).flatten().tolist() for t in steps)
-    _require_steps(sigma, tau, theta)
-
-
-def _require_steps(sigma: list[float], tau: list[float], theta: list[float]) -> None:
-    for name, values, least in (("sigma", sigma, 0.0), ("tau", tau, 0.0), ("theta", theta, -1.0)):
-        for value in values:
-            if not least < value < math.inf:
+    """That step sizes are positive, θ above −1 and ρ between 0 and 2, and all finite."""
+    for name, t in zip(Steps._fields, steps, strict=True):
+        least, most = RANGES[name]
+        for value in [] if t is None else revealed(t).flatten().tolist():
+            if not least < value < most:
+                ends = "finite" if most == math.inf else f"below {most:g}"
                 raise NotFiniteError(
-                    f"A step size {name} is {value}; it must be above {least:g} and finite."
+                    f"A step size {name} is {value}; it must be above {least:g} and {ends}."
                 )
 
 

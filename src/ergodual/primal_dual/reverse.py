@@ -18,8 +18,9 @@ from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
 from ergodual.primal_dual.forward import Iteration, Trajectory, start_of_average
 from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.plan import Plan, require_steps
+from ergodual.primal_dual.relaxed_backward import record_relaxed, sweep_relaxed
 from ergodual.primal_dual.steps import Steps
-from ergodual.primal_dual.tape import unroll
+from ergodual.primal_dual.tape import Iterates, unroll
 from ergodual.tensors import transformed
 
 
@@ -58,7 +59,8 @@ class Reverse:
             return unroll(instances, steps, weights)
         require_outermost(one.K for one in instances)
         inputs = Inputs(instances, steps, weights)
-        return _Sweep.apply(self, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
+        sweep = _Sweep if steps.rho is None else _RelaxedSweep
+        return sweep.apply(self, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
 
     def _require_whole(self) -> None:
         """Raise :class:`ErgodualError` unless the tape has this gradient too."""
@@ -179,9 +181,7 @@ class _Sweep(torch.autograd.Function):
         if torch.is_grad_enabled() or transformed(g):
             if ctx.starts[0]:
                 ctx.adjoint._require_whole()
-            tensors = ctx.saved_tensors[-len(needed) :]
-            with torch.enable_grad():
-                return None, None, *_taped(ctx.inputs, tensors, g, needed)
+            return None, None, *_taped(ctx.inputs, ctx.saved_tensors[-len(needed) :], g, needed)
         last = Trajectory(*(next(found) if kept else None for kept in ctx.whole))  # type: ignore[arg-type]
         segments = _segments(ctx.plan, ctx.starts, states, last)
         wanted = ctx.inputs.wanted(needed)
@@ -189,15 +189,44 @@ class _Sweep(torch.autograd.Function):
         return None, None, *ctx.inputs.in_order(gradients)
 
 
+class _RelaxedSweep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, *tensors: Tensor) -> Tensor:
+        plan = inputs.plan()
+        if adjoint.starts(plan) != [0]:
+            raise ErgodualError(
+                f"{type(adjoint).__name__} serves no relaxed iterations; take Reverse() or Tape(), "
+                "or steps without Relaxed."
+            )
+        x_hat, iterates = record_relaxed(plan)
+        ctx.inputs, ctx.plan = inputs, plan
+        ctx.kept = [[t is not None for t in made] for made in iterates]
+        whole = [t for made in iterates for t in made if t is not None]
+        ctx.save_for_backward(*whole, *tensors)
+        return x_hat
+
+    @staticmethod
+    @in_own_type
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled() or transformed(g):
+            return None, None, *_taped(ctx.inputs, ctx.saved_tensors[-len(needed) :], g, needed)
+        found = iter(ctx.saved_tensors)
+        iterates = [Iterates(*(next(found) if t else None for t in made)) for made in ctx.kept]  # type: ignore[arg-type]
+        gradients = sweep_relaxed(ctx.plan, iterates, g, ctx.inputs.wanted(needed))
+        return None, None, *ctx.inputs.in_order(gradients)
+
+
 def _taped(
     inputs: Inputs, tensors: Sequence[Tensor], g: Tensor, needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """The gradients of the tape, which has recorded nothing yet."""
-    made, aliases = inputs.aliased(tensors)
-    x_hat = _unrolled(made)
-    wanted = [t for t, need in zip(aliases, needed, strict=True) if need]
-    found = torch.autograd.grad(x_hat, wanted, g, create_graph=True, allow_unused=True)
-    _require_reached(inputs, tensors, aliases, wanted, found)
+    with torch.enable_grad():
+        made, aliases = inputs.aliased(tensors)
+        x_hat = _unrolled(made)
+        wanted = [t for t, need in zip(aliases, needed, strict=True) if need]
+        found = torch.autograd.grad(x_hat, wanted, g, create_graph=True, allow_unused=True)
+        _require_reached(inputs, tensors, aliases, wanted, found)
     each = iter(t if t is None or transformed(g) else let_none_cast(t) for t in found)
     return [next(each) if need else None for need in needed]
 

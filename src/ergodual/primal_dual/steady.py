@@ -73,10 +73,15 @@ class Steady(StepSizes):
     ) -> Steps:
         begun = self.rule(self._first(K), self.first, domain, like)
         if depth <= self.first:
-            return Steps(*(t[:depth] for t in begun))
+            return Steps(*(None if t is None else t[:depth] for t in begun))  # type: ignore[arg-type]
         rest = K if isinstance(K, Operator) else K[self.first :]
         others = self.then(rest, depth - self.first, domain, like)
-        return Steps(*map(_joined, begun, others))
+        if (begun.rho is None) != (others.rho is None):
+            begun, others = (
+                s if s.rho is not None else s._replace(rho=torch.ones_like(s.tau))
+                for s in (begun, others)
+            )
+        return Steps(*map(_joined, begun, others))  # type: ignore[arg-type]
 
     def _first(self, K: Operators) -> Operators:
         if isinstance(K, Operator):
@@ -89,8 +94,10 @@ class Steady(StepSizes):
         return K[: self.first]
 
 
-def _joined(begun: Tensor, rest: Tensor) -> Tensor:
+def _joined(begun: Tensor | None, rest: Tensor | None) -> Tensor | None:
     """One after the other, by part where one of them is."""
+    if begun is None or rest is None:
+        return None
     parts = max(begun.shape[1:], rest.shape[1:])
     if parts:
         begun, rest = (

@@ -33,11 +33,14 @@ class Steps(NamedTuple):
         ``(depth,)``.
     theta
         ``(depth,)``: θ_k extrapolates from r^k.
+    rho
+        ``(depth,)``: ρ_k, how far an iteration goes along its step; None for 1, all the way.
     """
 
     sigma: Tensor
     tau: Tensor
     theta: Tensor
+    rho: Tensor | None = None
 
 
 class StepSizes(nn.Module):
@@ -176,13 +179,7 @@ class StepSizes(nn.Module):
         like = _like(K) if like is None else like
         found = []
         for name, value in (("sigma", sigma), ("tau", tau), ("theta", self.theta)):
-            step = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-            if step.ndim > 1 + (name == "sigma") or (step.ndim and len(step) not in (1, depth)):
-                raise ErgodualError(
-                    f"The step sizes {name} have shape {tuple(step.shape)}; give one number or one "
-                    f"per iteration, here {depth}."
-                )
-            found.append(step.expand(depth, *step.shape[1:]))
+            found.append(of_iterations(name, value, depth, like, 1 + (name == "sigma")))
         return Steps(*found)
 
 
@@ -198,7 +195,7 @@ class Fixed(StepSizes):
         for name, step in (("sigma", sigma), ("tau", tau)):
             step = real(f"The step size {name}", step)
             ends = (step > 0) & (step < math.inf)
-            _require_in_range(ends, f"The step size {name}", step, "positive and finite")
+            require_in_range(ends, f"The step size {name}", step, "positive and finite")
             hold(self, name, step)
             self._least[name] = LEAST * float(revealed(torch.as_tensor(step)).detach().min())
 
@@ -365,6 +362,23 @@ def _like(K: Operators) -> Tensor:
     return next(tensors, torch.zeros(()))
 
 
+def of_iterations(name: str, value: Number, depth: int, like: Tensor, axes: int = 1) -> Tensor:
+    """Numbers of every iteration, of the type and device of ``like``, from one or as many.
+
+    Raises
+    ------
+    ErgodualError
+        If there are others, or of more axes.
+    """
+    step = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    if step.ndim > axes or (step.ndim and len(step) not in (1, depth)):
+        raise ErgodualError(
+            f"The step sizes {name} have shape {tuple(step.shape)}; give one number or one per "
+            f"iteration, here {depth}."
+        )
+    return step.expand(depth, *step.shape[1:])
+
+
 def _check_weight(weight: float) -> None:
     ends = 0 < weight < math.inf
     require(ends, f"The step weight is {weight}; it must be positive (1 is balanced).")
@@ -372,10 +386,10 @@ def _check_weight(weight: float) -> None:
 
 def _require_theta(theta: Number) -> None:
     ends = (theta > -1) & (theta < math.inf)
-    _require_in_range(ends, "The extrapolation theta", theta, "above -1 (1 is usual)")
+    require_in_range(ends, "The extrapolation theta", theta, "above -1 (1 is usual)")
 
 
-def _require_in_range(condition: bool | Tensor, said: str, value: Number, expected: str) -> None:
+def require_in_range(condition: bool | Tensor, said: str, value: Number, expected: str) -> None:
     def message() -> str:
         number = revealed(value) if isinstance(value, Tensor) else value
         return f"{said} is {number}; it must be {expected}."

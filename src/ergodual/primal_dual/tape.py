@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -13,6 +14,50 @@ from ergodual.primal_dual.steps import Steps
 from ergodual.tensors import Number
 
 
+class Iterates(NamedTuple):
+    """What an iteration makes.
+
+    Attributes
+    ----------
+    y, r
+        y^k and r^k.
+    dual, primal
+        What the proxes give; y^k and r^k unless the iteration is relaxed.
+    z_dual, z_primal
+        What the proxes take; None where it is not kept.
+    """
+
+    y: Tensor
+    r: Tensor
+    dual: Tensor
+    primal: Tensor
+    z_dual: Tensor | None
+    z_primal: Tensor | None
+
+
+def iterations(
+    instances: Sequence[Instance],
+    sigma: Sequence[Number],
+    tau: Sequence[Number],
+    theta: Sequence[Number],
+    rho: Sequence[Number] | None,
+) -> Iterator[Iterates]:
+    """(3)–(5), one iteration after the other; with ρ relaxed, as :class:`~ergodual.Relaxed`."""
+    one = instances[0]
+    r, y = one.zeros_primal(), one.zeros_dual()
+    u = one.estimate(r)
+    for k, (F, G, K, _, offset, *_) in enumerate(instances):
+        Ku = K(u) if offset is None else K(u) + offset
+        z_dual = y + sigma[k] * Ku
+        dual = F.prox_conjugate(z_dual, sigma[k])
+        y = dual if rho is None else y + rho[k] * (dual - y)
+        z_primal = r - tau[k] * K.adjoint(y, one.domain)
+        primal = G.prox(z_primal, tau[k])
+        u = one.estimate(primal + theta[k] * (primal - r))
+        r = primal if rho is None else r + rho[k] * (primal - r)
+        yield Iterates(y, r, dual, primal, z_dual, z_primal)
+
+
 def unroll(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:
     """x̂ = shift + Σ_k α_k r^k with r^k from (3)–(5); keeps no iterate but the last.
 
@@ -21,20 +66,16 @@ def unroll(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tens
     instances
         The problem of each iteration.
     steps
-        σ, τ and θ of each.
+        σ, τ and θ of each, and ρ.
     weights
         α of shape ``(depth,)``.
     """
-    one = instances[0]
-    r, y = one.zeros_primal(), one.zeros_dual()
-    u, x_hat = one.estimate(r), one.estimate(r)
-    pairs = zip(instances, _dual_steps(instances, steps.sigma), *steps[1:], weights, strict=True)
-    for (F, G, K, _, offset, *_), sigma, tau, theta, alpha in pairs:
-        Ku = K(u) if offset is None else K(u) + offset
-        y = F.prox_conjugate(y + sigma * Ku, sigma)
-        previous, r = r, G.prox(r - tau * K.adjoint(y, one.domain), tau)
-        u = one.estimate(r + theta * (r - previous))
-        x_hat = x_hat + alpha * r
+    x_hat = instances[0].estimate(instances[0].zeros_primal())
+    sigma, rho = _dual_steps(instances, steps.sigma), steps.rho
+    rhos = None if rho is None else rho.unbind()
+    found = iterations(instances, sigma, steps.tau.unbind(), steps.theta.unbind(), rhos)
+    for made, alpha in zip(found, weights, strict=True):
+        x_hat = x_hat + alpha * made.primal
     return x_hat
 
 

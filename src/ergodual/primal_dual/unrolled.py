@@ -17,6 +17,7 @@ from ergodual.operators import Operator
 from ergodual.primal_dual.forward import estimate
 from ergodual.primal_dual.outputs import Ergodic, Output
 from ergodual.primal_dual.plan import Plan
+from ergodual.primal_dual.relaxed import Relaxed
 from ergodual.primal_dual.reverse import Reverse
 from ergodual.primal_dual.safe_steps import warn_of_steps
 from ergodual.primal_dual.steps import Steps, StepSizes
@@ -187,7 +188,7 @@ class Unrolled(nn.Module):
     def numbers(self, domain: Size | None = None) -> tuple[list[float], list[float], list[float]]:
         """σ_k, τ_k and α_k of every iteration; ``domain`` where norms depend on it."""
         with torch.no_grad():
-            sigma, tau, _ = self.steps(self._operators(), self.depth, domain)
+            sigma, tau, *_ = self.steps(self._operators(), self.depth, domain)
             return sigma.tolist(), tau.tolist(), self.output(self.depth).tolist()
 
     def with_fixed_steps(self, observation: Tensor) -> Unrolled:
@@ -199,7 +200,9 @@ class Unrolled(nn.Module):
             steps = self.steps(self._operators(), self.depth, one.domain, observation)
         made = copy.copy(self)
         made._modules = dict(self._modules)
-        made.steps = StepSizes.fixed(*steps)
+        made.steps = StepSizes.fixed(*steps[:3])
+        if steps.rho is not None:
+            made.steps = Relaxed(made.steps, steps.rho)
         return made
 
     def _operators(self) -> Operator | list[Operator]:

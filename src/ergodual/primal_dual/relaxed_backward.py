@@ -1,0 +1,107 @@
+"""The reverse sweep of relaxed iterations (see :class:`~ergodual.Relaxed`).
+
+With a^k and b^k the gradients in r^k and y^k, S^k = σ_k δ_D^k, P^k = τ_k δ_P^k and V^k = K_kᵀ S^k,
+all 0 beyond d,
+
+    δ_P^k = prox'_{τG}(ρ_k a^k + (1 + θ_k) V^{k+1} + α_k g)
+    a^{k−1} = δ_P^k + (1 − ρ_k) a^k − θ_k V^{k+1}
+    δ_D^k = prox'_{σF*}(ρ_k c^k),   c^k = b^k − K_k P^k
+    b^{k−1} = δ_D^k + (1 − ρ_k) c^k
+    ∂L/∂K_k = S^k ⊗ (shift + r̄^{k−1}) − y^k ⊗ P^k
+    ∂L/∂ρ_k = ⟨a^k, r̃^k − r^{k−1}⟩ + ⟨c^k, ỹ^k − y^{k−1}⟩
+
+and the others as in :mod:`~ergodual.primal_dual.backward`, which this is for ρ = 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ergodual.primal_dual.forward import start_of_average
+from ergodual.primal_dual.gradients import Gradients, Wanted
+from ergodual.primal_dual.plan import Plan
+from ergodual.primal_dual.tape import Iterates, iterations
+from ergodual.tensors import Number, dot
+
+
+def record_relaxed(plan: Plan) -> tuple[Tensor, list[Iterates]]:
+    """x̂ and all iterates, without the arguments of proxes whose derivatives need none."""
+    asked = {id(f): f.keeps_input() for one in plan.instances for f in (one.F, one.G)}
+    x_hat, kept = start_of_average(plan.instances[0]), list[Iterates]()
+    found = iterations(plan.instances, plan.sigma, plan.tau, plan.theta, plan.rho)
+    for one, made, alpha in zip(plan.instances, found, plan.alpha, strict=True):
+        x_hat.add_(made.primal, alpha=alpha)
+        z_dual = made.z_dual if asked[id(one.F)] else None
+        z_primal = made.z_primal if asked[id(one.G)] else None
+        kept.append(made._replace(z_dual=z_dual, z_primal=z_primal))
+    return x_hat, kept
+
+
+def sweep_relaxed(plan: Plan, iterates: list[Iterates], g: Tensor, wanted: Wanted) -> Gradients:
+    """The gradients that are wanted, from g, that in x̂."""
+    assert plan.rho is not None
+    found, one = Gradients(wanted), plan.instances[0]
+    a, b = torch.zeros_like(g), one.zeros_dual()
+    V, zeros = torch.zeros_like(g), (b, torch.zeros_like(g))
+    parts = () if plan.parts is None else (len(plan.parts),)
+    for name in wanted.names & {"sigma", "tau", "theta", "rho", "weights"}:
+        found.named[name] = g.new_zeros((plan.depth, *(parts if name == "sigma" else ())))
+    named = found.named
+    for k in range(plan.depth - 1, -1, -1):
+        F, G, K, *_ = plan.instances[k]
+        sigma, tau, theta, rho = plan.sigma[k], plan.tau[k], plan.theta[k], plan.rho[k]
+        made, back = iterates[k], plan.reversed[k]
+        y, r = (iterates[k - 1].y, iterates[k - 1].r) if k else zeros
+        r_moved, y_moved = made.primal - r, made.dual - y
+
+        into = (1 + theta) * V + rho * a + plan.alpha[k] * g
+        kept = made.primal if made.z_primal is None else made.z_primal
+        delta_P, of_G = G.prox_vjp(kept, tau, into, id(G) in wanted.modules)
+        P, c = tau * delta_P, b - back(tau * delta_P)
+        kept = made.dual if made.z_dual is None else made.z_dual
+        delta_D, of_F = F.prox_conjugate_vjp(kept, sigma, rho * c, id(F) in wanted.modules)
+        S = sigma * delta_D
+
+        found.add(G, of_G, 1.0)
+        found.add(F, of_F, 1.0)
+        if id(K) in wanted.modules:
+            totals = found.totals(K)
+            K.way_back_gradients_onto(totals, made.y, P, -1.0)
+            u = _extrapolation(plan, iterates, k)
+            if u is not None:
+                K.gradients_onto(totals, S, u, 1.0)
+        if "sigma" in named:
+            named["sigma"][k] = _in_sigma(plan, sigma, delta_D * y_moved)
+        if "tau" in named:
+            named["tau"][k] = dot(delta_P, r_moved) / tau
+        if "theta" in named:
+            named["theta"][k] = dot(V, r_moved)
+        if "rho" in named:
+            named["rho"][k] = dot(a, r_moved) + dot(c, y_moved)
+        if "weights" in named:
+            named["weights"][k] = dot(made.primal, g)
+        a = delta_P + (1 - rho) * a - theta * V
+        b = delta_D + (1 - rho) * c
+        V = back.adjoint(S, one.domain)
+        found.add_named("offset", S)
+        found.add_named("shift", V)
+    found.add_named("shift", g)
+    return found
+
+
+def _extrapolation(plan: Plan, iterates: list[Iterates], k: int) -> Tensor | None:
+    """shift + r̄ before iteration k; None for 0."""
+    one = plan.instances[k]
+    if k == 0:
+        return one.shift
+    r, primal = iterates[k - 1].r, iterates[k - 1].primal
+    older = iterates[k - 2].r if k > 1 else torch.zeros_like(r)
+    return one.estimate(torch.lerp(older, primal, 1 + plan.theta[k - 1]))
+
+
+def _in_sigma(plan: Plan, sigma: Number, slopes: Tensor) -> Tensor:
+    if plan.parts is None:
+        return slopes.sum() / sigma
+    parts = torch.split((slopes / sigma).sum(0), plan.parts)
+    return torch.stack([part.sum() for part in parts])
