@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from recipes import relatives
+from recipes import models, relatives
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,3 +62,10 @@ def test_means_and_ranges_over_seeds() -> None:
         {"depth": 3, "seeds": 2, "dB": 4.5, "dB, range": [3.0, 6.0]},
         {"depth": 4, "seeds": 2, "dB": 6.0, "dB, range": [4.0, 8.0]},
     ]
+
+
+def test_card_shows_what_was_measured() -> None:
+    """Its text and its tables are those that the recipe makes of results/."""
+    card = (models.SHIPPED / "CARD.md").read_text()
+    for line in models.card({}).splitlines():
+        assert line in card

@@ -5,11 +5,12 @@
     tape, MB | tape MB | .0f
     ```
 
-A line is a column: its heading, the key in each row of the file (``key[0]`` of a list), a format of
-Python's, and ``key=value`` pairs that choose among the rows of one group. Options: ``rows``, where
-the rows are (``rows``); ``by``, the keys that make a group, and so a line of the table; ``where``,
-pairs that all rows have; ``names``, ``value=shown`` pairs; ``transposed``. Below stands the
-processor that it was measured on. The gallery's pages say ``.. measured:: benchmarks/memory.json``.
+A line is a column: its heading, the key in each row of the file (``key[0]`` of a list,
+``key[name]`` of an object), a format of Python's, and ``key=value`` pairs that choose among the
+rows of one group. Options: ``rows``, where the rows are (``rows``); ``by``, the keys that make a
+group, and so a line of the table; ``where``, pairs that all rows have; ``names``, ``value=shown``
+pairs; ``transposed``. Below stands the processor that it was measured on. The gallery's pages say
+``.. measured:: benchmarks/memory.json``.
 """
 
 import json
@@ -38,8 +39,10 @@ def fits(row: Row, chosen: dict[str, str]) -> bool:
 
 
 def entry(row: Row, key: str, form: str) -> str:
-    indexed = re.fullmatch(r"(.+)\[(-?\d+)\]", key)
-    value = row[indexed[1]][int(indexed[2])] if indexed else row[key]
+    within = re.fullmatch(r"(.+)\[(.+)\]", key)
+    value = row[within[1] if within else key]
+    if within:
+        value = value[int(within[2]) if isinstance(value, list) else within[2]]
     return format(value, form) if form else str(value)
 
 
