@@ -210,6 +210,7 @@ def test_refusals(x: torch.Tensor, said: str) -> None:
         lambda: ed.StepSizes.accelerated(1.0),
         lambda: ed.Steady(ed.StepSizes.learned(per_iteration=True, relative=True), 3),
         lambda: ed.Relaxed(ed.StepSizes.balanced(), 1.5),
+        lambda: ed.Preconditioned(),
     ],
 )
 def test_inference_exports(steps: Callable[[], ed.StepSizes], called: bool) -> None:

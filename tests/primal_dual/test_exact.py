@@ -23,7 +23,7 @@ from cases import (
 )
 from differences import relative
 from pairs import all_pairs
-from torch import Tensor
+from torch import Tensor, nn
 
 import ergodual as ed
 from ergodual.problem import LowerLevel
@@ -201,6 +201,29 @@ def test_relaxed_iterations_are_exact(row: dict[str, str]) -> None:
     models = [model_of(row, adjoint) for adjoint in (ed.Reverse(), ed.Tape())]
     for model in models:
         model.steps = ed.Relaxed(model.steps, spread(DEPTH, low=0.6, high=1.9, seed=38))
+    require_exact(row, *models)
+
+
+@pytest.mark.parametrize("rho", [None, 1.4])
+@pytest.mark.parametrize(
+    "row",
+    [
+        row
+        for row in ROWS
+        if row["kind"] == "problem"
+        and all(FUNCTIONS[row[f]](OPERATORS["tall"][1]).separable for f in ("F", "G"))
+    ][::6],
+    ids=lambda row: ", ".join(row.values()),
+)
+def test_steps_of_each_coordinate_are_exact(row: dict[str, str], rho: float | None) -> None:
+    make, domain = OPERATORS[row["operator"]]
+    codomain = make().codomain(torch.Size(domain))
+    sizes = (DEPTH, *codomain), (1, *[1] * (len(domain) - 1), domain[-1])
+    steps = [spread(*size, low=0.1, high=0.4, seed=31 + i) for i, size in enumerate(sizes)]
+    models = [model_of(row, adjoint) for adjoint in (ed.Reverse(), ed.Tape())]
+    for model in models:
+        rule = ed.StepSizes.fixed(*(nn.Parameter(t.detach().clone()) for t in steps))
+        model.steps = rule if rho is None else ed.Relaxed(rule, rho)
     require_exact(row, *models)
 
 

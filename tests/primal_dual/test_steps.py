@@ -177,8 +177,77 @@ def test_relaxed_steps_at_the_solution_steady_and_by_part() -> None:
     model = ed.Unrolled(problem, 4, ed.Relaxed(ed.StepSizes.balanced(), parameter(1.5)))
     torch.testing.assert_close(model.with_fixed_steps(x)(x), model(x))
     model.steps.rho.data.fill_(2.5)
-    ed.bilevel.project_(model)
+    model.steps.project_()
     assert 1.99 < model.steps.rho < 2
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.0])
+def test_steps_of_each_coordinate_by_rows_and_columns(alpha: float) -> None:
+    entries = matrix().detach()
+    entries[1, :2] = 0
+    entries[2] = 0
+    rule = ed.Preconditioned(alpha, weight=3.0)
+    sigma, tau, *_ = rule(ed.Dense(entries), 1)
+    there = entries != 0
+    rows = torch.where(there, entries.abs() ** alpha, 0).sum(1)
+    columns = torch.where(there, entries.abs() ** (2 - alpha), 0).sum(0)
+    torch.testing.assert_close(1 / sigma[0], torch.where(rows > 0, rows, 1) / (3 * 0.99))
+    torch.testing.assert_close(1 / tau[0], columns * 3 / 0.99)
+    between = sigma[0].sqrt()[:, None] * entries * tau[0].sqrt()
+    assert torch.linalg.matrix_norm(between, 2) <= 0.99 + 1e-12
+    for K in (ed.Sparse(entries.to_sparse()), ed.from_torch(lambda x: x @ entries.T)):
+        found = rule(K, 1, entries.shape[1:], like=entries)
+        for ours, theirs in zip(found[:2], (sigma, tau), strict=True):
+            torch.testing.assert_close(ours, theirs)
+    both = rule(ed.Stack(ed.Dense(entries), ed.Dense(2 * entries)), 1)
+    whole = rule(ed.Dense(torch.cat([entries, 2 * entries])), 1)
+    for ours, theirs in zip(both[:2], whole[:2], strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert rule([ed.Dense(entries), ed.Dense(2 * entries)], 2).sigma.shape == (2, *rows.shape)
+
+
+def test_preconditioned_steps_are_ahead_where_rows_differ_in_size() -> None:
+    sizes = torch.tensor([1.0, 100.0, 1.0, 0.01]).double()
+    K = ed.Dense(sizes[:, None] * matrix().detach())
+    problem, x = ed.Problem(ed.L1(1 / sizes), ed.SquaredL2(), K), observation()
+    right = ed.solve(problem, x, tol=1e-13).x
+    weights, away, slopes = list(problem.parameters()), {}, []
+    for steps in (ed.StepSizes.balanced(), ed.Preconditioned(alpha=2)):
+        away[type(steps)] = (ed.Unrolled(problem, 60, steps, ed.Last())(x) - right).norm()
+    assert away[type(steps)] < 1e-4 * away[type(ed.StepSizes.balanced())]
+    for adjoint in (ed.Implicit(), ed.Reverse(), ed.Neumann(400)):
+        model = ed.Unrolled(problem, 400, steps, ed.Last(), adjoint)
+        slopes.append(torch.autograd.grad(model(x).pow(3).sum(), weights))
+    for found in slopes[1:]:
+        torch.testing.assert_close(found, slopes[0])
+
+
+def test_refusals_of_steps_of_each_coordinate() -> None:
+    K, x = ed.Dense(matrix()), observation()
+    fixed = ed.StepSizes.fixed
+    large = ed.from_torch(lambda x: x.flatten(1))
+    ones = torch.ones(1, 4, dtype=torch.float64)
+    for F, G, steps, said in (
+        (ed.L21(size=2), ed.SquaredL2(), ed.Preconditioned(), "L21 is no sum over coordinates"),
+        (ed.L1(), ed.L2(), ed.Preconditioned(), "steps tau for each .* L2 is no sum"),
+        (ed.L1(), ed.SquaredL2(), fixed(ones[:, :2], 0.1), r"sigma have shape \(2,\)"),
+        (ed.L1(), ed.SquaredL2(), fixed(0.1, ones), r"tau have shape \(4,\) .* shape \(3,\)"),
+    ):
+        with pytest.raises(ed.ErgodualError, match=said):
+            ed.Unrolled(ed.Problem(F, G, K), 2, steps)(x)
+    rule = fixed(parameter(*[1.0] * 4, shape=(1, 4)), 0.1)
+    rule.sigma.data[0, 2] = -1
+    with pytest.raises(ed.NotFiniteError, match="step size sigma is -1"):
+        ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), K), 2, rule)(x)
+    with pytest.raises(ed.ErgodualError, match="depend on the shape of a sample"):
+        ed.Preconditioned()(large, 1)
+    with pytest.raises(ed.ErgodualError, match="has 4294967296 entries, too many"):
+        ed.Preconditioned()(large, 1, torch.Size((256, 256)))
+    with pytest.raises(ed.ErgodualError, match="alpha is 3"):
+        ed.Preconditioned(alpha=3)
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), K), 2, fixed(4 * ones, 1.0))
+    with pytest.warns(ed.StepSizeWarning):
+        model(x)
 
 
 def test_refusals_of_relaxed_steps() -> None:

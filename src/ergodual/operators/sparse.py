@@ -124,6 +124,17 @@ class Sparse(Operator):
         left, right = dual.flatten(1)[:, self._rows], primal.flatten(1)[:, self._columns]
         return ((left * right).sum(0),)
 
+    def sums(self, entries: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of the rows, ``(*codomain)``, and of the columns, ``(*domain)``, of a matrix with
+        other entries in the places of this one's.
+        """
+        places = ((self._rows, self._codomain), (self._columns, self._domain))
+        rows, columns = (
+            entries.new_zeros(math.prod(shape)).index_add_(0, index, entries).view(shape)
+            for index, shape in places
+        )
+        return rows, columns
+
     def extra_repr(self) -> str:
         return f"{tuple(self._domain)} to {tuple(self._codomain)}, {len(self.values)} entries"
 

@@ -1,6 +1,7 @@
 """The sweeps: step sizes, the iteration (3)–(5), outputs, and the adjoints that go through it."""
 
 from ergodual.primal_dual.outputs import Ergodic, Last, Output
+from ergodual.primal_dual.preconditioned import Preconditioned
 from ergodual.primal_dual.relaxed import Relaxed
 from ergodual.primal_dual.reverse import Checkpointed, Reverse, Truncated
 from ergodual.primal_dual.steady import Steady
@@ -14,6 +15,7 @@ __all__ = [
     "Ergodic",
     "Last",
     "Output",
+    "Preconditioned",
     "Relaxed",
     "Reverse",
     "Steady",

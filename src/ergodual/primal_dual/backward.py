@@ -27,8 +27,8 @@ Iterations are counted from 0 here: iteration k makes y[k + 1] and r[k + 1] of y
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -111,6 +111,7 @@ class _Backward:
 
     def __init__(self, plan: Plan, first: int, ring: int, g: Tensor, wanted: Wanted) -> None:
         self.plan, self.first, self.g, self.wanted = plan, first, g, wanted
+        self.tau = cast(Sequence[float], plan.tau)  # tensors take the general sweep
         self.found = Gradients(wanted)
         one = plan.instances[0]
         self.P_block = g.new_empty((ring, *g.shape))
@@ -192,7 +193,7 @@ class _Backward:
         plan, i = self.plan, k - self.start
         one, tau, alpha, out, base = (
             plan.instances[k],
-            plan.tau[k],
+            self.tau[k],
             plan.alpha[k],
             self.P[at],
             self.P_later,
@@ -200,7 +201,7 @@ class _Backward:
         if k + 1 == plan.depth:
             torch.mul(self.g, tau * alpha, out=out)
         else:
-            after = plan.tau[k + 1]
+            after = self.tau[k + 1]
             if alpha:
                 base = torch.add(base, self.g, alpha=after * alpha, out=out)
             if self.handed and k in self.handed:
@@ -246,7 +247,7 @@ class _Backward:
         if "sigma" in named:
             self._in_sigma(k, S, self.y[i + 1] - self.y[i])
         if "tau" in named:
-            named["tau"][k] = dot(P, self.r[i + 2] - self.r[i + 1]) / plan.tau[k] ** 2
+            named["tau"][k] = dot(P, self.r[i + 2] - self.r[i + 1]) / self.tau[k] ** 2
         if "weights" in named:
             named["weights"][k] = dot(self.r[i + 2], self.g)
         if not plan.joins[k]:

@@ -156,14 +156,14 @@ def _add_scaled(base: Tensor, x: Tensor, scale: Number, out: Tensor) -> Tensor:
 
 def estimate(plan: Plan) -> tuple[Tensor, Trajectory]:
     """x̂ and the last iterates, of which alone it keeps; for use without gradients."""
-    if plan.rho is not None:
-        return _relaxed(plan)
+    if plan.general:
+        return _general(plan)
     x_hat = start_of_average(plan.instances[0])
     state = Trajectory.empty(plan, 0)
     return x_hat, Iteration(plan).skip(0, plan.depth, state, x_hat)
 
 
-def _relaxed(plan: Plan) -> tuple[Tensor, Trajectory]:
+def _general(plan: Plan) -> tuple[Tensor, Trajectory]:
     x_hat = start_of_average(plan.instances[0])
     found = iterations(plan.instances, plan.sigma, plan.tau, plan.theta, plan.rho)
     for made, alpha in zip(found, plan.alpha, strict=True):

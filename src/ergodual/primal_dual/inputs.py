@@ -108,6 +108,10 @@ class Inputs:
                         f"tensor of shape {tuple(held.shape)}; give them in the order of tensors()."
                     )
                 named[f"{i}.{j}"] = t
+        for name in ("sigma", "tau"):  # a step for several coordinates
+            found_here = named.get(name)
+            if found_here is not None:
+                named[name] = found_here.sum_to_size(self.tensors[name].shape)
         return [named.get(name) for name in self.tensors]
 
 

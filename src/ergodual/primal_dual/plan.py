@@ -8,9 +8,10 @@ from functools import cached_property
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError, NotFiniteError
+from ergodual.functions import Function
 from ergodual.functions.sums import flat_shape, takes_steps_by_part
 from ergodual.instance import Instance
 from ergodual.operators import Operator
@@ -34,8 +35,8 @@ class Plan:
     instances
         The problem of each iteration; all have the same offsets, domain and codomain.
     sigma, tau, theta, alpha
-        σ_k (or, by the parts of a stack, a row of them for the dual's coordinates), τ_k, θ_k and
-        the averaging weights α_k.
+        σ_k, τ_k, θ_k and the averaging weights α_k. Where parts or coordinates have steps of their
+        own, σ_k and τ_k are tensors of the shape of a sample.
     parts
         The sizes of a stack's parts where each has a σ of its own.
     rho
@@ -46,7 +47,7 @@ class Plan:
         self,
         instances: Sequence[Instance],
         sigma: Sequence[Number],
-        tau: Sequence[float],
+        tau: Sequence[Number],
         theta: Sequence[float],
         alpha: Sequence[float],
         parts: list[int] | None = None,
@@ -67,13 +68,10 @@ class Plan:
             and 2, as learned ones become that leave their range.
         """
         require_steps(steps)
-        sigma, tau, theta = (t.tolist() for t in steps[:3])
-        parts = None
-        if steps.sigma.ndim == 2:
-            parts = part_sizes(instances, steps.sigma.shape[1])
-            sigma = list(by_coordinate(steps.sigma.detach(), parts))
-        rho = None if steps.rho is None else steps.rho.tolist()
-        return Plan(instances, sigma, tau, theta, weights.tolist(), parts, rho)
+        sigma, tau, parts = as_met(instances, steps)
+        theta, rho = steps.theta.tolist(), None if steps.rho is None else steps.rho.tolist()
+        read = [t.tolist() if t.ndim == 1 else list(t.detach().unbind()) for t in (sigma, tau)]
+        return Plan(instances, read[0], read[1], theta, weights.tolist(), parts, rho)
 
     @staticmethod
     def uniform(
@@ -87,6 +85,14 @@ class Plan:
         """One problem and the same numbers throughout; no average unless α is given."""
         alpha = [0.0] * depth if alpha is None else alpha
         return Plan([instance] * depth, [sigma] * depth, [tau] * depth, [theta] * depth, alpha)
+
+    @property
+    def general(self) -> bool:
+        """Whether iterations are relaxed, or coordinates have steps of their own."""
+        own = isinstance(self.tau[0], Tensor) or (
+            isinstance(self.sigma[0], Tensor) and self.parts is None
+        )
+        return own or self.rho is not None
 
     @cached_property
     def reversed(self) -> list[Operator]:
@@ -144,13 +150,56 @@ class Plan:
 def require_steps(steps: Steps) -> None:
     """That step sizes are positive, θ above −1 and ρ between 0 and 2, and all finite."""
     for name, t in zip(Steps._fields, steps, strict=True):
-        least, most = RANGES[name]
-        for value in [] if t is None else revealed(t).flatten().tolist():
+        if t is None:
+            continue
+        (least, most), t = RANGES[name], revealed(t).detach()
+        # of many the extremes, which nan is too
+        for value in t.tolist() if t.ndim == 1 else [float(t.amin()), float(t.amax())]:
             if not least < value < most:
                 ends = "finite" if most == math.inf else f"below {most:g}"
                 raise NotFiniteError(
                     f"A step size {name} is {value}; it must be above {least:g} and {ends}."
                 )
+
+
+def as_met(instances: Sequence[Instance], steps: Steps) -> tuple[Tensor, Tensor, list[int] | None]:
+    """σ and τ as they meet y and r: one for each iteration, or of every coordinate of a sample;
+    and the sizes of a stack's parts where these have a σ of their own.
+
+    Raises
+    ------
+    ErgodualError
+        If they are neither, or a function takes no such steps.
+    """
+    one, (sigma, tau, *_) = instances[0], steps
+    layout = one.K.layout(one.domain) if sigma.ndim == 2 else one.codomain
+    parts = None
+    if isinstance(layout, list) and len(layout) == sigma.shape[1]:
+        parts = part_sizes(instances, sigma.shape[1])
+        sigma = sigma.repeat_interleave(torch.tensor(parts, device=sigma.device), 1)
+    elif sigma.ndim > 1:
+        sigma = _of_coordinates("sigma", sigma, one.codomain, [each.F for each in instances])
+    if tau.ndim > 1:
+        tau = _of_coordinates("tau", tau, one.domain, [each.G for each in instances])
+    return sigma, tau, parts
+
+
+def _of_coordinates(name: str, steps: Tensor, sample: Size, functions: list[Function]) -> Tensor:
+    own = steps.shape[1:]
+    pairs = zip(own, sample, strict=False)
+    if len(own) != len(sample) or any(size not in (1, n) for size, n in pairs):
+        raise ErgodualError(
+            f"The steps {name} have shape {tuple(own)} in each iteration, and what they meet has "
+            f"samples of shape {tuple(sample)}; give one number, one for each coordinate, or one "
+            "sigma for each part of a Stack."
+        )
+    for f in {id(f): f for f in functions}.values():
+        if not f.separable:
+            raise ErgodualError(
+                f"There are steps {name} for each coordinate, and {type(f).__name__} is no sum "
+                "over coordinates; give one number, or one sigma for each part of a Stack."
+            )
+    return steps.expand(-1, *sample)
 
 
 def part_sizes(instances: Sequence[Instance], parts: int) -> list[int]:
@@ -159,8 +208,8 @@ def part_sizes(instances: Sequence[Instance], parts: int) -> list[int]:
     Raises
     ------
     ErgodualError
-        If the operators are no stacks of so many parts, or of parts of other sizes, or F is no sum
-        over them.
+        If other operators are no stacks of so many parts, or of parts of other sizes, or F is no
+        sum over them.
     """
     found: list[int] = []
     for one in {id(one): one for one in instances}.values():
@@ -184,8 +233,3 @@ def part_sizes(instances: Sequence[Instance], parts: int) -> list[int]:
             )
         found = sizes
     return found
-
-
-def by_coordinate(sigma: Tensor, parts: list[int]) -> Sequence[Tensor]:
-    """Of σ by iteration and part, a row for each iteration with σ of every coordinate."""
-    return sigma.repeat_interleave(torch.tensor(parts, device=sigma.device), 1).unbind()

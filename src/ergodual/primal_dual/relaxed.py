@@ -83,4 +83,4 @@ class Relaxed(StepSizes):
         self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
     ) -> Steps:
         steps: Steps = self.rule(K, depth, domain, like)
-        return steps._replace(rho=of_iterations("rho", self.rho, depth, steps.tau))
+        return steps._replace(rho=of_iterations("rho", self.rho, depth, steps.theta))

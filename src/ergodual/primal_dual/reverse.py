@@ -16,9 +16,9 @@ from ergodual.instance import Instance
 from ergodual.operators.unmatched import require_outermost
 from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
 from ergodual.primal_dual.forward import Iteration, Trajectory, start_of_average
+from ergodual.primal_dual.general import record, sweep_back
 from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.plan import Plan, require_steps
-from ergodual.primal_dual.relaxed_backward import record_relaxed, sweep_relaxed
 from ergodual.primal_dual.steps import Steps
 from ergodual.primal_dual.tape import Iterates, unroll
 from ergodual.tensors import transformed
@@ -59,8 +59,9 @@ class Reverse:
             return unroll(instances, steps, weights)
         require_outermost(one.K for one in instances)
         inputs = Inputs(instances, steps, weights)
-        sweep = _Sweep if steps.rho is None else _RelaxedSweep
-        return sweep.apply(self, inputs, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
+        plan = inputs.plan()
+        sweep = _GeneralSweep if plan.general else _Sweep
+        return sweep.apply(self, inputs, plan, *inputs.tensors.values())  # type: ignore[no-any-return,no-untyped-call]
 
     def _require_whole(self) -> None:
         """Raise :class:`ErgodualError` unless the tape has this gradient too."""
@@ -149,8 +150,7 @@ class Truncated(Reverse):
 
 class _Sweep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, *tensors: Tensor) -> Tensor:
-        plan = inputs.plan()
+    def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, plan: Plan, *tensors: Tensor) -> Tensor:
         starts = adjoint.starts(plan)
         iteration, x_hat = Iteration(plan), start_of_average(plan.instances[0])
         last = Trajectory.empty(plan, plan.depth - starts[-1])
@@ -175,30 +175,34 @@ class _Sweep(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         count = 2 * len(ctx.starts) - 2
         states, found = ctx.saved_tensors[:count], iter(ctx.saved_tensors[count:])
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[3:]
         # create_graph: the result needs derivatives of its own; batched gradients can be written to
         # no memory
         if torch.is_grad_enabled() or transformed(g):
             if ctx.starts[0]:
                 ctx.adjoint._require_whole()
-            return None, None, *_taped(ctx.inputs, ctx.saved_tensors[-len(needed) :], g, needed)
+            return (
+                None,
+                None,
+                None,
+                *_taped(ctx.inputs, ctx.saved_tensors[-len(needed) :], g, needed),
+            )
         last = Trajectory(*(next(found) if kept else None for kept in ctx.whole))  # type: ignore[arg-type]
         segments = _segments(ctx.plan, ctx.starts, states, last)
         wanted = ctx.inputs.wanted(needed)
         gradients = sweep_backward(ctx.plan, segments, ctx.starts[0], g, wanted)
-        return None, None, *ctx.inputs.in_order(gradients)
+        return None, None, None, *ctx.inputs.in_order(gradients)
 
 
-class _RelaxedSweep(torch.autograd.Function):
+class _GeneralSweep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, *tensors: Tensor) -> Tensor:
-        plan = inputs.plan()
+    def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, plan: Plan, *tensors: Tensor) -> Tensor:
         if adjoint.starts(plan) != [0]:
             raise ErgodualError(
-                f"{type(adjoint).__name__} serves no relaxed iterations; take Reverse() or Tape(), "
-                "or steps without Relaxed."
+                f"{type(adjoint).__name__} serves no relaxed iterations and no steps for each "
+                "coordinate; take Reverse() or Tape(), or other steps."
             )
-        x_hat, iterates = record_relaxed(plan)
+        x_hat, iterates = record(plan)
         ctx.inputs, ctx.plan = inputs, plan
         ctx.kept = [[t is not None for t in made] for made in iterates]
         whole = [t for made in iterates for t in made if t is not None]
@@ -208,13 +212,18 @@ class _RelaxedSweep(torch.autograd.Function):
     @staticmethod
     @in_own_type
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled() or transformed(g):
-            return None, None, *_taped(ctx.inputs, ctx.saved_tensors[-len(needed) :], g, needed)
+            return (
+                None,
+                None,
+                None,
+                *_taped(ctx.inputs, ctx.saved_tensors[-len(needed) :], g, needed),
+            )
         found = iter(ctx.saved_tensors)
         iterates = [Iterates(*(next(found) if t else None for t in made)) for made in ctx.kept]  # type: ignore[arg-type]
-        gradients = sweep_relaxed(ctx.plan, iterates, g, ctx.inputs.wanted(needed))
-        return None, None, *ctx.inputs.in_order(gradients)
+        gradients = sweep_back(ctx.plan, iterates, g, ctx.inputs.wanted(needed))
+        return None, None, None, *ctx.inputs.in_order(gradients)
 
 
 def _taped(

@@ -78,7 +78,7 @@ class Steady(StepSizes):
         others = self.then(rest, depth - self.first, domain, like)
         if (begun.rho is None) != (others.rho is None):
             begun, others = (
-                s if s.rho is not None else s._replace(rho=torch.ones_like(s.tau))
+                s if s.rho is not None else s._replace(rho=torch.ones_like(s.theta))
                 for s in (begun, others)
             )
         return Steps(*map(_joined, begun, others))  # type: ignore[arg-type]

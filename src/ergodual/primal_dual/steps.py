@@ -28,9 +28,10 @@ class Steps(NamedTuple):
     Attributes
     ----------
     sigma
-        ``(depth,)``, or ``(depth, parts)`` where the parts of a stack have dual steps of their own.
+        ``(depth,)``, or ``(depth, parts)`` where the parts of a stack have dual steps of their own,
+        or, of each coordinate, what broadcasts against ``(depth, *codomain)``.
     tau
-        ``(depth,)``.
+        ``(depth,)``, or what broadcasts against ``(depth, *domain)``.
     theta
         ``(depth,)``: θ_k extrapolates from r^k.
     rho
@@ -74,9 +75,13 @@ class StepSizes(nn.Module):
         Parameters
         ----------
         sigma
-            Of shape ``()``, ``(depth,)`` or, for the parts of a stack, ``(depth, parts)`` (or
-            ``(1, parts)``).
-        tau, theta
+            Of shape ``()`` or ``(depth,)``; for the parts of a stack ``(depth, parts)``; for each
+            coordinate, where F is a sum over them, ``(depth, *codomain)``. Any axis may be 1, so
+            that ``(1, channels, 1, 1)`` is a step for each filter of a ``Conv``.
+        tau
+            Of shape ``()`` or ``(depth,)``, or ``(depth, *domain)`` where G is a sum over
+            coordinates.
+        theta
             Of shape ``()`` or ``(depth,)``; θ > −1.
         """
         return Fixed(sigma, tau, theta)
@@ -179,7 +184,7 @@ class StepSizes(nn.Module):
         like = _like(K) if like is None else like
         found = []
         for name, value in (("sigma", sigma), ("tau", tau), ("theta", self.theta)):
-            found.append(of_iterations(name, value, depth, like, 1 + (name == "sigma")))
+            found.append(of_iterations(name, value, depth, like, several=name != "theta"))
         return Steps(*found)
 
 
@@ -362,16 +367,18 @@ def _like(K: Operators) -> Tensor:
     return next(tensors, torch.zeros(()))
 
 
-def of_iterations(name: str, value: Number, depth: int, like: Tensor, axes: int = 1) -> Tensor:
+def of_iterations(
+    name: str, value: Number, depth: int, like: Tensor, several: bool = False
+) -> Tensor:
     """Numbers of every iteration, of the type and device of ``like``, from one or as many.
 
     Raises
     ------
     ErgodualError
-        If there are others, or of more axes.
+        If there are others, or several in each iteration where there is one.
     """
     step = torch.as_tensor(value, dtype=like.dtype, device=like.device)
-    if step.ndim > axes or (step.ndim and len(step) not in (1, depth)):
+    if (step.ndim > 1 and not several) or (step.ndim and len(step) not in (1, depth)):
         raise ErgodualError(
             f"The step sizes {name} have shape {tuple(step.shape)}; give one number or one per "
             f"iteration, here {depth}."

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ergodual.autocast import let_none_cast
 from ergodual.instance import Instance
-from ergodual.primal_dual.plan import by_coordinate, part_sizes, require_steps
+from ergodual.primal_dual.plan import as_met, require_steps
 from ergodual.primal_dual.steps import Steps
 from ergodual.tensors import Number
 
@@ -71,18 +71,12 @@ def unroll(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tens
         α of shape ``(depth,)``.
     """
     x_hat = instances[0].estimate(instances[0].zeros_primal())
-    sigma, rho = _dual_steps(instances, steps.sigma), steps.rho
-    rhos = None if rho is None else rho.unbind()
-    found = iterations(instances, sigma, steps.tau.unbind(), steps.theta.unbind(), rhos)
+    sigma, tau, _ = as_met(instances, steps)
+    rho = None if steps.rho is None else steps.rho.unbind()
+    found = iterations(instances, sigma.unbind(), tau.unbind(), steps.theta.unbind(), rho)
     for made, alpha in zip(found, weights, strict=True):
         x_hat = x_hat + alpha * made.primal
     return x_hat
-
-
-def _dual_steps(instances: Sequence[Instance], sigma: Tensor) -> Sequence[Number]:
-    if sigma.ndim == 1:
-        return sigma.unbind()
-    return by_coordinate(sigma, part_sizes(instances, sigma.shape[1]))
 
 
 class Tape:

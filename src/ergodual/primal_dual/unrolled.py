@@ -176,7 +176,7 @@ class Unrolled(nn.Module):
         steps = self.steps(one.K if shared else K, self.depth, one.domain, observation)
         asked = self.steps.given() and one.domain not in self._seen
         if asked and not traced():
-            warn_of_steps(K, steps, one.domain)
+            warn_of_steps(instances, steps)
             self._seen.add(one.domain)
         weights = self.output(self.depth).to(observation)
         if not torch.is_grad_enabled():

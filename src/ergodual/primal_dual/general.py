@@ -1,4 +1,5 @@
-"""The reverse sweep of relaxed iterations (see :class:`~ergodual.Relaxed`).
+"""The sweeps of iterations that are relaxed (see :class:`~ergodual.Relaxed`), or whose coordinates
+have steps of their own: the plain ones, without the shortcuts that need one number for all.
 
 With a^k and b^k the gradients in r^k and y^k, S^k = σ_k δ_D^k, P^k = τ_k δ_P^k and V^k = K_kᵀ S^k,
 all 0 beyond d,
@@ -10,7 +11,7 @@ all 0 beyond d,
     ∂L/∂K_k = S^k ⊗ (shift + r̄^{k−1}) − y^k ⊗ P^k
     ∂L/∂ρ_k = ⟨a^k, r̃^k − r^{k−1}⟩ + ⟨c^k, ỹ^k − y^{k−1}⟩
 
-and the others as in :mod:`~ergodual.primal_dual.backward`, which this is for ρ = 1.
+and the others as in :mod:`~ergodual.primal_dual.backward`, which this is for ρ = 1 and numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ergodual.primal_dual.tape import Iterates, iterations
 from ergodual.tensors import Number, dot
 
 
-def record_relaxed(plan: Plan) -> tuple[Tensor, list[Iterates]]:
+def record(plan: Plan) -> tuple[Tensor, list[Iterates]]:
     """x̂ and all iterates, without the arguments of proxes whose derivatives need none."""
     asked = {id(f): f.keeps_input() for one in plan.instances for f in (one.F, one.G)}
     x_hat, kept = start_of_average(plan.instances[0]), list[Iterates]()
@@ -38,19 +39,18 @@ def record_relaxed(plan: Plan) -> tuple[Tensor, list[Iterates]]:
     return x_hat, kept
 
 
-def sweep_relaxed(plan: Plan, iterates: list[Iterates], g: Tensor, wanted: Wanted) -> Gradients:
+def sweep_back(plan: Plan, iterates: list[Iterates], g: Tensor, wanted: Wanted) -> Gradients:
     """The gradients that are wanted, from g, that in x̂."""
-    assert plan.rho is not None
     found, one = Gradients(wanted), plan.instances[0]
     a, b = torch.zeros_like(g), one.zeros_dual()
     V, zeros = torch.zeros_like(g), (b, torch.zeros_like(g))
-    parts = () if plan.parts is None else (len(plan.parts),)
-    for name in wanted.names & {"sigma", "tau", "theta", "rho", "weights"}:
-        found.named[name] = g.new_zeros((plan.depth, *(parts if name == "sigma" else ())))
-    named = found.named
+    named: dict[str, list[Tensor]] = {
+        name: [] for name in wanted.names & {"sigma", "tau", "theta", "rho", "weights"}
+    }
     for k in range(plan.depth - 1, -1, -1):
         F, G, K, *_ = plan.instances[k]
-        sigma, tau, theta, rho = plan.sigma[k], plan.tau[k], plan.theta[k], plan.rho[k]
+        sigma, tau, theta = plan.sigma[k], plan.tau[k], plan.theta[k]
+        rho = 1.0 if plan.rho is None else plan.rho[k]
         made, back = iterates[k], plan.reversed[k]
         y, r = (iterates[k - 1].y, iterates[k - 1].r) if k else zeros
         r_moved, y_moved = made.primal - r, made.dual - y
@@ -72,21 +72,22 @@ def sweep_relaxed(plan: Plan, iterates: list[Iterates], g: Tensor, wanted: Wante
             if u is not None:
                 K.gradients_onto(totals, S, u, 1.0)
         if "sigma" in named:
-            named["sigma"][k] = _in_sigma(plan, sigma, delta_D * y_moved)
+            named["sigma"].append(_in_step(sigma, delta_D * y_moved, plan.parts))
         if "tau" in named:
-            named["tau"][k] = dot(delta_P, r_moved) / tau
+            named["tau"].append(_in_step(tau, delta_P * r_moved))
         if "theta" in named:
-            named["theta"][k] = dot(V, r_moved)
+            named["theta"].append(dot(V, r_moved))
         if "rho" in named:
-            named["rho"][k] = dot(a, r_moved) + dot(c, y_moved)
+            named["rho"].append(dot(a, r_moved) + dot(c, y_moved))
         if "weights" in named:
-            named["weights"][k] = dot(made.primal, g)
+            named["weights"].append(dot(made.primal, g))
         a = delta_P + (1 - rho) * a - theta * V
         b = delta_D + (1 - rho) * c
         V = back.adjoint(S, one.domain)
         found.add_named("offset", S)
         found.add_named("shift", V)
     found.add_named("shift", g)
+    found.named |= {name: torch.stack(each[::-1]) for name, each in named.items()}
     return found
 
 
@@ -100,8 +101,9 @@ def _extrapolation(plan: Plan, iterates: list[Iterates], k: int) -> Tensor | Non
     return one.estimate(torch.lerp(older, primal, 1 + plan.theta[k - 1]))
 
 
-def _in_sigma(plan: Plan, sigma: Number, slopes: Tensor) -> Tensor:
-    if plan.parts is None:
-        return slopes.sum() / sigma
-    parts = torch.split((slopes / sigma).sum(0), plan.parts)
-    return torch.stack([part.sum() for part in parts])
+def _in_step(step: Number, slopes: Tensor, parts: list[int] | None = None) -> Tensor:
+    """From δ ⊙ (what the prox gave − where it began), the gradient in the step."""
+    if not isinstance(step, Tensor):
+        return slopes.sum() / step
+    each = (slopes / step).sum(0)
+    return each if parts is None else torch.stack([t.sum() for t in torch.split(each, parts)])
