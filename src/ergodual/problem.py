@@ -84,9 +84,10 @@ class LowerLevel(nn.Module):
                     )
         if domain not in self._probed and not traced():
             require_products(K, domain, like)
-            if not is_unmatched(K):
-                probe(K, domain, like, K.norm_bound(domain))
-            self._probed.add(domain)
+            alike = K.alike(domain)
+            if alike not in self._probed and not is_unmatched(K):
+                probe(K, alike, like, K.norm_bound(alike))
+            self._probed |= {domain, alike}
         return Instance(F, G, K, shift, offset, len(like), domain, codomain, like)
 
 

@@ -22,6 +22,24 @@ def test_operator(name: str) -> None:
     ed.check_operator(make().float(), observation(sample=domain).float())
 
 
+def takes(K: ed.Operator, domain: torch.Size) -> bool:
+    try:
+        K.codomain(domain)
+    except ed.ErgodualError:
+        return False
+    return True
+
+
+@every
+def test_what_is_alike_is_taken(name: str) -> None:
+    make, domain = OPERATORS[name]
+    large = torch.Size(n if i == 0 and len(domain) > 1 else 40 * n for i, n in enumerate(domain))
+    if takes(make(), large):
+        small = make().alike(large)
+        ed.check_operator(make(), observation(sample=small))
+        assert small == make().alike(small)
+
+
 @every
 def test_norm_is_the_largest_singular_value(name: str) -> None:
     K, domain = OPERATORS[name].make(), torch.Size(OPERATORS[name].domain)

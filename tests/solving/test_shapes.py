@@ -314,6 +314,22 @@ def test_an_operator_put_in_later_is_probed_too() -> None:
         model(observation())
 
 
+def test_convolutions_are_looked_at_once_whatever_the_size(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    seen, forward = [], ed.Conv.forward
+
+    def watched(K: ed.Conv, x: Tensor) -> Tensor:
+        seen.append(x.shape[-1])
+        return forward(K, x)
+
+    monkeypatch.setattr(ed.Conv, "forward", watched)
+    kernel = torch.ones(2, 1, 3, dtype=torch.float64)
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), ed.Conv(kernel)), 1)
+    for n in (1000, 1001):
+        model(torch.zeros(1, 1, n, dtype=torch.float64))
+    assert sum(n < 1000 for n in seen) > 5
+    assert sum(n >= 1000 for n in seen) <= 6
+
+
 def test_the_sweeps_notice_a_norm_that_is_too_low() -> None:
     model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), Understated()), 2)
     with pytest.raises(ed.ErgodualError, match="give an upper bound"):

@@ -210,6 +210,13 @@ class Operator(nn.Module):
         """What the reverse sweep multiplies by: K unless the way back is not the adjoint."""
         return self
 
+    def alike(self, domain: Size) -> Size:
+        """A small domain on which this is an operator with an adjoint and a norm within its bound
+        if it is on this one: the one that is looked at before it is used. An operator that does the
+        same everywhere names one of few taps; the others all of it.
+        """
+        return domain
+
     @property
     def T(self) -> Operator:
         """Kᵀ as an operator."""

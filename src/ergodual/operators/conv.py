@@ -127,6 +127,10 @@ class Conv(Operator):
         ends = zip(domain[1:], taps, self.stride, self._ends(), strict=True)
         return Size((C_out, *((n + sum(end) - k) // q + 1 for n, k, q, end in ends)))
 
+    def alike(self, domain: Size) -> Size:
+        axes = zip(domain[1:], self.kernel.shape[2:], self.stride, strict=True)
+        return Size((domain[0], *(min(n, 4 * k + (n - 4 * k) % q) for n, k, q in axes)))
+
     def domain(self, codomain: Size) -> Size:
         if self.padding != "circular" and max(self.stride) > 1:
             return super().domain(codomain)

@@ -111,6 +111,9 @@ class Framed(Operator):
         """See :class:`Operator`; that of the convolution, for signals of any length."""
         return symbol_bound(self.matrix[:, None], (self.hop,))
 
+    def alike(self, domain: Size) -> Size:
+        return Size((min(domain[0], 4 * self.matrix.shape[1]),))
+
     def norm_bound_in_graph(self, domain: Size | None = None) -> Tensor:
         return symbol_bound_in_graph(self.matrix[:, None], (self.hop,))
 

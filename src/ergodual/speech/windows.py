@@ -13,7 +13,7 @@ from ergodual.speech.cells import Cells
 from ergodual.speech.half_steps import in_half_steps
 from ergodual.speech.network import Network
 
-WINDOW = 20_480
+WINDOW = 81_920
 """Samples, rounded down to whole hops."""
 
 
@@ -78,33 +78,35 @@ class WindowStream:
 
     def finish(self) -> NDArray[np.float64]:
         """The rest."""
-        left = self._waiting.shape[1] - self._lead
+        left, hop = self._waiting.shape[1] - self._lead, self._network.spec.hop
         if not left:
             return np.empty(0)
-        beyond = -left % self._core + self._span - self._lead - self._core
-        self._waiting = torch.nn.functional.pad(self._waiting, (0, beyond), value=self._centre)
-        return self._advance()[:left]
+        core = -(-left // hop) * hop  # as short a window as does
+        beyond = core - left + self._span - self._lead - self._core
+        cells = torch.nn.functional.pad(self._waiting, (0, beyond), value=self._centre)
+        self._waiting = self._waiting[:, left:]
+        return self._estimate(cells, core)[:left].numpy()
 
     def _advance(self) -> NDArray[np.float64]:
         found = []
         while self._waiting.shape[1] >= self._span:
-            found.append(self._estimate(self._waiting[:, : self._span]))
+            found.append(self._estimate(self._waiting[:, : self._span], self._core))
             self._waiting = self._waiting[:, self._core :]
         return torch.cat(found).numpy() if found else np.empty(0)
 
-    def _estimate(self, cells: Tensor) -> Tensor:
-        """Of the samples in the middle of a window."""
-        middle, lower, upper = cells[:, self._lead : self._lead + self._core].unbind()
+    def _estimate(self, cells: Tensor, core: int) -> Tensor:
+        """Of so many samples in the middle of a window."""
+        middle, lower, upper = cells[:, self._lead : self._lead + core].unbind()
         known = upper - lower == 0
         if bool((known | ~(lower.isfinite() | upper.isfinite())).all()):
             return middle
         with torch.no_grad():
-            total = sum(self._shifted(cells, shift) for shift in self._shifts)
+            total = sum(self._shifted(cells, shift, core) for shift in self._shifts)
         estimate = middle + self._share * (total / len(self._shifts) - middle)
         # what rounding moved out of a cell
         return torch.clamp(estimate, lower, upper)
 
-    def _shifted(self, cells: Tensor, shift: int) -> Tensor:
-        rows = cells[:, None, shift : shift + self._window] - self._centre
+    def _shifted(self, cells: Tensor, shift: int, core: int) -> Tensor:
+        rows = cells[:, None, shift : shift + self._window - self._core + core] - self._centre
         estimate = in_half_steps(self._network, rows[0], rows[1], rows[2], self._cells.wider)[0]
-        return estimate[self._lead - shift : self._lead - shift + self._core] + self._centre
+        return estimate[self._lead - shift : self._lead - shift + core] + self._centre
