@@ -6,6 +6,7 @@
 # make check               format, lint and types
 # make format              format the code, and repair what ruff can repair
 # make wheel               a wheel in dist, and whether it is light
+# make wheel-check         the same, and the wheel in fresh environments, without extras and with each (about ten minutes)
 # make docs                the site, into build/site; warnings are errors (about ten minutes)
 # make docs GALLERY=0      the same without running the examples
 # make docs-serve          the site at http://localhost:8000
@@ -28,7 +29,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test check format coverage wheel docs docs-serve docs-check bench trial fuzz kills figures theory models quality images relatives clean
+.PHONY: help demo test check format coverage wheel wheel-check docs docs-serve docs-check bench trial fuzz kills figures theory models quality images relatives clean
 .DEFAULT_GOAL := demo
 
 help:
@@ -46,6 +47,9 @@ coverage: $(VENV)/.installed-dev
 wheel: $(VENV)/bin/python
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python scripts/check_wheel.py dist
+
+wheel-check: wheel
+	$(BIN)/python scripts/try_wheel.py dist --constraints constraints.txt
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

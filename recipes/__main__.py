@@ -1,11 +1,13 @@
-"""``python -m recipes NAME CORPORA``: NAME is one of the recipes below, or relatives."""
+"""``python -m recipes NAME CORPORA``: NAME is one of the recipes below, or relatives;
+or ``release ADDRESS``.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from recipes import convex, detection, gains, models, quality, relatives, shipped, whole
+from recipes import convex, detection, gains, models, quality, relatives, release, shipped, whole
 
 WORK = Path("runs")
 
@@ -15,6 +17,9 @@ def main() -> None:
     (quality, whole, convex), or both (detection; relatives, of which those that are named after it,
     all if none is).
     """
+    if sys.argv[1] == "release":
+        release.main(sys.argv[2])
+        return
     name, corpora = sys.argv[1], Path(sys.argv[2]).resolve()
     if name == "relatives":
         relatives.main(corpora, sys.argv[3:])

@@ -12,7 +12,7 @@ from ergodual.errors import lacking
 
 SOURCE = Path(ergodual.__file__).parent
 FLOORS = [
-    {"errors", "tensors", "files", "products", "autocast"},
+    {"errors", "tensors", "files", "fetching", "released", "products", "autocast"},
     {"operators", "functions"},
     {"instance", "problem", "checks", "consistency"},
     {"primal_dual", "solving"},
@@ -114,6 +114,12 @@ def test_what_an_extra_is_missing_for_is_said(
     assert ran.returncode == 2
     assert ran.stderr.startswith(f"ergodual: {said}")
     assert ran.stderr.count("\n") == 1
+
+
+def test_what_images_are_missing_is_said() -> None:
+    code = "import sys; sys.modules['PIL'] = None; import ergodual.images"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stderr.splitlines()[-1].endswith("needs PIL; run pip install 'ergodual[images]'.")
 
 
 def test_what_no_extra_brings_is_an_error_of_ours() -> None:

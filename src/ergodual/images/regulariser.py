@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ergodual.errors import ErgodualError
 from ergodual.files import write_atomically
 from ergodual.functions import Huber
 from ergodual.operators import Conv
+from ergodual.released import data_files, data_names
 
 NAMES = ("kernel", "weight", "width")
 GREATEST = 1e4
@@ -107,7 +107,7 @@ def load_regulariser(name: str | Path) -> Regulariser:
     """
     path = Path(name)
     if not path.is_file():
-        path = _folder() / f"{name}.safetensors"
+        path = next(iter(data_files(f"regularisers/{name}.safetensors")), path)
     if not path.is_file():
         raise ErgodualError(
             f"There is no regulariser {str(name)!r}; give {' or '.join(shipped())}, or a file."
@@ -132,11 +132,7 @@ def load_regulariser(name: str | Path) -> Regulariser:
 
 def shipped() -> list[str]:
     """The names of the regularisers that come with the package."""
-    return sorted(path.stem for path in _folder().glob("*.safetensors"))
-
-
-def _folder() -> Path:
-    return Path(str(resources.files("ergodual") / "data" / "regularisers"))
+    return [name for name in data_names("regularisers") if "." not in name]
 
 
 def _damaged(path: Path) -> ErgodualError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import tarfile
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ergodual.errors import ErgodualError
+from ergodual.fetching import fetch, unwritable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,8 +22,6 @@ LIBRISPEECH_ARCHIVES = {
     "train-clean-100.tar.gz": "md5:2a93770f6d5c6c964bc36631d331a522",
     "dev-clean.tar.gz": "md5:42e2234ba48799c1f50f24a7926300a1",
 }
-
-CHUNK = 1 << 18
 
 
 def ieee_registry() -> dict[str, str]:
@@ -69,76 +68,25 @@ def download(
     """
     address = address or (IEEE if name == "ieee" else LIBRISPEECH)
     registry = registry or (ieee_registry() if name == "ieee" else LIBRISPEECH_ARCHIVES)
-    url = address
     try:
         to.mkdir(parents=True, exist_ok=True)
         with _bars(progress) as bars:
             counted = bars.add_task("files", total=len(registry))
             for file, digest in registry.items():
-                url = address + file
-                _fetch(
-                    url,
-                    digest,
-                    to / _local(file),
-                    _Bar(bars, file) if file.endswith(".tar.gz") else None,
-                )
-                if file.endswith(".tar.gz"):
+                archive = file.endswith(".tar.gz")
+                bar = _Bar(bars, file) if archive else None
+                fetch(address + file, digest, to, _local(file), bar)
+                if archive:
                     _unpack(to / file, to)
                 bars.advance(counted)
     except OSError as error:
-        # the errors of requests are OSErrors too, but without a number
-        if error.errno is not None or isinstance(error, PermissionError):
-            reason = error.strerror or "permission denied"
-            raise ErgodualError(
-                f"{error.filename or to} cannot be written ({reason}); check the folder and the "
-                "disk."
-            ) from error
-        response = getattr(error, "response", None)
-        if response is not None:
-            raise ErgodualError(
-                f"{url} was not given out (HTTP status {response.status_code}); try again later."
-            ) from error
-        raise ErgodualError(
-            f"{url} cannot be reached; check the network and try again: what has arrived is kept."
-        ) from error
+        raise unwritable(error, to) from error
     return [to / "train", to / "dev"] if name == "ieee" else [to / "LibriSpeech"]
 
 
 def _local(file: str) -> str:
     """train_data/x.wav goes to train/x.wav."""
     return file.replace("_data/", "/")
-
-
-def _fetch(url: str, digest: str, file: Path, bar: _Bar | None) -> None:
-    import pooch
-
-    responses: list[Any] = []
-    downloader = pooch.HTTPDownloader(
-        progressbar=bar or False,
-        chunk_size=CHUNK,
-        timeout=60,
-        hooks={"response": lambda response, *_, **__: responses.append(response)},
-    )
-    pooch.get_logger().setLevel("WARNING")  # else a line for each of 612 files
-    keeper = pooch.create(
-        path=file.parent,
-        base_url="",
-        registry={file.name: digest},
-        urls={file.name: url},
-        retry_if_failed=2,
-    )
-    try:
-        keeper.fetch(file.name, downloader=downloader)
-    except ValueError as error:
-        if isinstance(error, OSError):  # some errors of requests are both
-            raise
-        raise ErgodualError(
-            f"{url} is not the file that we know: its hash differs, so it was not kept; try again "
-            "later."
-        ) from error
-    finally:
-        for response in responses:  # pooch leaves the connections of failed attempts open
-            response.close()
 
 
 def _bars(progress: bool) -> Progress:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from ergodual.errors import ErgodualError
+from ergodual.released import data_files, data_names
 
 
 def model_files(name: str | Path) -> list[Path]:
@@ -15,12 +15,13 @@ def model_files(name: str | Path) -> list[Path]:
     Raises
     ------
     ErgodualError
-        If there is neither a file nor a shipped model of this name.
+        If there is neither a file nor a shipped model of this name, or it is one of a release that
+        cannot be fetched.
     """
     if Path(name).is_file():
         return [Path(name)]
-    folder = Path(name) if Path(name).is_dir() else _folder() / str(name)
-    files = sorted(folder.glob("*.safetensors"))
+    paths = Path(name).iterdir() if Path(name).is_dir() else data_files(f"models/{name}")
+    files = sorted(path for path in paths if path.suffix == ".safetensors")
     if not files:
         raise ErgodualError(
             f"There is no model {str(name)!r}; give {' or '.join(shipped())}, or the file or the "
@@ -31,8 +32,4 @@ def model_files(name: str | Path) -> list[Path]:
 
 def shipped() -> list[str]:
     """The names of the models that come with the package."""
-    return sorted(folder.name for folder in _folder().glob("*/"))
-
-
-def _folder() -> Path:
-    return Path(str(resources.files("ergodual") / "data" / "models"))
+    return data_names("models")
