@@ -64,6 +64,36 @@ def group_lasso(n: int) -> Case:
     )
 
 
+def sparse_groups(n: int) -> Case:
+    A, b, K = regression(n)
+    at = torch.arange(3 * n)
+    groups = [(at.sqrt()).long(), (at + 3) // 5]  # of 1, 3, 5 … entries, and others across them
+    weights = [0.3 * g.bincount().double().sqrt() for g in groups]
+    parts = zip(groups, weights, strict=True)
+    return Case(
+        ed.InverseProblem(
+            A=K,
+            data=ed.SquaredL2(),
+            F=ed.SeparableSum(*(ed.GroupSum(ed.L2(), g, w) for g, w in parts)),
+            K=ed.Stack(ed.Identity(), ed.Identity()),
+            G=ed.L1(0.1),
+        ),
+        b,
+        lambda cp, x: (
+            [
+                half_squared(cp, A @ x - b[0].numpy()),
+                0.1 * cp.norm1(x),
+                *(
+                    float(weight) * cp.norm2(x[(g == i).nonzero()[:, 0].numpy()])
+                    for g, w in zip(groups, weights, strict=True)
+                    for i, weight in enumerate(w)
+                ),
+            ],
+            [],
+        ),
+    )
+
+
 def basis_pursuit(n: int) -> Case:
     A, b, K = regression(n)
     radius = 0.1 * (2 * n) ** 0.5
@@ -162,6 +192,7 @@ VECTORS: dict[str, Callable[[int], Case]] = {
     "square-root lasso": root_lasso,
     "elastic net": elastic_net,
     "group lasso": group_lasso,
+    "sparse group lasso, groups that overlap": sparse_groups,
     "basis pursuit denoising": basis_pursuit,
     "1-D fused lasso": fused_lasso,
     "matrix game": matrix_game,

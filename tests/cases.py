@@ -73,6 +73,14 @@ def some_zero(sample: Sample) -> nn.Parameter:
     return weights
 
 
+def some_groups(sample: Sample) -> Tensor:
+    """Of 1, 2, 3 … coordinates, in no order, the first one free."""
+    count = math.prod(sample)
+    numbers = [g for g in range(count) for _ in range(g + 1)][: count - 1]
+    order = torch.randperm(count - 1, generator=torch.Generator().manual_seed(40))
+    return torch.cat([torch.tensor([-1]), torch.tensor(numbers)[order]]).view(sample)
+
+
 def matrix_shape(sample: Sample) -> tuple[int, int] | None:
     """None where a sample is made of matrices already."""
     return None if len(sample) > 1 else (1, sample[0])
@@ -134,6 +142,13 @@ MORE_FUNCTIONS: dict[str, Callable[..., ed.Function]] = {
     "nuclear per sample": lambda s=FLAT: ed.Nuclear(
         per_sample(s, 0.2, 0.6, 34), shape=matrix_shape(s)
     ),
+    "groups": lambda s=FLAT: ed.GroupSum(ed.L2(parameter(0.7)), some_groups(s), parameter(0.6)),
+    "groups of each weight": lambda s=FLAT: ed.GroupSum(
+        ed.LInf(parameter(0.5)),
+        some_groups(s),
+        spread(1 + int(some_groups(s).max()), low=0.3, high=1.2, seed=38),
+    ),
+    "groups of maxima": lambda s=FLAT: ed.GroupSum(ed.Conjugate(ed.Simplex()), some_groups(s)),
     "spline": lambda s=FLAT: ed.Spline(KNOTS, spread(4, low=0.1, high=1.5, seed=35)),
     "spline of channels": lambda s=FLAT: ed.Spline(
         KNOTS, spread(s[0], 4, low=0.1, high=1.5, seed=36), spread(s[0], 1, low=-1, high=0, seed=37)

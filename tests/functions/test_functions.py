@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import FLAT, FUNCTIONS, Sample, UsersHuber, observation, parameter
+from cases import FLAT, FUNCTIONS, Sample, UsersHuber, matrix, observation, parameter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -160,6 +160,43 @@ def test_groups_of_zeros(groups: dict[str, int], dtype: torch.dtype) -> None:
     assert not x.grad.any()
 
 
+def test_equal_groups_are_those_of_l21() -> None:
+    x, weight = observation(n=6), torch.tensor([0.4, 0.7], dtype=torch.float64)
+    f, g = ed.L21(weight, size=3), ed.GroupSum(ed.L2(), torch.tensor([0, 1] * 3), weight)
+    for ours, theirs in (
+        (f.value(x), g.value(x)),
+        (f.prox(x, 0.8), g.prox(x, 0.8)),
+        (f.prox_conjugate(x, 0.8), g.prox_conjugate(x, 0.8)),
+        (f.share_in_domain(x), g.share_in_domain(x)),
+    ):
+        torch.testing.assert_close(ours, theirs)
+    pixels = torch.arange(4).view(1, 2, 2).expand(3, 2, 2)
+    labels = ed.GroupSum(ed.Simplex(), pixels)
+    p = labels.prox(observation(sample=(3, 2, 2)), 1.0)
+    torch.testing.assert_close(p.sum(1), torch.ones_like(p[:, 0]))
+    assert not labels.value(p).any()
+    assert isinstance(labels.domain_indicator(), ed.GroupSum)
+
+
+def test_a_group_lasso_learns_a_weight_for_each_group() -> None:
+    weight = parameter(0.3, 0.2, 0.4, shape=(3,))
+    G = ed.GroupSum(ed.L2(), torch.tensor([2, 0, 0, 1, 1, 2, 1, -1]), weight)
+    problem = ed.InverseProblem(A=ed.Dense(matrix(6, 8)), data=ed.SquaredL2(), G=G)
+    b = 4 * observation(n=6)
+    layer = ed.Solved(problem, tol=1e-12)
+    (slope,) = torch.autograd.grad(layer(b).pow(3).sum(), weight)
+    for i in range(3):
+        ends = []
+        for sign in (1, -1):
+            weight.data[i] += sign * 1e-5
+            ends.append(float(layer(b).detach().pow(3).sum()))
+            weight.data[i] -= sign * 1e-5
+        assert float(slope[i]) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-6)
+    weight.data[0] = -1
+    G.project_()
+    assert weight.data[0] == 1e-6
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("size", [2, 9, 1000, 300_000])
 @pytest.mark.parametrize("radius", [0.3, 7e-3])
@@ -231,6 +268,15 @@ def poisson() -> Callable[[torch.Tensor], object]:
         (lambda: ed.L2Ball(-1.0), "radius is -1"),
         (lambda: ed.L21(-1.0, size=2), "weight is -1"),
         (lambda: ed.L21(size=2).value(torch.ones(1, 3)), "groups of 2 need a multiple"),
+        (lambda: ed.GroupSum(ed.L2(), torch.ones(3)), "groups are .* give integers"),
+        (lambda: ed.GroupSum(ed.L2(), torch.tensor([-1, -1])), "got no group"),
+        (lambda: ed.GroupSum(1.0, torch.zeros(2).long()), "GroupSum got a float"),  # type: ignore[arg-type]
+        (lambda: ed.GroupSum(ed.L2(), torch.zeros(2).long(), 0.0), "weight is 0.0; it must be pos"),
+        (lambda: ed.GroupSum(ed.L2(), torch.tensor([0, 4]), torch.ones(3)), "2 groups and weights"),
+        (
+            lambda: ed.GroupSum(ed.L2(), torch.zeros(2).long()).check(1, torch.Size((3,))),
+            r"shape \(2,\), and meets \(3,\)",
+        ),
         (lambda: ed.SquaredL2(-1.0), "weight is -1"),
         (lambda: ed.Box(radius=-0.1), "radius is -0.1"),
         (lambda: ed.Box(radius=torch.tensor([[0.1], [-0.1]])), "must not be negative"),

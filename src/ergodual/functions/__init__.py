@@ -5,6 +5,7 @@ from ergodual.functions.base import Function
 from ergodual.functions.box import Box, NonNegative
 from ergodual.functions.conjugate import L2, Conjugate, LInf
 from ergodual.functions.elastic_net import ElasticNet
+from ergodual.functions.groups import GroupSum
 from ergodual.functions.huber import Huber
 from ergodual.functions.kl import KullbackLeibler
 from ergodual.functions.l1 import L1
@@ -25,6 +26,7 @@ __all__ = [
     "Conjugate",
     "ElasticNet",
     "Function",
+    "GroupSum",
     "Huber",
     "KullbackLeibler",
     "L1Ball",
