@@ -266,6 +266,10 @@ MORE_OPERATORS: dict[str, Operators] = {
     "dct along axes": Operators(lambda seed=0: ed.Dct(axes=2), (2, 3)),
     "wavelet": Operators(lambda seed=0: ed.Wavelet("db2", axes=1), (2, 4)),
     "wavelet of images": Operators(lambda seed=0: ed.Wavelet("haar"), (2, 4)),
+    "wavelet, mirrored": Operators(lambda seed=0: ed.SymmetricWavelet("db2", axes=1), (5,)),
+    "wavelet of images, mirrored": Operators(
+        lambda seed=0: ed.SymmetricWavelet("haar", 2), (1, 3, 2)
+    ),
     "stft": Operators(lambda seed=0: ed.Stft(3, hop=2), (4,)),
     "framed": Operators(lambda seed=7: ed.Framed(matrix(3, 4, seed), hop=2), (7,)),
     "framed, hop 1": Operators(lambda seed=7: ed.Framed(matrix(2, 3, seed), hop=1), (4,)),

@@ -1,6 +1,7 @@
 """What the catalogue's operators are, against other definitions; and what they refuse."""
 
 import math
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -115,6 +116,30 @@ def test_wavelets_are_those_of_pywavelets(name: str) -> None:
         assert min(np.abs(each - theirs).max() for each in shifted) < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("name", "levels", "shape"),
+    [("haar", 3, (17,)), ("db2", 2, (6, 9)), ("db4", 3, (5, 20)), ("sym5", 2, (7, 8, 3))],
+)
+def test_mirrored_wavelets_are_those_of_pywavelets(
+    name: str, levels: int, shape: tuple[int, ...]
+) -> None:
+    pywt = pytest.importorskip("pywt")
+    x, axes = random(2, 3, *shape), tuple(range(2, 2 + len(shape)))
+    K = ed.SymmetricWavelet(pywt.Wavelet(name).rec_lo, levels, len(shape))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # more levels than PyWavelets advises
+        low, *details = pywt.wavedecn(x.numpy(), name, "symmetric", levels, axes)
+    # their wavelet is ours, or its negative
+    sign = np.sign(pywt.Wavelet(name).rec_hi[-1] * -pywt.Wavelet(name).rec_lo[0])
+    theirs = [low.reshape(2, 3, -1)]
+    for level in details:
+        theirs += [level[k].reshape(2, 3, -1) * sign ** k.count("d") for k in sorted(level)]
+    np.testing.assert_allclose(K(x).numpy(), np.concatenate(theirs, -1), atol=1e-12)
+    mask = K.details(shape)
+    assert int((mask == 0).sum()) == low[0, 0].size
+    assert mask.shape == K.codomain(torch.Size(shape))
+
+
 def test_wavelets_do_not_see_what_is_smooth() -> None:
     K = ed.Wavelet("db2", levels=2, axes=1)
     y = K(torch.arange(32, dtype=double)[None])
@@ -218,6 +243,9 @@ X = observation(sample=(4, 4))
         (lambda: ed.Wavelet([0.5, 0.5]), "from being orthonormal"),
         (lambda: ed.Wavelet([1.0]), "an even count"),
         (lambda: ed.Wavelet("haar", 0), "levels are 0"),
+        (lambda: ed.SymmetricWavelet("haar", 0), "levels are 0"),
+        (lambda: ed.SymmetricWavelet(axes=0), "axes are 0"),
+        (lambda: ed.SymmetricWavelet(axes=3)(X), "takes 3 axes"),
         (lambda: ed.Stft(8, 9), "hop is 9"),
         (lambda: ed.Stft(torch.tensor([1.0, 0.0, 1.0, 0.0]), 2), "leave samples out"),
         (lambda: ed.Stft(1), "window has 1 samples"),

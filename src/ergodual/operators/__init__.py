@@ -15,6 +15,7 @@ from ergodual.operators.stft import Stft
 from ergodual.operators.tomography import Tomography
 from ergodual.operators.unmatched import Unmatched
 from ergodual.operators.wavelet import Wavelet
+from ergodual.operators.wavelet_symmetric import SymmetricWavelet
 
 __all__ = [
     "Adjoint",
@@ -37,6 +38,7 @@ __all__ = [
     "Stack",
     "Stft",
     "SymmetricGradient",
+    "SymmetricWavelet",
     "Tomography",
     "Unmatched",
     "Wavelet",

@@ -21,7 +21,8 @@ class Wavelet(Operator):
 
     Coefficients have the shape of the signal: the coarsest approximation lies in the corner at the
     origin, and the details of each level fill the rest of twice its size (Mallat, "A Wavelet Tour
-    of Signal Processing", 2009, 7.3 and 7.7). The adjoint is the inverse, ‖K‖ = 1.
+    of Signal Processing", 2009, 7.3 and 7.7). The adjoint is the inverse, ‖K‖ = 1. Signals that
+    should not be joined at their ends take :class:`~ergodual.SymmetricWavelet`.
 
     Parameters
     ----------
@@ -57,11 +58,8 @@ class Wavelet(Operator):
             f"Wavelet's levels are {levels}; give 1 or more, or None.",
         )
         require(axes >= 1, f"Wavelet's axes are {axes}; give how many are transformed, at least 1.")
-        low = daubechies(name) if isinstance(name, str) else np.asarray(name, dtype=np.float64)
-        _require_orthonormal(low)
-        high = low[::-1] * (-1.0) ** np.arange(len(low))
         self.name, self.levels, self.axes = name if isinstance(name, str) else "given", levels, axes
-        self._pair = torch.from_numpy(np.stack([low, high]))
+        self._pair = filters(name)
 
     def forward(self, x: Tensor) -> Tensor:
         return self._analysed(x, self._levels_of(x.shape[1:]))
@@ -149,6 +147,14 @@ class Wavelet(Operator):
                 "shorter than the wavelet; give fewer levels, a shorter wavelet or other lengths."
             )
         return wanted
+
+
+def filters(name: str | Sequence[float]) -> Tensor:
+    """The scaling filter and the wavelet's, ``(2, taps)``, of a name or a scaling filter."""
+    low = daubechies(name) if isinstance(name, str) else np.asarray(name, dtype=np.float64)
+    _require_orthonormal(low)
+    high = low[::-1] * (-1.0) ** np.arange(len(low))
+    return torch.from_numpy(np.stack([low, high]))
 
 
 def daubechies(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
