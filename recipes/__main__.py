@@ -7,15 +7,26 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from recipes import convex, detection, gains, models, quality, relatives, release, shipped, whole
+from recipes import (
+    convex,
+    detection,
+    gains,
+    models,
+    quality,
+    relatives,
+    release,
+    rivals,
+    shipped,
+    whole,
+)
 
 WORK = Path("runs")
 
 
 def main() -> None:
     """CORPORA holds librispeech/train and dev (models, gains, shipped), ieee/train and dev
-    (quality, whole, convex), or both (detection; relatives, of which those that are named after it,
-    all if none is).
+    (quality, whole, convex, rivals), or both (detection; relatives, of which those that are named
+    after it, all if none is).
     """
     if sys.argv[1] == "release":
         release.main(sys.argv[2])
@@ -25,7 +36,7 @@ def main() -> None:
         relatives.main(corpora, sys.argv[3:])
         return
     recipes = {"models": models, "gains": gains, "quality": quality, "detection": detection}
-    recipes |= {"whole": whole, "shipped": shipped, "convex": convex}
+    recipes |= {"whole": whole, "shipped": shipped, "convex": convex, "rivals": rivals}
     # what is measured of one is of the runs of the other
     work = WORK / ("whole" if name == "convex" else name)
     recipes[name].main(corpora, work.resolve())

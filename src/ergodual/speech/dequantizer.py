@@ -247,7 +247,7 @@ class Dequantizer:
     ) -> Iterator[NDArray[np.float64]]:
         """The same for one channel in blocks of any lengths, which decide nothing; what comes out
         lags behind by less than a frame (20 ms), or, where the model is one of whole recordings, by
-        its stream's ``latency`` (1.2 s).
+        its stream's ``latency`` (5 s).
         """
         stream = self.stream(mid_rise(bits) if quantizer is None else quantizer, bits)
         for block in blocks:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ergodual.bilevel import Epoch, History, project_
 from ergodual.bilevel.checkpoint import Checkpoint, Progress
@@ -76,11 +76,11 @@ class Learning:
     Parameters
     ----------
     network
-        What is learned.
+        What is learned: of recordings in half steps it makes points in their cells.
     cropping
         Draws what it is learned from.
     dev
-        Recordings that are only measured; each over its own peak.
+        Recordings that a :class:`Network` is only measured on; each over its own peak.
     recipe
         How.
     workers
@@ -89,7 +89,7 @@ class Learning:
 
     def __init__(
         self,
-        network: Network,
+        network: nn.Module,
         cropping: Cropping,
         dev: Sequence[Tensor],
         recipe: Recipe,
@@ -264,8 +264,9 @@ class Learning:
         ((self.errors, self.total),) = saved.memories or [[self.errors, self.total]]
 
 
-def mean_squared_error(network: Network, x: Tensor, quantizer: MidRise) -> float:
+def mean_squared_error(network: nn.Module, x: Tensor, quantizer: MidRise) -> float:
     """Of a whole recording, in squared half steps."""
+    assert isinstance(network, Network)
     stream = WindowStream(network, mid_rise(quantizer.bits))
     stored = quantizer.quantize(x).double().numpy()
     x_hat = np.concatenate([stream.push(stored), stream.finish()])

@@ -35,7 +35,7 @@ class ThresholdMap(nn.Module):
         self.first, self.last = nn.Linear(pairs, channels), nn.Linear(channels, pairs * outputs)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        self.blocks = nn.ModuleList(_Block(channels, 2**i) for i in range(blocks))
+        self.blocks = nn.ModuleList(DilatedBlock(channels, 2**i) for i in range(blocks))
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """``(batch, frames, pairs)`` to ``(batch, frames, outputs, pairs)``."""
@@ -46,8 +46,17 @@ class ThresholdMap(nn.Module):
         return offsets.view(*offsets.shape[:-1], self.outputs, -1)
 
 
-class _Block(nn.Module):
-    """Along the frames, each channel for itself; then along the channels."""
+class DilatedBlock(nn.Module):
+    """``(batch, frames, channels)`` and what is found along the frames, each channel for itself,
+    then along the channels.
+
+    Parameters
+    ----------
+    channels
+        Of them.
+    distance
+        Of the frames that are looked at, to both sides.
+    """
 
     def __init__(self, channels: int, distance: int) -> None:
         super().__init__()
