@@ -166,7 +166,7 @@ def unrolled(case: Case) -> Outcomes:
     problem, rng = case.problem.double(), _generator(case)
     one = problem.instance(case.observed)
     steps = ed.StepSizes.weighted(10 ** rng.uniform(-0.5, 0.5))(one.K, DEPTH, one.domain, one.like)
-    fixed = ed.StepSizes.fixed(*(t.detach() for t in steps))
+    fixed = ed.StepSizes.fixed(*(t.detach() for t in steps[:3]))
     adjoint = rng.choice(np.array([ed.Reverse(), ed.Checkpointed(2), ed.Tape()]))
     return _slopes(ed.Unrolled(problem, DEPTH, fixed, ed.Ergodic("uniform"), adjoint), case, rng)
 

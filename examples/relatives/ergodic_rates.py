@@ -40,7 +40,7 @@ def excess(problem, observed, steps, weights, depths):
     with torch.no_grad():
         for N in depths:
             outputs = ed.Last(), ed.Ergodic(weights[:N] / weights[:N].sum())
-            given = ed.StepSizes.fixed(*(numbers[:N] for numbers in steps))
+            given = ed.StepSizes.fixed(*(numbers[:N] for numbers in steps[:3]))
             x = [ed.Unrolled(problem, N, given, output)(observed) for output in outputs]
             found.append([float(one.primal(r - shift) - solution_energy) for r in x])
     print(f"optimum known to {float(solution.gap):.0e}")
