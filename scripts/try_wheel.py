@@ -48,8 +48,9 @@ assert images.ssim(images.read_image("noisy.png"), noisy.clamp(0, 1)) > 0.99
 ed.solve(ed.Problem(F=F, G=ed.SquaredL2(), K=K), noisy.unsqueeze(0), tol=1e-2)
 """
 RECORDING = """
-import math, struct, wave
-with wave.open("in.wav", "wb") as file:
+import math, os, struct, wave
+os.mkdir("recordings")
+with wave.open("recordings/in.wav", "wb") as file:
     file.setparams((1, 2, 16000, 0, "NONE", ""))
     samples = [round(7 * math.sin(t / 9) * math.sin(t / 800)) << 12 for t in range(16000)]
     file.writeframes(struct.pack("<16000h", *samples))
@@ -68,8 +69,8 @@ TRIES = (
     Try({"speech"}, SPEECH),
     Try({"images"}, IMAGES),
     Try({"cli"}, "ergodual --help"),
-    Try({"cli", "speech"}, "ergodual dequantize in.wav out.wav"),
-    Try({"cli", "speech"}, "ergodual train --corpus . --depth 2 --epochs 1 --out run"),
+    Try({"cli", "speech"}, "ergodual dequantize recordings/in.wav out.wav"),
+    Try({"cli", "speech"}, "ergodual train --corpus recordings --depth 2 --epochs 1 --out run"),
     Try({"cli", "speech", "report"}, "ergodual report run --out run.html"),
     Try({"cli", "speech", "report", "app"}, APP),
 )

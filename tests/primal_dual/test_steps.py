@@ -424,3 +424,12 @@ def test_refusals_of_steady_steps() -> None:
         steady(0)
     with pytest.raises(ed.ErgodualError, match="first 3 iterations .* problems for 2"):
         steady(3)([ed.Dense(matrix())] * 2, 2)
+
+
+def test_learned_steps_stay_above_a_millionth_of_the_least_given() -> None:
+    rule = ed.StepSizes.fixed(torch.nn.Parameter(torch.tensor([1.0, 1e-8])), 1.0)
+    rule.project_()
+    assert rule.sigma.tolist() == pytest.approx([1.0, 1e-8])
+    rule.sigma.data.fill_(-1)
+    rule.project_()
+    assert rule.sigma.tolist() == pytest.approx([1e-14, 1e-14])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import ergodual as ed
 from ergodual.problem import LowerLevel
+from ergodual.solving.certificates import Pending
 
 D = torch.float64
 BATCH = 10
@@ -381,3 +382,16 @@ def test_a_translation_is_an_observation(name: str, scale: float) -> None:
     assert torch.equal(one.x, other.x)
     assert torch.equal(one.gap, other.gap)
     assert one.status == ["solved"] * 5
+
+
+def test_what_costs_more_than_nothing_is_no_solution() -> None:
+    """Along a direction that A hardly sees the residual is tiny, however far x has gone."""
+    A = torch.tensor([[1.0, 0.0], [0.0, 1e-7]], dtype=torch.float64)
+    problem = ed.InverseProblem(A=ed.Dense(A), data=ed.SquaredL2())
+    pending = Pending.of(
+        problem.instance(torch.tensor([[1.0, 0.0]], dtype=torch.float64)), 1.0, 1e-6, None
+    )
+    for far, solved in ((0.9e7, True), (1.1e7, False)):
+        r = torch.tensor([[1.0, far]], dtype=torch.float64)
+        y = pending.c + r @ A.T  # the dual of r
+        assert bool(pending.judge(r, y).error <= 1e-6) == solved

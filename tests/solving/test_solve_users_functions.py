@@ -108,3 +108,16 @@ def test_a_prox_gets_no_steps_but_those_that_are_promised(
         assert f.steps
         assert 0.99 * least <= min(f.steps)
         assert max(f.steps) <= 1.01 / least
+
+
+class SlightlyLow(ed.L1):
+    """Its conjugate is below the right one by little."""
+
+    def conjugate(self, y: torch.Tensor) -> torch.Tensor:
+        return super().conjugate(y) - 1e-6
+
+
+def test_a_conjugate_that_is_little_too_low_is_noticed() -> None:
+    problem = ed.Problem(F=SlightlyLow(), G=ed.Box(radius=0.1), K=ed.Dense(matrix(5, 5)))
+    with pytest.raises(ed.ErgodualError, match="contradict each other"):
+        ed.solve(problem, observation(n=5), tol=1e-8)
