@@ -17,7 +17,7 @@ from ergodual.files import write_atomically
 from recipes.training import ROOT
 
 RESULTS = ROOT / "results" / "relatives"
-NAMES = ("quantized_speech",)
+NAMES = ("filter_weights", "quantized_speech")
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
 
