@@ -5,6 +5,7 @@ central differences.
 from __future__ import annotations
 
 import resource
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -25,7 +26,7 @@ from ergodual.solving.scales import scales_of, steps_of
 
 FILTERS, SIZE, CROPS, CROP, NOISE = 48, 7, 8, 64, 25 / 255
 WEIGHT, TOLERANCE, DIRECTIONS, STEP = 0.005, 1e-10, 16, 1e-8
-LIMIT, PIGGYBACK = 20_000, 1e-6
+LIMIT, PIGGYBACK = 8_000, 1e-6
 NOTES = [
     f"min ½‖x − b‖² + Σ_k {WEIGHT} ‖K_k x‖₁ with {FILTERS} random filters of {SIZE} × {SIZE} and "
     f"mean 0, {CROPS} crops of {CROP} × {CROP} of images/train400 with noise of σ = 25/255, "
@@ -33,7 +34,9 @@ NOTES = [
     "½‖x̂ − x‖² in all filters and weights by Implicit, whose solver is MINRES at this size.",
     f"cosine, error: of {DIRECTIONS} slopes along random directions in the filters and weights "
     "together against central differences, whose solutions are Newton steps from the solution, "
-    "with certificates of their own (the largest is shown); crops whose active set has settled.",
+    "which two of them have polished, with certificates of their own (the largest is shown); crops "
+    "whose active set has settled (the report's settled), and those of them whose "
+    "derivative exists (regular); where it does not, Implicit warns.",
     f"Piggyback: to a residual of {PIGGYBACK:g}, against Implicit; its estimate is that of the "
     "distance to its limit.",
     "MB: the largest resident memory of the process, Python and torch included, up to the "
@@ -61,30 +64,45 @@ def main(out: Path) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     seconds = time.perf_counter() - begun - solving
     settled = implicit.report.settled
+    regular = implicit.report.regular[settled]
+    residual = float(implicit.report.residual.max())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
-        problem.zero_grad()
-        losses(x_hat, x)[settled].sum().backward()
-    other = by_piggyback(problem, layer, observed, x, settled)
+        gradients = [
+            torch.autograd.grad(loss, list(problem.parameters()), retain_graph=True)
+            for loss in losses(x_hat, x)[settled]
+        ]
+    b, truth = observed[settled], x[settled]
     start = Start(*(t[settled] for t in (found.r, found.y, found.weight)))
-    ours, theirs, certificate = slopes(problem, start, observed[settled], x[settled])
+    start = stepped(problem, stepped(problem, start, b), b)
+    ours, theirs, certificate = slopes(problem, gradients, start, b, truth)
+    other = by_piggyback(problem, layer, gradients, start, b, truth)
     row = {
         "filters": f"{FILTERS} of {SIZE} x {SIZE}",
         "crops": CROPS,
         "settled": int(settled.sum()),
-        "regular": int(implicit.report.regular.sum()),
+        "regular": int(regular.sum()),
         "iterations": int(found.iterations.max()),
         "error": float(found.error.max()),
         "solving s": solving,
         "gradient s": seconds,
         "MB": memory,
-        "residual": float(implicit.report.residual.max()),
-        "cosine": float(torch.nn.functional.cosine_similarity(ours, theirs, dim=0)),
-        "relative error": float((ours - theirs).norm() / theirs.norm()),
+        "residual": residual,
+        **compared("settled", ours.sum(1), theirs.sum(1)),
+        **compared("regular", ours[:, regular].sum(1), theirs[:, regular].sum(1)),
         "error of differences": certificate,
         **other,
     }
     report("filters", "Filters on images at the solution", [row], out, NOTES)
+
+
+def compared(which: str, ours: Tensor, theirs: Tensor) -> dict[str, float]:
+    """How near slopes are to those of differences."""
+    cosine = torch.nn.functional.cosine_similarity(ours, theirs, dim=0)
+    return {
+        f"cosine, {which}": float(cosine),
+        f"error, {which}": float((ours - theirs).norm() / theirs.norm()),
+    }
 
 
 def problem_of() -> ed.InverseProblem:
@@ -97,26 +115,29 @@ def problem_of() -> ed.InverseProblem:
 
 
 def by_piggyback(
-    problem: ed.InverseProblem, layer: ed.Solved, observed: Tensor, x: Tensor, settled: Tensor
+    problem: ed.InverseProblem,
+    layer: ed.Solved,
+    gradients: list[tuple[Tensor, ...]],
+    start: Start,
+    b: Tensor,
+    x: Tensor,
 ) -> dict[str, float]:
-    """The same gradient by Piggyback, which is left as it was in the problem."""
-    before = [(t, t.grad) for t in problem.parameters()]
+    """The same gradient by Piggyback."""
     problem.zero_grad()
     layer.adjoint = piggyback = ed.Piggyback(PIGGYBACK)
-    value = losses(layer(observed, start=layer.solution), x)[settled].sum()
+    layer.start = start
+    value = losses(layer(b), x).sum()
     begun = time.perf_counter()
     value.backward()
     seconds = time.perf_counter() - begun
-    exact = torch.cat([grad.flatten() for _, grad in before if grad is not None])
-    found = torch.cat([t.grad.flatten() for t, _ in before if t.grad is not None])
-    for t, grad in before:
-        t.grad = grad
+    exact = torch.cat([torch.stack(each).sum(0).flatten() for each in zip(*gradients, strict=True)])
+    found = torch.cat([t.grad.flatten() for t in problem.parameters() if t.grad is not None])
     assert piggyback.report is not None
     return {
         "Piggyback s": seconds,
         "its iterations": int(piggyback.report.iterations.max()),
         "its difference": float((found - exact).norm() / exact.norm()),
-        "its estimate": float(piggyback.report.estimate[settled].max()),
+        "its estimate": float(piggyback.report.estimate.max()),
     }
 
 
@@ -126,9 +147,15 @@ def losses(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def slopes(
-    problem: ed.InverseProblem, start: Start, b: Tensor, x: Tensor
+    problem: ed.InverseProblem,
+    gradients: list[tuple[Tensor, ...]],
+    start: Start,
+    b: Tensor,
+    x: Tensor,
 ) -> tuple[Tensor, Tensor, float]:
-    """Along each direction: ours, those of differences, and the largest error of a certificate."""
+    """Along each direction and of each crop: ours, those of differences, ``(directions, crops)``,
+    and the largest error of a certificate.
+    """
     ours, theirs, largest = [], [], 0.0
     tensors = list(problem.parameters())
     generator = torch.Generator().manual_seed(2)
@@ -146,26 +173,32 @@ def slopes(
                 value, error = resolved(problem, start, b, x)
                 for t, move in zip(tensors, moves, strict=True):
                     t.sub_(move, alpha=sign)
-            ends.append(value.sum())
+            ends.append(value)
             largest = max(largest, float(error.max()))
         theirs.append((ends[0] - ends[1]) / 2)
-        ours.append(sum((t.grad * m).sum() for t, m in zip(tensors, moves, strict=True)))
-        print(f"slopes {float(ours[-1]):.6e} {float(theirs[-1]):.6e}", flush=True)
+        along = [sum((t * m).sum() for t, m in zip(g, moves, strict=True)) for g in gradients]
+        ours.append(torch.stack([torch.as_tensor(slope) for slope in along]))
+        print("slopes", ours[-1].tolist(), theirs[-1].tolist(), file=sys.stderr, flush=True)
     return torch.stack(ours), torch.stack(theirs), largest
 
 
 def resolved(
     problem: ed.InverseProblem, start: Start, b: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The losses at a solution beside another one, by Newton steps, and its certificate."""
+    """The losses at a solution beside another one, and its certificate."""
+    there = stepped(problem, start, b)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ed.NotConvergedWarning)
+        judged: Any = ed.solve(problem, b, 1e-9, max_iterations=0, start=there)
+    return losses(judged.x, x), judged.error
+
+
+def stepped(problem: ed.InverseProblem, start: Start, b: Tensor) -> Start:
+    """A Newton step away."""
     one = problem.instance(b).detached()
     norm, method = one.K.norm_bound(one.domain), ed.Restarted()
     sigma, tau = steps_of(one, norm, scales_of(one, method.precondition), start.weight)
     point = FixedPoint(one, start.r, start.y, sigma, tau, 1.0)
     at = Linearised.beside(point, 0.0)  # y may be inside of weights that have grown
     landed, _ = newton_step(point, at, Minres(1e-5).prepare(at))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ed.NotConvergedWarning)
-        there = Start(landed.r, landed.y, start.weight)
-        judged: Any = ed.solve(problem, b, 1e-9, method, 0, there, norm)
-    return losses(judged.x, x), judged.error
+    return Start(landed.r, landed.y, start.weight)
