@@ -24,6 +24,7 @@ NAMES = (
     "norms",
     "filters",
     "adjoints",
+    "derivatives",
     "lasso",
     "bilevel",
     "trial",

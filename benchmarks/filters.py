@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def main(out: Path) -> None:
     b, truth = observed[settled], x[settled]
     start = Start(*(t[settled] for t in (found.r, found.y, found.weight)))
     start = stepped(problem, stepped(problem, start, b), b)
-    ours, theirs, certificate = slopes(problem, gradients, start, b, truth)
+    theirs, certificate = slopes(problem, start, b, truth)
+    ours = torch.stack([along(list(problem.parameters()), each) for each in gradients], 1)
     other = by_piggyback(problem, layer, gradients, start, b, truth)
     row = {
         "filters": f"{FILTERS} of {SIZE} x {SIZE}",
@@ -105,12 +107,12 @@ def compared(which: str, ours: Tensor, theirs: Tensor) -> dict[str, float]:
     }
 
 
-def problem_of() -> ed.InverseProblem:
+def problem_of(filters: int = FILTERS) -> ed.InverseProblem:
     """With random filters."""
     generator = torch.Generator().manual_seed(1)
-    kernel = torch.randn(FILTERS, 1, SIZE, SIZE, generator=generator, dtype=torch.float64) / SIZE
+    kernel = torch.randn(filters, 1, SIZE, SIZE, generator=generator, dtype=torch.float64) / SIZE
     kernel -= kernel.mean((2, 3), keepdim=True)
-    weights = nn.Parameter(torch.full((FILTERS, 1, 1), WEIGHT, dtype=torch.float64))
+    weights = nn.Parameter(torch.full((filters, 1, 1), WEIGHT, dtype=torch.float64))
     return ed.InverseProblem(data=ed.SquaredL2(), F=ed.L1(weights), K=ed.Conv(kernel))
 
 
@@ -146,25 +148,31 @@ def losses(x_hat: Tensor, x: Tensor) -> Tensor:
     return (x_hat - x).square().flatten(1).sum(1) / 2
 
 
-def slopes(
-    problem: ed.InverseProblem,
-    gradients: list[tuple[Tensor, ...]],
-    start: Start,
-    b: Tensor,
-    x: Tensor,
-) -> tuple[Tensor, Tensor, float]:
-    """Along each direction and of each crop: ours, those of differences, ``(directions, crops)``,
-    and the largest error of a certificate.
-    """
-    ours, theirs, largest = [], [], 0.0
-    tensors = list(problem.parameters())
+def directions(tensors: list[nn.Parameter]) -> Iterator[list[Tensor]]:
+    """Random small moves of all of them together, the same ones each time."""
     generator = torch.Generator().manual_seed(2)
     for _ in range(DIRECTIONS):
-        moves = [
+        yield [
             t.detach().norm() * STEP * v / v.norm()
             for t in tensors
             for v in [torch.randn(t.shape, generator=generator, dtype=t.dtype)]
         ]
+
+
+def along(tensors: list[nn.Parameter], gradients: Sequence[Tensor]) -> Tensor:
+    """The slope in each direction, from gradients in the tensors."""
+    gradient = torch.cat([g.flatten() for g in gradients])
+    moves = [torch.cat([m.flatten() for m in each]) for each in directions(tensors)]
+    return torch.stack(moves) @ gradient
+
+
+def slopes(problem: ed.InverseProblem, start: Start, b: Tensor, x: Tensor) -> tuple[Tensor, float]:
+    """Differences in each direction, ``(directions, crops)``, and the largest error of a
+    certificate.
+    """
+    found, largest = [], 0.0
+    tensors = list(problem.parameters())
+    for moves in directions(tensors):
         ends = []
         for sign in (1.0, -1.0):
             with torch.no_grad():
@@ -175,11 +183,9 @@ def slopes(
                     t.sub_(move, alpha=sign)
             ends.append(value)
             largest = max(largest, float(error.max()))
-        theirs.append((ends[0] - ends[1]) / 2)
-        along = [sum((t * m).sum() for t, m in zip(g, moves, strict=True)) for g in gradients]
-        ours.append(torch.stack([torch.as_tensor(slope) for slope in along]))
-        print("slopes", ours[-1].tolist(), theirs[-1].tolist(), file=sys.stderr, flush=True)
-    return torch.stack(ours), torch.stack(theirs), largest
+        found.append((ends[0] - ends[1]) / 2)
+        print("slopes", found[-1].tolist(), file=sys.stderr, flush=True)
+    return torch.stack(found), largest
 
 
 def resolved(

@@ -42,12 +42,21 @@ def main(data: Path, names: list[str]) -> None:
                 "command": f"make relatives DATA=corpora ONLY={name}",
                 "machine": machine(),
                 "notes": relative.NOTES,
-                "rows": over_seeds(runs),
-                "runs": runs,
+                "rows": brief(over_seeds(runs)),
+                "runs": brief(runs),
             }
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(content, indent=1) + "\n")
+            write_atomically(path, json.dumps(content) + "\n")
             print(json.dumps(content["rows"], indent=1), flush=True)
+
+
+def brief(value: Any) -> Any:
+    """The same with six digits of each float."""
+    if isinstance(value, dict):
+        return {key: brief(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [brief(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def over_seeds(runs: list[Row]) -> list[Row]:

@@ -41,8 +41,8 @@ def run(data: Path, seed: int) -> Iterator[dict[str, object]]:
         errors["ISTA"] = course(D, L, others, truth, momentum=False)
         for depth in depths:
             row = {"atoms": atoms, "depth": depth}
-            for name, error in errors.items():
-                yield {**row, "method": name, "error": error[depth - 1]}
+            for name, course_of in errors.items():
+                yield {**row, "method": name, "error": course_of[depth - 1]}
             networks = {"LISTA": lista(D, L, depth), "Chambolle-Pock": primal_dual(D, depth)}
             for name, network in networks.items():
                 begun = time.process_time()
@@ -77,7 +77,8 @@ def patches(images: list[Tensor], count: int) -> Tensor:
     x = x - x.mean(1, keepdim=True)
     x = x[x.std(1) > 0.1 * x.std()]
     x = x[torch.randperm(len(x))[:count]]
-    return x / x.norm(dim=1, keepdim=True)
+    found: Tensor = x / x.norm(dim=1, keepdim=True)
+    return found
 
 
 def codes(D: Tensor, x: Tensor, tol: float = 1e-3) -> Tensor:
@@ -113,7 +114,7 @@ def course(D: Tensor, L: float, x: Tensor, truth: Tensor, momentum: bool = True)
 
 def lista(D: Tensor, L: float, depth: int) -> nn.Module:
     """z⁺ = h(Wx + Sz), with W, S and the thresholds of all layers, from ISTA on."""
-    encoder = nn.Linear(*D.shape, bias=False)
+    encoder = nn.Linear(D.shape[0], D.shape[1], bias=False)
     encoder.weight.data = D.T / L
     there = ed.Dense(D.T @ D / L)  # I − S
     layer = ed.InverseProblem(
