@@ -5,7 +5,7 @@
 Kunisch and Pock ("A bilevel optimization approach for parameter learning in variational models",
 SIAM J. Imaging Sciences 2013) denoise by
 
-    minimise ½‖x − y‖² + Σ_j λ_j φ(k_j ∗ x),   φ(t) = |t|^p / p,   p = 1 or 2,
+    minimise ½‖x − y‖² + Σ_j λ_j φ(k_j ∗ x),   φ = abs (ℓ1) or φ(t) = t²/2 (ℓ2),
 
 where the filters k_j are fixed, the cosine transform without its mean, and only the weights λ_j
 are learned: such that the *solution* is near the truth. The derivative of a solution comes from the
