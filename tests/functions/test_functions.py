@@ -271,7 +271,7 @@ def poisson() -> Callable[[torch.Tensor], object]:
         (lambda: ed.GroupSum(ed.L2(), torch.ones(3)), "groups are .* give integers"),
         (lambda: ed.GroupSum(ed.L2(), torch.tensor([-1, -1])), "got no group"),
         (lambda: ed.GroupSum(1.0, torch.zeros(2).long()), "GroupSum got a float"),  # type: ignore[arg-type]
-        (lambda: ed.GroupSum(ed.L2(), torch.zeros(2).long(), 0.0), "weight is 0.0; it must be pos"),
+        (lambda: ed.GroupSum(ed.L2(), torch.zeros(2).long(), 0.0), "weight is 0; it must be pos"),
         (lambda: ed.GroupSum(ed.L2(), torch.tensor([0, 4]), torch.ones(3)), "2 groups and weights"),
         (
             lambda: ed.GroupSum(ed.L2(), torch.zeros(2).long()).check(1, torch.Size((3,))),

@@ -119,23 +119,23 @@ class GroupSum(Wrapped):
     def value(self, x: Tensor) -> Tensor:
         (*parts, free), weights = self._split(x), self._weights(x)
         found = Zero().value(free)
-        for part, w in zip(parts, weights, strict=True):
-            found = found + _by_sample(self.function.value(part) * w[:, 0], x)
+        for part, w, (count, _) in zip(parts, weights, self._sizes, strict=True):
+            found = found + (self.function.value(part) * w[:, 0]).view(-1, count).sum(1)
         return found
 
     def conjugate(self, y: Tensor) -> Tensor:
         (*parts, free), weights = self._split(y), self._weights(y)
         found = Zero().conjugate(free)
-        for part, w in zip(parts, weights, strict=True):
-            found = found + _by_sample(self.function.conjugate(part / w) * w[:, 0], y)
+        for part, w, (count, _) in zip(parts, weights, self._sizes, strict=True):
+            found = found + (self.function.conjugate(part / w) * w[:, 0]).view(-1, count).sum(1)
         return found
 
     def share_in_domain(self, y: Tensor) -> Tensor:
         (*parts, free), weights = self._split(y), self._weights(y)
         found = Zero().share_in_domain(free)
-        for part, w in zip(parts, weights, strict=True):
+        for part, w, (count, _) in zip(parts, weights, self._sizes, strict=True):
             each = self.function.share_in_domain(part / w)
-            found = torch.minimum(found, each.view(len(y), -1).amin(1))
+            found = torch.minimum(found, each.view(-1, count).amin(1))
         return found
 
     def domain_indicator(self) -> Function | None:
@@ -190,7 +190,8 @@ class GroupSum(Wrapped):
         prox, vjp = (f.prox_conjugate, f.prox_conjugate_vjp) if conjugate else (f.prox, f.prox_vjp)
         found, in_w = [], []
         of_f: list[Tensor | None] = [None] * len(f.tensors())
-        for part, w, g in zip(kept_parts, self._weights(grad), grads, strict=True):
+        rows = zip(kept_parts, self._weights(grad), grads, self._sizes, strict=True)
+        for part, w, g, (count, _) in rows:
             steps, scale = _rows(step, grad, w), w if conjugate else torch.ones_like(w)
             z, steps = part / scale, steps / w if conjugate else steps * w
             p = prox(z, steps) if self.keeps_input() else z
@@ -199,7 +200,7 @@ class GroupSum(Wrapped):
             result = result / scale
             found.append(result)
             slopes = (before - result) * p if conjugate else result * (p - z) / w
-            in_w.append(_by_group(slopes, grad))
+            in_w.append(slopes.sum(1).view(-1, count).sum(0))
             for i, t in enumerate(own):
                 if t is not None:
                     old = of_f[i]
@@ -231,7 +232,10 @@ class GroupSum(Wrapped):
 
     def _joined(self, parts: list[Tensor], like: Tensor) -> Tensor:
         """A batch of what :meth:`_split` splits."""
-        flat = torch.cat([part.reshape(len(like), -1) for part in parts], 1)
+        *rows, free = parts
+        pairs = zip(rows, self._sizes, strict=True)
+        whole = [part.reshape(-1, count * size) for part, (count, size) in pairs]
+        flat = torch.cat([*whole, free], 1)
         return flat[:, self._back].view_as(like)
 
     def _weights(self, like: Tensor) -> list[Tensor]:
@@ -246,15 +250,5 @@ def _rows(step: Number, batch: Tensor, rows: Tensor) -> Number:
     """A step, or one for each sample, of each of so many rows."""
     if not isinstance(step, Tensor) or step.ndim == 0:
         return step
-    each = step.reshape(len(step), -1)[:, :1].expand(len(batch), len(rows) // max(1, len(batch)))
+    each = step[:, None].flatten(1)[:, :1].expand(len(batch), len(rows) // max(1, len(batch)))
     return each.reshape(-1, 1)
-
-
-def _by_sample(values: Tensor, batch: Tensor) -> Tensor:
-    """Sums over a sample's groups."""
-    return values.view(len(batch), -1).sum(1)
-
-
-def _by_group(slopes: Tensor, batch: Tensor) -> Tensor:
-    """Sums over a group's coordinates and the samples."""
-    return slopes.sum(1).view(len(batch), -1).sum(0)

@@ -116,7 +116,10 @@ class SymmetricWavelet(Operator):
     def _analysed(self, x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         pair = self._pair.to(x)
         mirrored = x.movedim(axis, -1)[..., self._mirror(x.shape[axis]).to(x.device)]
-        low, high = (mirrored.unfold(-1, pair.shape[1], 2) @ pair.T).unbind(-1)
+        # not unfold, whose derivative vmap does not batch
+        last = mirrored.shape[-1] - pair.shape[1]
+        frames = [mirrored[..., j : j + last + 1 : 2] for j in range(pair.shape[1])]
+        low, high = (torch.stack(frames, -1) @ pair.T).unbind(-1)
         return low.movedim(-1, axis), high.movedim(-1, axis)
 
     def _synthesised(self, low: Tensor, high: Tensor, axis: int, length: int) -> Tensor:
