@@ -67,12 +67,13 @@ def _downloader(url: str, bar: Any, responses: list[Any]) -> Callable[..., Any]:
 
     if url.startswith("file:"):  # which pooch has no downloader for
         return lambda _url, to, _keeper: shutil.copyfile(url2pathname(urlparse(url).path), to)
-    return pooch.HTTPDownloader(  # type: ignore[no-any-return]
+    found: Callable[..., Any] = pooch.HTTPDownloader(
         progressbar=bar or False,
         chunk_size=CHUNK,
         timeout=60,
         hooks={"response": lambda response, *_, **__: responses.append(response)},
     )
+    return found
 
 
 def _unreachable(url: str, error: OSError) -> str:

@@ -314,7 +314,9 @@ def test_an_operator_put_in_later_is_probed_too() -> None:
         model(observation())
 
 
-def test_convolutions_are_looked_at_once_whatever_the_size(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_convolutions_are_looked_at_once_whatever_the_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen, forward = [], ed.Conv.forward
 
     def watched(K: ed.Conv, x: Tensor) -> Tensor:

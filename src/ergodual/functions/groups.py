@@ -73,13 +73,12 @@ class GroupSum(Wrapped):
         self.register_buffer("groups", groups)
         hold(self, "weight", real("GroupSum's weight", weight))
         numbers, sizes = groups[groups >= 0].unique(return_counts=True)
-        require(
-            not isinstance(weight, Tensor) or weight.shape in ((), numbers.shape),
-            lambda: (
-                f"GroupSum has {len(numbers)} groups and weights of shape {tuple(weight.shape)}"  # type: ignore[union-attr]
-                "; give one for all, or one for each."
-            ),
-        )
+        if isinstance(weight, Tensor):
+            require(
+                weight.shape in ((), numbers.shape),
+                f"GroupSum has {len(numbers)} groups and weights of shape {tuple(weight.shape)}; "
+                "give one for all, or one for each.",
+            )
         self.require_valid()
         # the coordinates in the order of their group's size, and then of its number; and back
         flat, order = groups.flatten(), sizes.argsort(stable=True)
