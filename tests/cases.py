@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import ergodual as ed
+from ergodual.operators.channel import Channel
 from ergodual.speech.quantizers import (
     a_law,
     mid_rise,
@@ -275,6 +276,9 @@ MORE_OPERATORS: dict[str, Operators] = {
     "framed, hop 1": Operators(lambda seed=7: ed.Framed(matrix(2, 3, seed), hop=1), (4,)),
     "neighbours": Operators(lambda seed=0: ed.Differences([(0, 1), (1, -1), (-1, -2)]), (2, 3)),
     "symmetric gradient": Operators(lambda seed=0: ed.SymmetricGradient(), (2, 2, 2)),
+    "a channel": Operators(
+        lambda seed=7: Channel(ed.Dense(matrix(seed=seed)), 1, 0, (2, 3)), (2, N)
+    ),
     "sparse": Operators(
         lambda seed=71: ed.Sparse(SPARSE, (3,), (2, 2), weights(5, seed=seed)), FLAT
     ),

@@ -138,7 +138,7 @@ class Problem(LowerLevel):
         return changed
 
     def _instance(self, observation: Tensor) -> Instance:
-        _require_batch(observation)
+        require_batch(observation)
         domain = observation.shape[1:]
         terms = (self.F, self.G, self.K)
         return self._posed(terms, observation, None, domain, observation)
@@ -223,7 +223,7 @@ class InverseProblem(LowerLevel):
         )
 
     def _instance(self, observation: Tensor) -> Instance:
-        _require_batch(observation)
+        require_batch(observation)
         seen = observation.shape[1:]
         domain = self.A.domain(seen) if self.given_domain is None else self.given_domain
         if self.A.codomain(domain) != seen:
@@ -254,7 +254,7 @@ def _require_terms(**terms: Function | Operator) -> None:
             )
 
 
-def _require_batch(observation: Tensor) -> None:
+def require_batch(observation: Tensor) -> None:
     if not isinstance(observation, Tensor):
         raise ErgodualError(
             f"The observations are a {type(observation).__name__}; give a torch tensor, as of "

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ergodual.experiments.plots import (
     gradient_figure,
+    lightened,
     loss_figure,
     operator_figure,
     save_figure,
@@ -93,3 +94,9 @@ def test_depth_1_is_drawn_in_both_panels() -> None:
         == ["d = 1", "d = 2"]
     )
     assert np.array_equal(plain.lines[0].get_ydata(), ergodic.lines[0].get_ydata())
+
+
+def test_a_lighter_drawing_says_the_same() -> None:
+    svg = ' <path id="m1.2345" d="M 1.23456 -0.00049 \nL 20.5 3"/>\n  <text>0.0125 of 3</text>\n'
+    light = '<path id="m1.2345" d="M 1.23 -0.00 \nL 20.5 3"/>\n<text>0.0125 of 3</text>\n'
+    assert lightened(svg) == light

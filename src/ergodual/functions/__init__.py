@@ -10,6 +10,7 @@ from ergodual.functions.huber import Huber
 from ergodual.functions.kl import KullbackLeibler
 from ergodual.functions.l1 import L1
 from ergodual.functions.l21 import L21
+from ergodual.functions.learned_prox import LearnedProx
 from ergodual.functions.least_squares import Quadratic
 from ergodual.functions.nuclear import Nuclear
 from ergodual.functions.quadratic import SquaredL2, Zero
@@ -32,6 +33,7 @@ __all__ = [
     "L1Ball",
     "L2Ball",
     "LInf",
+    "LearnedProx",
     "Linear",
     "NonNegative",
     "Nuclear",

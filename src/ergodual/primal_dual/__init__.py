@@ -1,5 +1,6 @@
 """The sweeps: step sizes, the iteration (3)–(5), outputs, and the adjoints that go through it."""
 
+from ergodual.primal_dual.learned_primal_dual import LearnedPrimalDual
 from ergodual.primal_dual.outputs import Ergodic, Last, Output
 from ergodual.primal_dual.preconditioned import Preconditioned
 from ergodual.primal_dual.relaxed import Relaxed
@@ -14,6 +15,7 @@ __all__ = [
     "Checkpointed",
     "Ergodic",
     "Last",
+    "LearnedPrimalDual",
     "Output",
     "Preconditioned",
     "Relaxed",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ergodual.autocast import in_own_type, let_none_cast
 from ergodual.errors import ErgodualError
+from ergodual.functions.learned_prox import require_replayable
 from ergodual.instance import Instance
 from ergodual.operators.unmatched import require_outermost
 from ergodual.primal_dual.backward import Segment, blocks, sweep_backward
@@ -58,6 +59,8 @@ class Reverse:
             require_steps(steps)
             return unroll(instances, steps, weights)
         require_outermost(one.K for one in instances)
+        functions = (f for one in instances for f in (one.F, one.G))
+        require_replayable(functions, (steps.sigma, steps.tau))
         inputs = Inputs(instances, steps, weights)
         plan = inputs.plan()
         sweep = _GeneralSweep if plan.general else _Sweep

@@ -13,6 +13,7 @@ from torch import Tensor
 from ergodual.autocast import in_own_type
 from ergodual.consistency import probe
 from ergodual.errors import ErgodualError, NotConvergedWarning
+from ergodual.functions.learned_prox import require_functions
 from ergodual.instance import Instance
 from ergodual.operators.unmatched import require_adjoint
 from ergodual.problem import LowerLevel
@@ -233,6 +234,7 @@ def _norm(one: Instance) -> float:
 
 def _check(one: Instance) -> None:
     require_adjoint(one.K)
+    require_functions(one.F, one.G)
     seen = one.shift if one.shift is not None else one.offset
     if seen is None or seen.dtype not in TOLERANCE:
         raise ErgodualError(
