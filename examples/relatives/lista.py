@@ -15,8 +15,6 @@ their patches of 10 × 10 pixels one layer is worth 18 iterations of FISTA for 1
 :Algorithm: unrolled, solve, ISTA, FISTA, Adam
 """
 
-import warnings
-
 import matplotlib.pyplot as plt
 import torch
 from skimage import data
@@ -26,7 +24,6 @@ import ergodual as ed
 from ergodual.bilevel import fit
 
 torch.manual_seed(0)
-warnings.simplefilter("ignore", ed.StepSizeWarning)  # of a step that is large on purpose, below
 
 # %%
 # Patches of four photographs, without their means; D from codes and least squares in turn

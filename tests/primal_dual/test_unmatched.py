@@ -1,11 +1,13 @@
 """Operators whose way back is not their adjoint: exact derivatives, and nothing to solve."""
 
+import warnings
 from collections.abc import Callable
 
 import pytest
 import torch
-from cases import BATCH, FUNCTIONS, OPERATORS, matrix, observation, parameter
+from cases import BATCH, FUNCTIONS, OPERATORS, M, N, matrix, observation, parameter
 from differences import five_point, relative
+from torch import nn
 
 import ergodual as ed
 
@@ -13,6 +15,15 @@ PAIRS = ["tall", "user's", "conv", "conv, strided", "stack"]
 ADJOINTS: dict[str, Callable[[], ed.Tape | ed.Reverse]] = {
     "reverse": ed.Reverse,
     "checkpointed": lambda: ed.Checkpointed(2),
+}
+
+
+OTHER_STEPS: dict[str, Callable[[ed.StepSizes], ed.StepSizes]] = {
+    "relaxed": lambda steps: ed.Relaxed(steps, parameter(1.3)),
+    "by coordinate": lambda _: ed.StepSizes.fixed(
+        nn.Parameter(0.3 + 0.1 * torch.rand(1, M).double()),
+        nn.Parameter(0.3 + 0.1 * torch.rand(1, N).double()),
+    ),
 }
 
 
@@ -58,6 +69,23 @@ def test_the_tape_is_the_differences() -> None:
     assert relative(gradients(model, x), expected) < 1e-7
 
 
+@pytest.mark.parametrize("steps", OTHER_STEPS)
+def test_the_reverse_sweep_is_the_tape_with_other_steps(steps: str) -> None:
+    torch.manual_seed(0)
+    model, x = network("tall", False, ed.Tape())
+    model.steps = OTHER_STEPS[steps](model.steps)
+    expected = gradients(model, x)
+    model.adjoint = ed.Reverse()
+    assert relative(gradients(model, x), expected) < 1e-12
+
+
+def test_no_steps_are_safe_and_none_are_warned_of() -> None:
+    problem = ed.Problem(ed.L1(), ed.Box(radius=0.2), pair())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ed.Unrolled(problem, 3, ed.StepSizes.fixed(1e3, 1e3))(observation())
+
+
 def test_with_one_operator_it_is_that_one() -> None:
     K = ed.Dense(matrix())
     x = observation()
@@ -76,6 +104,11 @@ REFUSED = {
     "solve": lambda problem, x: ed.solve(problem, x),
     "solved": lambda problem, x: ed.Solved(problem)(x),
     "a gap": lambda problem, x: problem.instance(x).gap(x, torch.zeros(BATCH, 4).double()),
+    "implicit": lambda problem, x: ed.Unrolled(problem, 3, adjoint=ed.Implicit())(x),
+    "piggyback": lambda problem, x: ed.Unrolled(problem, 3, adjoint=ed.Piggyback())(x),
+    "neumann": lambda problem, x: ed.Unrolled(problem, 3, adjoint=ed.Neumann(2))(x),
+    "one step": lambda problem, x: ed.Unrolled(problem, 3, adjoint=ed.OneStep())(x),
+    "preconditioned": lambda problem, x: ed.Unrolled(problem, 3, ed.Preconditioned())(x),
 }
 
 

@@ -17,8 +17,9 @@ class Unmatched(Operator):
 
     So the iterations of ``Unrolled`` minimise nothing: they are layers r⁺ = prox_G(r − τWᵀy⁺) of a
     network, as in Brauer, Lorenz, "Primal-dual residual networks", arXiv 1806.05823. Their
-    derivative is as exact as any, but there is no solution, and ``solve``, ``Solved`` and gaps
-    refuse it. With W = K it is K.
+    derivative is as exact as any, but there is no solution, and ``solve``, ``Solved``, gaps, rules
+    for derivatives at a solution and :class:`~ergodual.Preconditioned` refuse it. With W = K it is
+    K.
 
     Parameters
     ----------
@@ -115,8 +116,9 @@ def require_adjoint(K: Operator) -> None:
     require(
         not is_unmatched(K),
         "The operator is Unmatched: its way back is not its adjoint, so that its iterations "
-        "minimise nothing and there is no solution and no gap; take Unrolled, or one operator for "
-        "both ways.",
+        "minimise nothing and there is no solution, no gap, no derivative at a solution and no "
+        "step of which a matrix tells that it is safe; take Unrolled with Reverse() or Tape() and "
+        "StepSizes, or one operator for both ways.",
     )
 
 

@@ -10,6 +10,7 @@ from torch import Size, Tensor
 from ergodual.errors import ErgodualError
 from ergodual.operators import Dense, Operator, Sparse, Stack
 from ergodual.operators.norms import SMALL, matrix_of
+from ergodual.operators.unmatched import require_adjoint
 from ergodual.primal_dual.steps import SAFETY, Operators, Steps, StepSizes
 from ergodual.tensors import Number, require
 
@@ -41,7 +42,8 @@ class Preconditioned(StepSizes):
     Raises
     ------
     ErgodualError
-        If α or w is out of its range, or, when they are asked for, K is too large.
+        If α or w is out of its range, or, when they are asked for, K is too large or its way back
+        is not its adjoint.
 
     Examples
     --------
@@ -67,6 +69,8 @@ class Preconditioned(StepSizes):
         self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None
     ) -> Steps:
         operators = [K] if isinstance(K, Operator) else K
+        for one in operators:
+            require_adjoint(one)
         with torch.no_grad():
             known = {id(one): _sums(one, domain, self.alpha, 2 - self.alpha) for one in operators}
             sums = zip(*(known[id(one)] for one in operators), strict=True)

@@ -12,6 +12,7 @@ from ergodual.errors import StepSizeWarning
 from ergodual.instance import Instance
 from ergodual.operators import Diagonal, Operator, Stack
 from ergodual.operators.norms import MARGIN, lanczos_bound
+from ergodual.operators.unmatched import is_unmatched
 from ergodual.primal_dual.plan import as_met
 from ergodual.primal_dual.steps import Steps
 
@@ -24,14 +25,15 @@ def warn_of_steps(instances: Sequence[Instance], steps: Steps) -> None:
     """Warn where σ τ ‖K‖² of an iteration is above 4/3, or 1 where iterations are relaxed.
 
     Of steps by part, where that of a part is; of each coordinate, where ‖diag(σ)^½ K diag(τ)^½‖² is
-    (Pock, Chambolle, ICCV 2011). The norms are estimates that lie below.
+    (Pock, Chambolle, ICCV 2011). The norms are estimates that lie below. Of operators whose way
+    back is not their adjoint nothing is said: no steps let their iterations converge.
     """
     limit = LIMIT if steps.rho is None else 1.0
     with torch.no_grad():
         sigma, tau, parts = as_met(instances, steps)
         if tau.ndim == 1 and parts is not None:
             sigma = steps.sigma
-        pairs = {id(one.K): one.K for one in instances}
+        pairs = {id(one.K): one.K for one in instances if not is_unmatched(one.K)}
         # the largest product of each operator's iterations
         of = {key: [k for k, one in enumerate(instances) if id(one.K) == key] for key in pairs}
         products = [

@@ -11,6 +11,7 @@ from torch import Tensor
 from ergodual.autocast import in_own_type
 from ergodual.errors import ErgodualError
 from ergodual.instance import Instance
+from ergodual.operators.unmatched import require_adjoint
 from ergodual.primal_dual.forward import estimate
 from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.inputs import Inputs
@@ -109,7 +110,8 @@ class AtSolution:
         Raises
         ------
         ErgodualError
-            If the iterations have problems of their own: they have no common solution.
+            If the iterations have problems of their own, so that they have no common solution, or
+            the operator is :class:`~ergodual.Unmatched`.
         """
         one = instances[0]
         if any(other is not one for other in instances):
@@ -117,6 +119,7 @@ class AtSolution:
                 f"{type(self).__name__} differentiates at the solution of one problem, and these "
                 "iterations have problems of their own; take Reverse()."
             )
+        require_adjoint(one.K)
         self.check(one)
         self.require_no_transform()
         with torch.no_grad():
