@@ -84,6 +84,7 @@ from ergodual.operators import (
 )
 from ergodual.primal_dual import (
     Checkpointed,
+    Entropy,
     Ergodic,
     Last,
     LearnedPrimalDual,
@@ -137,6 +138,7 @@ __all__ = [
     "Differences",
     "Direct",
     "ElasticNet",
+    "Entropy",
     "Ergodic",
     "ErgodualError",
     "Fourier",

@@ -1,5 +1,6 @@
 """The sweeps: step sizes, the iteration (3)–(5), outputs, and the adjoints that go through it."""
 
+from ergodual.primal_dual.entropy import Entropy
 from ergodual.primal_dual.learned_primal_dual import LearnedPrimalDual
 from ergodual.primal_dual.outputs import Ergodic, Last, Output
 from ergodual.primal_dual.preconditioned import Preconditioned
@@ -13,6 +14,7 @@ from ergodual.primal_dual.unrolled import Adjoint, Unrolled
 __all__ = [
     "Adjoint",
     "Checkpointed",
+    "Entropy",
     "Ergodic",
     "Last",
     "LearnedPrimalDual",

@@ -15,6 +15,7 @@ from ergodual.functions import Function
 from ergodual.functions.sums import flat_shape, takes_steps_by_part
 from ergodual.instance import Instance
 from ergodual.operators import Operator
+from ergodual.primal_dual.entropy import Entropic
 from ergodual.primal_dual.steps import Steps
 from ergodual.tensors import Number, revealed
 
@@ -87,12 +88,19 @@ class Plan:
         return Plan([instance] * depth, [sigma] * depth, [tau] * depth, [theta] * depth, alpha)
 
     @property
+    def entropic(self) -> bool:
+        """Whether entropies measure the steps."""
+        return isinstance(self.instances[0].G, Entropic)
+
+    @property
     def general(self) -> bool:
-        """Whether iterations are relaxed, or coordinates have steps of their own."""
+        """Whether iterations are relaxed, coordinates have steps of their own, or entropies measure
+        them.
+        """
         own = isinstance(self.tau[0], Tensor) or (
             isinstance(self.sigma[0], Tensor) and self.parts is None
         )
-        return own or self.rho is not None
+        return own or self.rho is not None or self.entropic
 
     @cached_property
     def reversed(self) -> list[Operator]:

@@ -55,8 +55,8 @@ class Relaxed(StepSizes):
     def __init__(self, rule: StepSizes, rho: Number) -> None:
         super().__init__()
         require(
-            isinstance(rule, StepSizes),
-            f"Relaxed got {rule!r}; it must be a rule, as ed.StepSizes.balanced().",
+            isinstance(rule, StepSizes) and not rule.entropic,
+            f"Relaxed got {rule!r}; it must be a rule, as ed.StepSizes.balanced() (not Entropy).",
         )
         rho = real("The relaxation rho", rho)
         ends = (rho > 0) & (rho < 2)

@@ -202,8 +202,8 @@ class _GeneralSweep(torch.autograd.Function):
     def forward(ctx: Any, adjoint: Reverse, inputs: Inputs, plan: Plan, *tensors: Tensor) -> Tensor:
         if adjoint.starts(plan) != [0]:
             raise ErgodualError(
-                f"{type(adjoint).__name__} serves no relaxed iterations and no steps for each "
-                "coordinate; take Reverse() or Tape(), or other steps."
+                f"{type(adjoint).__name__} serves no relaxed iterations, no entropy "
+                "steps and no steps for each coordinate; take Reverse() or Tape(), or other steps."
             )
         x_hat, iterates = record(plan)
         ctx.inputs, ctx.plan = inputs, plan

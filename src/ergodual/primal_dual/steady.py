@@ -48,8 +48,9 @@ class Steady(StepSizes):
         then = StepSizes.balanced() if then is None else then
         for each in (rule, then):
             require(
-                isinstance(each, StepSizes),
-                f"Steady got {each!r}; it must be a rule, as ed.StepSizes.balanced().",
+                isinstance(each, StepSizes) and not each.entropic,
+                f"Steady got {each!r}; it must be a rule, as ed.StepSizes.balanced() (Entropy "
+                "goes around Steady).",
             )
         require(
             isinstance(first, int) and first >= 1,

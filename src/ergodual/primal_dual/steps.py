@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Size, Tensor, nn
 
 from ergodual.autocast import let_none_cast
 from ergodual.errors import ErgodualError, NotFiniteError
+from ergodual.instance import Instance
 from ergodual.operators import Operator, Stack
 from ergodual.tensors import Number, hold, real, require, revealed, shown
 
@@ -61,6 +62,7 @@ class StepSizes(nn.Module):
     """
 
     theta: Number
+    entropic: ClassVar[bool] = False
 
     def __init__(self, theta: Number = 1.0) -> None:
         super().__init__()
@@ -159,6 +161,10 @@ class StepSizes(nn.Module):
 
     def project_(self) -> None:
         """Move learned numbers that have left their range to its border."""
+
+    def measured(self, instances: Sequence[Instance]) -> Sequence[Instance]:
+        """The same problems, whose functions say what measures the steps if squares do not."""
+        return instances
 
     def forward(
         self, K: Operators, depth: int, domain: Size | None = None, like: Tensor | None = None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ergodual.autocast import let_none_cast
 from ergodual.instance import Instance
+from ergodual.primal_dual.entropy import Entropic
 from ergodual.primal_dual.plan import as_met, require_steps
 from ergodual.primal_dual.steps import Steps
 from ergodual.tensors import Number
@@ -24,7 +25,8 @@ class Iterates(NamedTuple):
     dual, primal
         What the proxes give; y^k and r^k unless the iteration is relaxed.
     z_dual, z_primal
-        What the proxes take; None where it is not kept.
+        What the proxes take; None where it is not kept. Of entropy steps the logarithms of y^k and
+        r^k (see :class:`~ergodual.Entropy`).
     """
 
     y: Tensor
@@ -44,18 +46,36 @@ def iterations(
 ) -> Iterator[Iterates]:
     """(3)–(5), one iteration after the other; with ρ relaxed, as :class:`~ergodual.Relaxed`."""
     one = instances[0]
-    r, y = one.zeros_primal(), one.zeros_dual()
+    begun = start(one)
+    y, r = begun.y, begun.r
+    from_y, from_r = one.zeros_dual(), one.zeros_primal()
     u = one.estimate(r)
     for k, (F, G, K, _, offset, *_) in enumerate(instances):
         Ku = K(u) if offset is None else K(u) + offset
-        z_dual = y + sigma[k] * Ku
-        dual = F.prox_conjugate(z_dual, sigma[k])
+        z_dual = from_y + sigma[k] * Ku
+        if isinstance(F, Entropic):
+            z_dual, dual = F.step(z_dual, sigma[k])
+        else:
+            dual = F.prox_conjugate(z_dual, sigma[k])
         y = dual if rho is None else y + rho[k] * (dual - y)
-        z_primal = r - tau[k] * K.adjoint(y, one.domain)
-        primal = G.prox(z_primal, tau[k])
+        z_primal = from_r - tau[k] * K.adjoint(y, one.domain)
+        if isinstance(G, Entropic):
+            z_primal, primal = G.step(z_primal, tau[k])
+        else:
+            primal = G.prox(z_primal, tau[k])
         u = one.estimate(primal + theta[k] * (primal - r))
         r = primal if rho is None else r + rho[k] * (primal - r)
+        from_y = z_dual if isinstance(F, Entropic) else y
+        from_r = z_primal if isinstance(G, Entropic) else r
         yield Iterates(y, r, dual, primal, z_dual, z_primal)
+
+
+def start(one: Instance) -> Iterates:
+    """What the first iteration begins with."""
+    zeros_y, zeros_r = one.zeros_dual(), one.zeros_primal()
+    y = one.F.start(zeros_y) if isinstance(one.F, Entropic) else zeros_y
+    r = one.G.start(zeros_r) if isinstance(one.G, Entropic) else zeros_r
+    return Iterates(y, r, y, r, zeros_y, zeros_r)
 
 
 def unroll(instances: Sequence[Instance], steps: Steps, weights: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ergodual.errors import ErgodualError
 from ergodual.functions import Function
 from ergodual.instance import Instance
 from ergodual.operators import Operator
+from ergodual.primal_dual.entropy import Entropy
 from ergodual.primal_dual.forward import estimate
 from ergodual.primal_dual.outputs import Ergodic, Output
 from ergodual.primal_dual.plan import Plan
@@ -169,7 +170,7 @@ class Unrolled(nn.Module):
             ) from error
 
     def _estimate(self, observation: Tensor, G: Functions | None, F: Functions | None) -> Tensor:
-        instances = self._instances(observation, G, F)
+        instances = self.steps.measured(self._instances(observation, G, F))
         one = instances[0]
         K = [each.K for each in instances]
         shared = all(each is one.K for each in K)
@@ -203,6 +204,8 @@ class Unrolled(nn.Module):
         made.steps = StepSizes.fixed(*steps[:3])
         if steps.rho is not None:
             made.steps = Relaxed(made.steps, steps.rho)
+        if self.steps.entropic:
+            made.steps = Entropy(made.steps)
         return made
 
     def _operators(self) -> Operator | list[Operator]:

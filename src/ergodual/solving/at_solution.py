@@ -12,12 +12,13 @@ from ergodual.autocast import in_own_type
 from ergodual.errors import ErgodualError
 from ergodual.instance import Instance
 from ergodual.operators.unmatched import require_adjoint
+from ergodual.primal_dual.entropy import Entropic
 from ergodual.primal_dual.forward import estimate
 from ergodual.primal_dual.gradients import Gradients, Wanted
 from ergodual.primal_dual.inputs import Inputs
 from ergodual.primal_dual.plan import Plan
 from ergodual.primal_dual.steps import Steps
-from ergodual.tensors import Number, transformed
+from ergodual.tensors import Number, require, transformed
 
 
 class FixedPoint(NamedTuple):
@@ -120,6 +121,11 @@ class AtSolution:
                 "iterations have problems of their own; take Reverse()."
             )
         require_adjoint(one.K)
+        require(
+            not isinstance(one.G, Entropic),
+            f"{type(self).__name__} reads off the last iterates which bounds are met, and entropy "
+            "steps meet none; take Reverse() or Tape(), or other steps.",
+        )
         self.check(one)
         self.require_no_transform()
         with torch.no_grad():
