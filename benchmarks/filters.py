@@ -56,7 +56,7 @@ def main(out: Path) -> None:
     solving = time.perf_counter() - begun
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
-        losses(x_hat, x).sum().backward(retain_graph=True)
+        losses(x_hat, x).sum().backward()
     implicit = layer.adjoint
     assert isinstance(implicit, ed.Implicit)
     assert implicit.report is not None
@@ -67,15 +67,11 @@ def main(out: Path) -> None:
     settled = implicit.report.settled
     regular = implicit.report.regular[settled]
     residual = float(implicit.report.residual.max())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
-        gradients = [
-            torch.autograd.grad(loss, list(problem.parameters()), retain_graph=True)
-            for loss in losses(x_hat, x)[settled]
-        ]
+    print("implicit", implicit.report, memory, seconds, file=sys.stderr, flush=True)
     b, truth = observed[settled], x[settled]
     start = Start(*(t[settled] for t in (found.r, found.y, found.weight)))
     start = stepped(problem, stepped(problem, start, b), b)
+    gradients = [alone(layer, start, b, truth, crop) for crop in range(len(b))]
     theirs, certificate = slopes(problem, start, b, truth)
     ours = torch.stack([along(list(problem.parameters()), each) for each in gradients], 1)
     other = by_piggyback(problem, layer, gradients, start, b, truth)
@@ -114,6 +110,18 @@ def problem_of(filters: int = FILTERS) -> ed.InverseProblem:
     kernel -= kernel.mean((2, 3), keepdim=True)
     weights = nn.Parameter(torch.full((filters, 1, 1), WEIGHT, dtype=torch.float64))
     return ed.InverseProblem(data=ed.SquaredL2(), F=ed.L1(weights), K=ed.Conv(kernel))
+
+
+def alone(
+    layer: ed.Solved, start: Start, b: Tensor, x: Tensor, crop: int
+) -> tuple[Tensor, ...]:
+    """Implicit's gradients of one crop's loss."""
+    one = slice(crop, crop + 1)
+    layer.start = Start(*(t[one] for t in (start.r, start.y, start.weight)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ed.NotDifferentiableWarning)
+        loss = losses(layer(b[one]), x[one]).sum()
+        return torch.autograd.grad(loss, list(layer.problem.parameters()))
 
 
 def by_piggyback(

@@ -56,6 +56,23 @@ def test_an_inverse_problem_is_its_formula() -> None:
     torch.testing.assert_close(problem.instance(b).primal(x), formula)
 
 
+@pytest.mark.parametrize("data", [ed.SquaredL2(3.0), ed.L1(), ed.Box(radius=0.1)])
+def test_without_an_operator_the_data_term_is_a_prox(data: ed.Function) -> None:
+    F, K, b = ed.L1(0.2), ed.Dense(matrix()), observation(3)
+    ours = ed.InverseProblem(data=data, F=F, K=K)
+    x = ed.Unrolled(ours, 5)(b)
+    torch.testing.assert_close(x, ed.Unrolled(ed.Problem(F=F, G=data, K=K), 5)(b))
+    stacked = ed.InverseProblem(data=data, F=F, K=K, G=ed.Box(radius=1e3))
+    torch.testing.assert_close(ed.solve(ours, b, 1e-9).x, ed.solve(stacked, b, 1e-9).x)
+
+
+def test_data_that_exclude_the_observation_stay_in_the_stack() -> None:
+    data = ed.Box(lower=0.5, upper=1.0)
+    b = observation(3)
+    found = ed.solve(ed.InverseProblem(data=data, F=ed.L1(), K=ed.Dense(matrix())), b, 1e-9)
+    assert (found.x - b).min() > 0.5 - 1e-8
+
+
 def paper(**terms: object) -> ed.Problem:
     return ed.Problem(**{"F": ed.L1(), "G": ed.Box(radius=0.1), "K": ed.Dense(matrix()), **terms})  # type: ignore[arg-type]
 

