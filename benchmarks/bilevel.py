@@ -34,7 +34,7 @@ NOTES = [
     "filters, the largest); gain of the grid: by how much its best loss is lower, relative.",
     f"Implicit (MINRES to 1e-4) and Neumann(200) at solutions to {TOLERANCE:g}; Reverse through "
     f"{DEPTH} iterations.",
-    f"warm starts: the DCT filters' operator and weights learned by Neumann(100), Adam, batches of "
+    "warm starts: the DCT filters' operator and weights learned by Neumann(100), Adam, batches of "
     "5, to the tolerance named; iterations of the lower level a sample and epoch, cold and warm.",
 ]
 
@@ -118,7 +118,7 @@ def learned(make: Callable[[], ed.InverseProblem], gradient: str, x: Tensor, b: 
     adjoint = ed.Implicit(solver=ed.Minres(1e-4)) if gradient == "Implicit" else ed.Neumann(200)
     model: nn.Module = ed.Solved(problem, TOLERANCE, adjoint)
     if gradient == "Reverse":
-        steps = ed.StepSizes.weighted(0.3, by_part=True)
+        steps = ed.StepSizes.balanced()
         model = ed.Unrolled(problem, DEPTH, steps, ed.Last(), ed.Checkpointed())
     begun = time.perf_counter()
     history = fit(

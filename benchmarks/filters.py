@@ -112,9 +112,7 @@ def problem_of(filters: int = FILTERS) -> ed.InverseProblem:
     return ed.InverseProblem(data=ed.SquaredL2(), F=ed.L1(weights), K=ed.Conv(kernel))
 
 
-def alone(
-    layer: ed.Solved, start: Start, b: Tensor, x: Tensor, crop: int
-) -> tuple[Tensor, ...]:
+def alone(layer: ed.Solved, start: Start, b: Tensor, x: Tensor, crop: int) -> tuple[Tensor, ...]:
     """Implicit's gradients of one crop's loss."""
     one = slice(crop, crop + 1)
     layer.start = Start(*(t[one] for t in (start.r, start.y, start.weight)))
