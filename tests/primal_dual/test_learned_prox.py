@@ -60,7 +60,7 @@ def plug_and_play(operator: str, adjoint: ed.Tape | ed.Reverse) -> tuple[nn.Modu
         G=ed.LearnedProx(Shrinking(0.9)),
         domain=domain,
     )
-    steps = ed.StepSizes.fixed(0.2, 0.1, parameter(0.8))
+    steps = ed.StepSizes.fixed(0.4, 0.3, parameter(0.8))
     model = ed.Unrolled(problem, 3, steps, ed.Ergodic("learned"), adjoint)
     return model, observation(sample=tuple(A.codomain(torch.Size(domain))))
 
@@ -126,6 +126,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: ed.solve(
             ed.InverseProblem(data=ed.SquaredL2(), F=ed.LearnedProx(nn.Tanh())), observation()
         ),
+        "no function",
+    ),
+    "a rule at the solution": (
+        lambda: ed.Unrolled(problem(), 2, adjoint=ed.Neumann(3))(observation()),
         "no function",
     ),
     "value": (lambda: ed.LearnedProx(nn.Tanh()).value(observation()), "no value and no conjugate"),

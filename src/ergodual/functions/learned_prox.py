@@ -19,8 +19,9 @@ class LearnedProx(Function):
 
     So the iterations of ``Unrolled`` minimise nothing: they are layers of a network, as in Adler,
     Öktem, "Learned primal-dual reconstruction", IEEE TMI 2018. The step sizes are not told to the
-    module. There is no function, and so neither value nor conjugate, and ``solve``, ``Solved`` and
-    gaps refuse it. Derivatives replay the module at the argument of the prox, which alone is kept.
+    module. There is no function, and so neither value nor conjugate, and ``solve``, ``Solved``,
+    gaps and rules for derivatives at a solution refuse it. Derivatives replay the module at the
+    argument of the prox, which alone is kept.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import torch
 from torch import Size, Tensor
 
 from ergodual.errors import StepSizeWarning
+from ergodual.functions.learned_prox import learned_in
 from ergodual.instance import Instance
 from ergodual.operators import Diagonal, Operator, Stack
 from ergodual.operators.norms import MARGIN, lanczos_bound
@@ -26,14 +27,19 @@ def warn_of_steps(instances: Sequence[Instance], steps: Steps) -> None:
 
     Of steps by part, where that of a part is; of each coordinate, where ‖diag(σ)^½ K diag(τ)^½‖² is
     (Pock, Chambolle, ICCV 2011). The norms are estimates that lie below. Of operators whose way
-    back is not their adjoint nothing is said: no steps let their iterations converge.
+    back is not their adjoint, and of modules in the place of proxes, nothing is said: no steps let
+    their iterations converge.
     """
     limit = LIMIT if steps.rho is None else 1.0
     with torch.no_grad():
         sigma, tau, parts = as_met(instances, steps)
         if tau.ndim == 1 and parts is not None:
             sigma = steps.sigma
-        pairs = {id(one.K): one.K for one in instances if not is_unmatched(one.K)}
+        pairs = {
+            id(one.K): one.K
+            for one in instances
+            if not is_unmatched(one.K) and not learned_in((one.F, one.G))
+        }
         # the largest product of each operator's iterations
         of = {key: [k for k, one in enumerate(instances) if id(one.K) == key] for key in pairs}
         products = [

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ergodual.autocast import in_own_type
 from ergodual.errors import ErgodualError
+from ergodual.functions.learned_prox import require_functions
 from ergodual.instance import Instance
 from ergodual.operators.unmatched import require_adjoint
 from ergodual.primal_dual.entropy import Entropic
@@ -112,7 +113,8 @@ class AtSolution:
         ------
         ErgodualError
             If the iterations have problems of their own, so that they have no common solution, or
-            the operator is :class:`~ergodual.Unmatched`.
+            the operator is :class:`~ergodual.Unmatched`, or F or G a
+            :class:`~ergodual.LearnedProx`.
         """
         one = instances[0]
         if any(other is not one for other in instances):
@@ -121,6 +123,7 @@ class AtSolution:
                 "iterations have problems of their own; take Reverse()."
             )
         require_adjoint(one.K)
+        require_functions(one.F, one.G)
         require(
             not isinstance(one.G, Entropic),
             f"{type(self).__name__} reads off the last iterates which bounds are met, and entropy "
