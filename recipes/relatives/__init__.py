@@ -17,7 +17,14 @@ from ergodual.files import write_atomically
 from recipes.training import ROOT
 
 RESULTS = ROOT / "results" / "relatives"
-NAMES = ("quantized_speech", "ergodic_rates", "lista", "filter_weights", "learned_primal_dual")
+NAMES = (
+    "quantized_speech",
+    "ergodic_rates",
+    "lista",
+    "filter_weights",
+    "learned_primal_dual",
+    "structured_models",
+)
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
 
