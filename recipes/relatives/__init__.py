@@ -24,6 +24,7 @@ NAMES = (
     "filter_weights",
     "learned_primal_dual",
     "structured_models",
+    "residual_networks",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
