@@ -25,15 +25,15 @@ FACTORS = [1.1**k for k in range(-6, 7)]
 WARM_EPOCHS, WARM_TOLERANCES = 6, (1e-4, 1e-6)
 NOTES = [
     f"½‖x − b‖² + the regulariser, {IMAGES} crops of {CROP} × {CROP} of images/train400, σ = "
-    f"25/255, mean squared error, float64; weights in a softplus, 10 iterations of LBFGS at "
+    f"25/255, mean squared error, float64; weights in a softplus, 40 iterations of LBFGS at "
     "most, whole batch.",
     "total variation: one weight, against a grid whose points are 1.1 apart. filters: 8 weights of "
     "the 3 × 3 DCT without its mean; the grid goes through each weight, and all together, by the "
     "same factors around what Implicit has learned.",
     "from the grid: by what factor a learned weight is off the best point along its grid (of "
     "filters, the largest); gain of the grid: by how much its best loss is lower, relative.",
-    f"Implicit (MINRES to 1e-4) and Neumann(200) at solutions to {TOLERANCE:g}; Reverse through "
-    f"{DEPTH} iterations.",
+    "Implicit (MINRES to 1e-3, 300 iterations at most) and Neumann(200) at solutions to "
+    f"{TOLERANCE:g}; Reverse through {DEPTH} iterations.",
     "warm starts: the DCT filters' operator and weights learned by Neumann(100), Adam, batches of "
     "5, to the tolerance named; iterations of the lower level a sample and epoch, cold and warm.",
 ]
@@ -115,7 +115,9 @@ def learned(make: Callable[[], ed.InverseProblem], gradient: str, x: Tensor, b: 
     problem = make()
     F: Any = problem.F  # with weights
     nn.utils.parametrize.register_parametrization(F, "weight", Positive())
-    adjoint = ed.Implicit(solver=ed.Minres(1e-4)) if gradient == "Implicit" else ed.Neumann(200)
+    adjoint = (
+        ed.Implicit(solver=ed.Minres(1e-3, 300)) if gradient == "Implicit" else ed.Neumann(200)
+    )
     model: nn.Module = ed.Solved(problem, TOLERANCE, adjoint)
     if gradient == "Reverse":
         steps = ed.StepSizes.balanced()
@@ -128,7 +130,7 @@ def learned(make: Callable[[], ed.InverseProblem], gradient: str, x: Tensor, b: 
         epochs=1,
         batch_size=len(b),
         optimizer=functools.partial(
-            torch.optim.LBFGS, lr=1, max_iter=10, line_search_fn="strong_wolfe"
+            torch.optim.LBFGS, lr=1, max_iter=40, line_search_fn="strong_wolfe"
         ),
         schedule="constant",
         loss=nn.MSELoss(),

@@ -205,6 +205,7 @@ def resolved(
     return losses(judged.x, x), judged.error
 
 
+@torch.no_grad()
 def stepped(problem: ed.InverseProblem, start: Start, b: Tensor) -> Start:
     """A Newton step away."""
     one = problem.instance(b).detached()

@@ -25,6 +25,7 @@ NAMES = (
     "learned_primal_dual",
     "structured_models",
     "residual_networks",
+    "truncated_backpropagation",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
