@@ -124,7 +124,7 @@ plt.show()
 # Recordings of people, and images
 # --------------------------------
 # By ``make relatives``: speech of 4 bits, and the images of Set12 with noise of σ = 25, where G is
-# a square and W is 24 filters of 5 × 5. A quarter of a minute of learning for each:
+# a square and W is 24 filters of 5 × 5. About a quarter of a minute of learning each, three seeds:
 #
 # .. measured:: relatives/residual_networks.json
 #    :by: kind
@@ -133,8 +133,8 @@ plt.show()
 #    speech, dB | dB | .2f | task=speech
 #    images, dB | dB | .2f | task=images
 #
-# As in the paper, **untied is ahead of tied, and tied of solved**, and here also for images. The
-# residual network, which is no algorithm any more, is as good as the untied one, and no better.
+# As in the paper, **untied is ahead of tied, and tied of solved**, with every seed, and here also
+# for images. The residual network, no algorithm any more, is as good as the untied one, no better.
 #
 # What our library adds: the certificate of what is solved, exact gradients by ``Reverse`` of all
 # three, and the sentence by which ``solve`` refuses a V that is free.
