@@ -23,7 +23,7 @@ from ergodual.bilevel import fit
 
 # %%
 # Piecewise constant signals, and an operator near differences
-# -----------------------------------------------------------
+# ------------------------------------------------------------
 
 torch.manual_seed(0)
 torch.set_default_dtype(torch.float64)

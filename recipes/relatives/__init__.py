@@ -26,6 +26,7 @@ NAMES = (
     "structured_models",
     "residual_networks",
     "truncated_backpropagation",
+    "inexact_piggyback",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
