@@ -53,8 +53,8 @@ depths = [10, 20, 40, 80, 160, 320, 640, 1280]
 # ------------------
 # min over x in the simplex of max_i (Kx)_i; its function is the conjugate of the simplex'
 # indicator. Nothing here is strongly convex, and θ = 1. Steps are 0.99/‖K‖; Bregman steps with
-# entropies are 0.99/L with the norm from ℓ1 to ℓ∞, L = the largest entry, which does not grow with the
-# game. The bounds of what is left are much alike, ‖K‖/N and L · 2 log 100/N: 11.4/N and 9.2/N.
+# entropies are 0.99/L with the norm from ℓ1 to ℓ∞, L = max_ij abs(K_ij), which does not grow with
+# the game. The bounds of what is left are much alike, ‖K‖/N and L · 2 log 100/N: 11.4/N and 9.2/N.
 
 K = 2 * torch.rand(100, 100) - 1
 game = ed.InverseProblem(A=ed.Dense(K), data=ed.Conjugate(ed.Simplex()), G=ed.Simplex())
