@@ -27,6 +27,7 @@ NAMES = (
     "residual_networks",
     "truncated_backpropagation",
     "inexact_piggyback",
+    "segmentation",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
