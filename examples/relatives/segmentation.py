@@ -18,6 +18,7 @@ u^k ∝ u^{k−1} exp(−τ(c + Kᵀy^k)), and y^k in its bounds. Nothing meets 
 """
 
 import copy
+import warnings
 
 import matplotlib.pyplot as plt
 import torch
@@ -30,6 +31,7 @@ from ergodual.bilevel import fit
 from ergodual.images.networks import cosines
 
 torch.manual_seed(0)
+warnings.simplefilter("ignore", ed.NotDifferentiableWarning)  # at 1e-6
 
 # %%
 # Twenty iterations with squares or with entropies, and Lemma 1's exact gradient; or the *solution*
@@ -48,9 +50,7 @@ def relaxed(costs, weight, steps=None):
 
 
 # %%
-# The derivative along a line
-# ---------------------------
-# Of ½‖u − u†‖², 6 × 6 pixels and three labels, in a number t that is added to the costs of one.
+# The derivative of ½‖u − u†‖², 6 × 6 pixels and 3 labels, in a number t added to the costs of one:
 
 truth = functional.one_hot(torch.arange(6) // 2).T[None, :, None].expand(1, 3, 6, 6).double()
 costs = 0.6 * torch.randn(1, 3, 6, 6, dtype=torch.float64) - truth
