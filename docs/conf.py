@@ -74,5 +74,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "abort_on_example_error": True,
     "show_memory": False,
+    "parallel": 2,
     "write_computation_times": False,
 }

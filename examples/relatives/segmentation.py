@@ -31,7 +31,7 @@ from ergodual.bilevel import fit
 from ergodual.images.networks import cosines
 
 torch.manual_seed(0)
-warnings.simplefilter("ignore", ed.NotDifferentiableWarning)  # at 1e-6
+warnings.simplefilter("ignore", ed.NotDifferentiableWarning)  # at 1e-6 slopes are right to 1e-5
 
 # %%
 # Twenty iterations with squares or with entropies, and Lemma 1's exact gradient; or the *solution*

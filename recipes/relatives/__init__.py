@@ -28,6 +28,7 @@ NAMES = (
     "truncated_backpropagation",
     "inexact_piggyback",
     "segmentation",
+    "accelerated_networks",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""

@@ -182,14 +182,14 @@ class L21(Function):
         (a, b), *others = zip(x.unbind(axis), y.unbind(axis), strict=True)
         found = a * b
         for a, b in others:
-            found.addcmul_(a, b)
+            found = torch.addcmul(found, a, b)
         return found
 
     def _norms(self, groups: Tensor) -> Tensor:
         # the derivative of the root at 0 is made 0 instead of infinite
         tiny = torch.finfo(groups.dtype).tiny
-        return self._dot(groups, groups).clamp_(min=tiny).sqrt_()
+        return self._dot(groups, groups).clamp(min=tiny).sqrt()
 
     def _share(self, norms: Tensor, bound: Number) -> Tensor:
         """min(1, bound/‖z_g‖), which broadcasts against groups; at 1 as just below it."""
-        return (bound / norms).clamp_(max=1).unsqueeze(self._axis_of(norms.ndim))
+        return (bound / norms).clamp(max=1).unsqueeze(self._axis_of(norms.ndim))
