@@ -61,7 +61,7 @@ for name, rule in rules.items():
     with torch.no_grad():
         found = [ed.Unrolled(one, d, rule(), ed.Last())(b) for d in depths]
     courses[name] = [float((x - solution).norm() / solution.norm()) for x in found]
-    print(f"{name:<11} {courses[name][3]:.1e} after 8 iterations, {courses[name][-1]:.1e} after 512")
+    print(f"{name:<11} {courses[name][3]:.1e} after 8, {courses[name][-1]:.1e} after 512 iterations")
 
 # %%
 # An operator of each layer: networks
@@ -96,9 +96,9 @@ plt.show()
 # %%
 # What came out
 # -------------
-# **Acceleration does not pay here**, neither for the algorithm, which it leaves behind for the first
-# hundred iterations with these filters, nor for networks. Learning the steps does, from ten layers
-# on. Learned from 380 images and measured on Set12 (``make relatives``):
+# **Acceleration does not pay here**, neither for the algorithm, which is behind with it for the
+# first hundred iterations with these filters, nor for networks. Learning the steps does, from ten
+# layers on. Learned from 380 images and measured on Set12 (``make relatives``):
 #
 # .. measured:: relatives/accelerated_networks.json
 #    :by: layers
