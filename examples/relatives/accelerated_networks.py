@@ -61,7 +61,7 @@ for name, rule in rules.items():
     with torch.no_grad():
         found = [ed.Unrolled(one, d, rule(), ed.Last())(b) for d in depths]
     courses[name] = [float((x - solution).norm() / solution.norm()) for x in found]
-    print(f"{name:<11} {courses[name][3]:.1e} after 8, {courses[name][-1]:.1e} after 512 iterations")
+    print(f"{name}: {courses[name][3]:.0e} after 8, {courses[name][-1]:.0e} after 512 iterations")
 
 # %%
 # An operator of each layer: networks
