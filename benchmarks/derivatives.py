@@ -17,9 +17,9 @@ from benchmarks.filters import (
     TOLERANCE,
     along,
     losses,
+    polished,
     problem_of,
     slopes,
-    stepped,
 )
 from benchmarks.images import crops
 from benchmarks.measure import one_core, report
@@ -53,7 +53,7 @@ def main(out: Path) -> None:
     layer(observed)
     found = layer.solution
     assert found is not None
-    start = stepped(problem, Start(found.r, found.y, found.weight), observed)
+    start = polished(problem, Start(found.r, found.y, found.weight), observed)
     exact = slopes(problem, start, observed, x)[0][:, 0]
     tensors = list(problem.parameters())
     rows = []

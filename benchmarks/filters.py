@@ -35,7 +35,7 @@ NOTES = [
     "½‖x̂ − x‖² in all filters and weights by Implicit, whose solver is MINRES at this size.",
     f"cosine, error: of {DIRECTIONS} slopes along random directions in the filters and weights "
     "together against central differences, whose solutions are Newton steps from the solution, "
-    "which two of them have polished, with certificates of their own (the largest is shown); crops "
+    "which others have polished, with certificates of their own (the largest is shown); crops "
     "whose active set has settled (the report's settled), and those of them whose "
     "derivative exists (regular); where it does not, Implicit warns.",
     f"Piggyback: to a residual of {PIGGYBACK:g}, against Implicit; its estimate is that of the "
@@ -70,7 +70,7 @@ def main(out: Path) -> None:
     print("implicit", implicit.report, memory, seconds, file=sys.stderr, flush=True)
     b, truth = observed[settled], x[settled]
     start = Start(*(t[settled] for t in (found.r, found.y, found.weight)))
-    start = stepped(problem, stepped(problem, start, b), b)
+    start = polished(problem, start, b)
     gradients = [alone(layer, start, b, truth, crop) for crop in range(len(b))]
     theirs, certificate = slopes(problem, start, b, truth)
     ours = torch.stack([along(list(problem.parameters()), each) for each in gradients], 1)
@@ -203,6 +203,13 @@ def resolved(
         warnings.simplefilter("ignore", ed.NotConvergedWarning)
         judged: Any = ed.solve(problem, b, 1e-9, max_iterations=0, start=there)
     return losses(judged.x, x), judged.error
+
+
+def polished(problem: ed.InverseProblem, start: Start, b: Tensor) -> Start:
+    """Three Newton steps away: after one, losses may still move by more than differences do."""
+    for _ in range(3):
+        start = stepped(problem, start, b)
+    return start
 
 
 @torch.no_grad()
