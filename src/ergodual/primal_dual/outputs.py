@@ -40,8 +40,9 @@ class Last(Output):
 class Ergodic(Output):
     """An ergodic average.
 
-    Made for box constraints, as of quantization. With a squared data term :class:`Last` is better,
-    by more than a decibel on patches of images (docs/choosing.md).
+    For what starts at the observation, as quantization and denoising. With an operator A, where
+    x^0 = 0, :class:`Last` is better, by more than a decibel on patches of images
+    (docs/choosing.md).
 
     Parameters
     ----------

@@ -50,8 +50,8 @@ class Unrolled(nn.Module):
     steps
         The step size rule; ``StepSizes.balanced()`` if None.
     output
-        The output; ``Ergodic("1/k")`` if None, the paper's for box constraints; with a squared data
-        term ``Last()`` is better.
+        The output; ``Ergodic("1/k")`` if None, the paper's for box constraints; of an
+        ``InverseProblem`` with an A ``Last()`` is better.
     adjoint
         How gradients flow; ``Reverse()`` if None.
 
