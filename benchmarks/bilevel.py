@@ -204,7 +204,8 @@ def warm_starts(tolerance: float, x: Tensor, b: Tensor) -> dict[str, Any]:
     cold, warm = learn(False), learn(True)
     fifth = [history.epochs[5].iterations or 0.0 for history in (warm, cold)]
     return {
-        "problem": f"warm starts, {tolerance:g}",
+        "problem": "warm starts",
+        "accuracy": f"{tolerance:g}",
         "gradient": "Neumann",
         "psnr before": psnr(cold.epochs[0].train_loss),
         "psnr": psnr(warm.epochs[-1].train_loss),
