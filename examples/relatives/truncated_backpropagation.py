@@ -108,7 +108,8 @@ for name, course in courses.items():
     axes[0].loglog(counts, course, ".-", label=name)
 axes[0].set(xlabel="d or b", ylabel="gradient's relative distance to the solution's")
 axes[0].legend(fontsize=8)
-axes[1].semilogx(list(errors), [error for error, _ in errors.values()], ".-", label="learned with b")
+steps, found = list(errors), [error for error, _ in errors.values()]
+axes[1].semilogx(steps, found, ".-", label="learned with b")
 axes[1].axhline(float((dev[0] - dev[1]).square().mean()), color="0.6", label="noisy")
 for b, (error, seconds) in errors.items():
     axes[1].annotate(f"{seconds:.1f} s", (b, error), (-12, 8), textcoords="offset points")
