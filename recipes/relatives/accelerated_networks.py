@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +9,12 @@ import torch
 from torch import nn
 
 import ergodual as ed
-from ergodual.bilevel import fit
-from ergodual.images import NoisyCrops, read_folder
-from ergodual.images.loss import InteriorError
+from ergodual.images import read_folder
 from ergodual.images.networks import Centred, cosines
-from recipes.images.training import Adam
-from recipes.relatives.structured_models import HELD_OUT, RATES, SIGMA, measured
+from recipes.relatives.structured_models import BATCH, CROP, HELD_OUT, learn, measured
 
 DEPTHS, FILTERS, SIZE = (5, 10, 20), 16, 5
-CROP, BATCH, BATCHES, EPOCHS = 40, 4, 40, 10
+BATCHES, EPOCHS = 40, 10
 NOTES = [
     f"{FILTERS} filters of {SIZE} × {SIZE} and thresholds of each layer, F a weighted ℓ1 norm, G a "
     "square; σ = 25/255. plain: σ = τ = 0.99/‖K‖, θ = 1; accelerated: the steps and θ that G's "
@@ -38,20 +34,8 @@ def run(data: Path, seed: int) -> Iterator[dict[str, object]]:
     test = read_folder(data / "images" / "set12")
     for depth in DEPTHS:
         for steps in ("plain", "accelerated", "learned"):
-            model, begun = network(steps, depth), time.process_time()
-            fit(
-                model,
-                NoisyCrops(some, CROP, SIGMA, BATCHES, BATCH),
-                epochs=EPOCHS,
-                batch_size=BATCH,
-                loss=InteriorError(),
-                optimizer=Adam(model, *RATES),
-                schedule="cosine",
-                warmup=20,
-                clip=1.0,
-                seed=seed,
-            )
-            seconds = time.process_time() - begun
+            model = network(steps, depth)
+            seconds = learn(model, some, BATCHES, EPOCHS, seed)
             yield {
                 "steps": steps,
                 "layers": depth,

@@ -149,7 +149,8 @@ class Correction(nn.Module):
         convolutions = [nn.Conv2d(widths[k], widths[k + 1], 3, padding=1) for k in range(3)]
         for one in convolutions:
             nn.init.xavier_uniform_(one.weight)
-            nn.init.zeros_(one.bias)  # type: ignore[arg-type]
+            assert one.bias is not None
+            nn.init.zeros_(one.bias)
         first, second, third = convolutions
         self.layers = nn.Sequential(first, nn.PReLU(WIDTH), second, nn.PReLU(WIDTH), third)
 

@@ -115,8 +115,16 @@ def segmented(labels: int) -> Iterator[dict[str, object]]:
     yield {**row, "method": "pixels", "right": right(logits, y, others[1]), "seconds": 0.0}
     for method, epochs in EPOCHS.items():
         model, begun = Segmentation(method, logits), time.process_time()
-        options = {"optimizer": "adam", "lr": 0.05, "schedule": "cosine"}
-        fit(model, x, truth, epochs=epochs, batch_size=4, **options)  # type: ignore[arg-type]
+        fit(
+            model,
+            x,
+            truth,
+            epochs=epochs,
+            batch_size=4,
+            optimizer="adam",
+            lr=0.05,
+            schedule="cosine",
+        )
         seconds = time.process_time() - begun
         yield {**row, "method": method, "right": right(model, y, others[1]), "seconds": seconds}
 

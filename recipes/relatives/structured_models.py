@@ -44,20 +44,8 @@ def run(data: Path, seed: int) -> Iterator[dict[str, object]]:
     some = [image for i, image in enumerate(images) if i % HELD_OUT]
     test = read_folder(data / "images" / "set12")
     for kind in ("tied", "untied", "V free"):
-        model, begun = network(kind), time.process_time()
-        fit(
-            model,
-            NoisyCrops(some, CROP, SIGMA, BATCHES, BATCH),
-            epochs=EPOCHS,
-            batch_size=BATCH,
-            loss=InteriorError(),
-            optimizer=Adam(model, *RATES),
-            schedule="cosine",
-            warmup=20,
-            clip=1.0,
-            seed=seed,
-        )
-        seconds = time.process_time() - begun
+        model = network(kind)
+        seconds = learn(model, some, BATCHES, EPOCHS, seed)
         yield {
             "network": kind,
             "parameters": sum(p.numel() for p in model.parameters()),
@@ -65,6 +53,24 @@ def run(data: Path, seed: int) -> Iterator[dict[str, object]]:
             "set12": measured(model, test),
             "seconds": seconds,
         }
+
+
+def learn(model: nn.Module, images: list[Tensor], batches: int, epochs: int, seed: int) -> float:
+    """From noisy crops, so many mini-batches an epoch; the seconds that it took."""
+    begun = time.process_time()
+    fit(
+        model,
+        NoisyCrops(images, CROP, SIGMA, batches, BATCH),
+        epochs=epochs,
+        batch_size=BATCH,
+        loss=InteriorError(),
+        optimizer=Adam(model, *RATES),
+        schedule="cosine",
+        warmup=20,
+        clip=1.0,
+        seed=seed,
+    )
+    return time.process_time() - begun
 
 
 def network(kind: str) -> nn.Module:
