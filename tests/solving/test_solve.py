@@ -21,7 +21,8 @@ from ergodual.primal_dual.tape import unroll
 
 METHODS: dict[str, Callable[[], Any]] = {
     "default": lambda: None,
-    "halpern": ed.Restarted,
+    "halpern": lambda: ed.Restarted("halpern"),
+    "accelerated, restarted": lambda: ed.Restarted("accelerated"),
     "average": lambda: ed.Restarted("average"),
     "chambolle-pock": ed.ChambollePock,
     "chambolle-pock, weight 3": lambda: ed.ChambollePock(weight=3.0),
@@ -479,7 +480,7 @@ def test_an_estimate_of_unrolled_is_a_start() -> None:
     x = torch.rand(4, 1, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     F = ed.L21(0.1, dim=1)
     problem = ed.InverseProblem(data=ed.SquaredL2(), F=F, K=ed.Gradient(axes=(-2, -1)))
-    method, steps = ed.Restarted(polish=False), ed.StepSizes.balanced()
+    method, steps = ed.Restarted("halpern", polish=False), ed.StepSizes.balanced()
     cold = ed.solve(problem, x, tol=1e-8, method=method)
     x_hat = ed.Unrolled(problem, 200, steps, ed.Last())(x)
     warm = ed.solve(problem, x, tol=1e-8, method=method, start=x_hat)

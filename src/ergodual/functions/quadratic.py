@@ -106,6 +106,9 @@ class SquaredL2(Function):
     def prox(self, z: Tensor, step: Number) -> Tensor:
         return z / (1 + step * self.weight)
 
+    def prox_(self, z: Tensor, step: Number) -> Tensor:
+        return z.div_(1 + step * self.weight)
+
     def prox_conjugate(self, z: Tensor, step: Number) -> Tensor:
         return z * (self.weight / (self.weight + step))
 

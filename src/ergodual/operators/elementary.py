@@ -152,25 +152,59 @@ class Gradient(Operator):
         axes = self._axes(x.shape[1:])
         if (torch.is_grad_enabled() and x.requires_grad) or transformed():
             return torch.stack([_differences(x, axis) for axis in axes], 1)
-        seen = x.new_empty((len(x), len(axes), *x.shape[1:]))
-        for i, axis in enumerate(axes):
-            out, n = seen[:, i], x.shape[axis]
+        return self._write(x, x.new_empty((len(x), len(axes), *x.shape[1:])))
+
+    def forward_onto(
+        self,
+        base: Tensor,
+        x: Tensor,
+        scale: float | Tensor,
+        out: Tensor,
+        keep: float | Tensor = 1.0,
+    ) -> Tensor:
+        # parts of stacks may lie in one place without being one tensor
+        apart = keep == 1 and out.data_ptr() != base.data_ptr()
+        if apart and isinstance(scale, float):
+            return torch.add(base, self._write(x, out), alpha=scale, out=out)
+        return super().forward_onto(base, x, scale, out, keep)
+
+    def _write(self, x: Tensor, out: Tensor) -> Tensor:
+        for i, axis in enumerate(self._axes(x.shape[1:])):
+            part, n = out[:, i], x.shape[axis]
             torch.sub(
-                x.narrow(axis, 1, n - 1), x.narrow(axis, 0, n - 1), out=out.narrow(axis, 0, n - 1)
+                x.narrow(axis, 1, n - 1), x.narrow(axis, 0, n - 1), out=part.narrow(axis, 0, n - 1)
             )
-            out.narrow(axis, n - 1, 1).zero_()
-        return seen
+            part.narrow(axis, n - 1, 1).zero_()
+        return out
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         self._require_dual(y, y.shape[2:] if domain is None else domain)
-        axes = self._axes(y.shape[2:])
-        found = torch.zeros_like(y[:, 0])
-        for i, axis in enumerate(axes):
-            n = found.shape[axis]
+        return self._add_adjoint(torch.zeros_like(y[:, 0]), y, 1.0)
+
+    def adjoint_onto(
+        self,
+        base: Tensor,
+        y: Tensor,
+        scale: float | Tensor,
+        out: Tensor,
+        keep: float | Tensor = 1.0,
+    ) -> Tensor:
+        if isinstance(scale, Tensor) or isinstance(keep, Tensor):
+            return super().adjoint_onto(base, y, scale, out, keep)
+        self._require_dual(y, out.shape[1:])
+        if keep == 0:
+            out.zero_()
+        else:
+            torch.mul(base, keep, out=out)
+        return self._add_adjoint(out, y, scale)
+
+    def _add_adjoint(self, out: Tensor, y: Tensor, scale: float) -> Tensor:
+        for i, axis in enumerate(self._axes(y.shape[2:])):
+            n = out.shape[axis]
             part = y[:, i].narrow(axis, 0, n - 1)
-            found.narrow(axis, 1, n - 1).add_(part)
-            found.narrow(axis, 0, n - 1).sub_(part)
-        return found
+            out.narrow(axis, 1, n - 1).add_(part, alpha=scale)
+            out.narrow(axis, 0, n - 1).sub_(part, alpha=scale)
+        return out
 
     def codomain(self, domain: Size) -> Size:
         return Size((len(self._axes(domain)), *domain))

@@ -19,6 +19,10 @@ from ergodual.solving.newton import applies
 from ergodual.solving.scales import Scales, steps_of
 from ergodual.tensors import as_step, column, dots, largest, norms, total
 
+EVERY = 32
+"""Iterations between two looks at the error, each of which costs as much as one or two iterations.
+"""
+
 
 class Point(NamedTuple):
     """A primal and a dual iterate of each sample, and its certificate.

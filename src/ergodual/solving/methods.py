@@ -14,6 +14,7 @@ from ergodual.solving.certificates import Pending, Point
 from ergodual.solving.chambolle_pock import ChambollePock
 from ergodual.solving.newton import applies
 from ergodual.solving.restarted import Restarted
+from ergodual.solving.solution import Solution, Start
 
 S = TypeVar("S", bound="State")
 
@@ -46,7 +47,12 @@ class Method(Protocol[S]):
         """
 
 
-def default_method(one: Instance) -> Method[Any]:
-    """The restarted method, or the accelerated one where that is linear and no Newton step is."""
+def default_method(one: Instance, start: Solution | Start | Tensor | None) -> Method[Any]:
+    """The restarted method, or the accelerated one where that is linear and no Newton step is.
+
+    From an earlier solution Halpern's: accelerated steps begin too large for one that is near.
+    """
     linear = one.G.strong_convexity() > 0 and one.F.smoothness() < math.inf
-    return ChambollePock(accelerated=True) if linear and not applies(one) else Restarted()
+    if linear and not applies(one):
+        return ChambollePock(accelerated=True)
+    return Restarted() if start is None or isinstance(start, Tensor) else Restarted("halpern")

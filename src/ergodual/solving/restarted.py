@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
+from ergodual.solving.accelerated import Stretch, accelerated
 from ergodual.solving.at_solution import FixedPoint
-from ergodual.solving.certificates import Pending, Point, best
+from ergodual.solving.certificates import EVERY, Pending, Point, best
 from ergodual.solving.linear_solvers import Minres
 from ergodual.solving.linearised import Linearised
 from ergodual.solving.newton import free, newton, number_of, signature
@@ -33,14 +34,16 @@ class Restarts(NamedTuple):
     r, y
         The iterates.
     r_other, y_other
-        Their averages since the last restart, or, for Halpern's iteration, what the last
-        primal-dual step gave.
+        Their averages since the last restart; for Halpern's iteration what the last primal-dual
+        step gave; for the accelerated one r̄ and y.
     r_anchor, y_anchor
         The iterates of the last restart.
     weight
         ω.
     since
         Iterations since then.
+    growth
+        By what σ has grown since then.
     begun, last
         The error at the last restart, and when it was looked at last.
     seen, tried
@@ -58,6 +61,7 @@ class Restarts(NamedTuple):
     y_anchor: Tensor
     weight: Tensor
     since: Tensor
+    growth: Tensor
     begun: Tensor
     last: Tensor
     seen: Tensor
@@ -81,7 +85,11 @@ class Restarted:
         ``"average"``: the iterates and their ergodic averages are compared, and the better point is
         what it restarts from. ``"halpern"``: z^{k+1} = (k+1)/(k+2) (2T(z^k) − z^k) + 1/(k+2) z^0
         with T the primal-dual step and z^0 the last restart (Lu, Yang, "Restarted Halpern PDHG for
-        linear programming", 2024), which takes about half as many iterations.
+        linear programming", 2024), which takes about half as many iterations. ``"accelerated"``:
+        Algorithm 2 of Chambolle, Pock, JMIV 2011, for a strongly convex G, as of denoising, whose
+        steps begin anew at each restart; without strong convexity it is their Algorithm 1. If None,
+        this one where G is strongly convex and no Newton step by a matrix ends the work, else
+        Halpern's.
     precondition
         Whether coordinates have steps of their own: the parts K_i of a stack in the proportion of
         1/‖K_i‖², so that the units of a part do not matter; for a matrix, those of 1/‖row‖ and
@@ -108,12 +116,14 @@ class Restarted:
 
     def __init__(
         self,
-        kind: Literal["average", "halpern"] = "halpern",
+        kind: Literal["average", "halpern", "accelerated"] | None = None,
         precondition: bool | None = None,
         polish: bool = True,
     ) -> None:
-        if kind not in ("average", "halpern"):
-            raise ErgodualError(f"Restarted's kind is {kind!r}; it must be 'average' or 'halpern'.")
+        if kind not in (None, "average", "halpern", "accelerated"):
+            raise ErgodualError(
+                f"Restarted's kind is {kind!r}; it must be 'average', 'halpern' or 'accelerated'."
+            )
         self.kind, self.precondition, self.polish = kind, precondition, polish
 
     def start(self, pending: Pending, r: Tensor, y: Tensor, weight: Tensor | None) -> Restarts:
@@ -122,14 +132,21 @@ class Restarted:
         unknown = torch.full_like(pending.unit, math.inf)
         none = torch.full_like(unknown, -1, dtype=torch.long)
         zero = torch.zeros_like(unknown)
-        return Restarts(r, y, r, y, r, y, weight, zero, unknown, unknown, none, none, zero)
+        growth = torch.ones_like(zero)
+        return Restarts(r, y, r, y, r, y, weight, zero, growth, unknown, unknown, none, none, zero)
 
     def advance(self, pending: Pending, state: Restarts, iterations: int) -> Restarts:
         """See :class:`Method`."""
+        kind = self._kind(pending)
+        if kind == "accelerated":
+            stretch = Stretch(state.r, state.y, state.r_other, state.growth)
+            r, y, bar, growth = accelerated(pending, stretch, state.weight, iterations)
+            since = state.since + iterations
+            return state._replace(r=r, y=y, r_other=bar, y_other=y, growth=growth, since=since)
         F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
         r, y, r_other, y_other = (t.clone() for t in state[:4])
         sigma, tau = pending.steps(state.weight)
-        halpern, since = self.kind == "halpern", state.since
+        halpern, since = kind == "halpern", state.since
         r_next, v = torch.empty_like(r), torch.empty_like(r)
         y_next, Ku = torch.empty_like(y), torch.empty_like(y)
         for i in range(iterations):
@@ -155,8 +172,10 @@ class Restarted:
 
     def candidate(self, pending: Pending, state: Restarts, done: int) -> tuple[Restarts, Point]:
         """See :class:`Method`."""
-        point = pending.judge(state.r_other, state.y_other)
-        if self.kind == "average":
+        kind = self._kind(pending)
+        other = state[:2] if kind == "accelerated" else (state.r_other, state.y_other)
+        point = pending.judge(*other)
+        if kind == "average":
             point = best(point, pending.judge(state.r, state.y))
         state, point, landed = self._polished(pending, state, point, done)
         error, since = point.error, state.since
@@ -172,12 +191,18 @@ class Restarted:
             torch.where(in_y, point.y, state.y_anchor),
             torch.where(restart, self._moved(pending, state, point), state.weight),
             torch.where(restart, 0.0, since),
+            torch.where(restart, 1.0, state.growth),
             torch.where(restart, error, state.begun),
             torch.where(restart, math.inf, error),
             state.seen,
             state.tried,
             state.attempted,
         ), point
+
+    def _kind(self, pending: Pending) -> str:
+        if self.kind is not None:
+            return self.kind
+        return "accelerated" if pending.mu > 0 and pending.matrix is None else "halpern"
 
     def _polished(
         self, pending: Pending, state: Restarts, point: Point, done: int
@@ -234,7 +259,9 @@ class Restarted:
         with half as many products at most.
         """
         one = pending.instance
-        if one.F.per_sample is None or one.G.per_sample is None:
+        # the set is compared with that of the look before, and to find it takes long
+        early = done + EVERY < EARLIEST
+        if early or one.F.per_sample is None or one.G.per_sample is None:
             return state, state.seen.new_zeros(0), point
         sigma, tau = pending.steps(state.weight)
         at = Linearised.of(FixedPoint(one, point.r, point.y, sigma, tau, 1.0))

@@ -17,7 +17,7 @@ from ergodual.functions.learned_prox import require_functions
 from ergodual.instance import Instance
 from ergodual.operators.unmatched import require_adjoint
 from ergodual.problem import LowerLevel
-from ergodual.solving.certificates import Pending, best
+from ergodual.solving.certificates import EVERY, Pending, best
 from ergodual.solving.methods import Method, default_method
 from ergodual.solving.newton import within
 from ergodual.solving.rays import Watch
@@ -25,9 +25,6 @@ from ergodual.solving.scales import scales_of
 from ergodual.solving.solution import Found, Solution, Start, said
 from ergodual.tensors import require, transformed
 
-EVERY = 32
-"""Iterations between two looks at the error, each of which costs as much as one or two iterations.
-"""
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 
 
@@ -121,7 +118,7 @@ def solve_instance(
         norm is None or 0 <= norm < math.inf,
         f"The norm is {norm}; give an upper bound of the operator's norm, or leave it out.",
     )
-    method = default_method(one) if method is None else method
+    method = default_method(one, start) if method is None else method
     if isinstance(method, type) or not hasattr(method, "advance"):
         raise ErgodualError(
             f"The method is {method!r}; give ed.Restarted(...) or ed.ChambollePock(...)."

@@ -121,10 +121,10 @@ class Solved(nn.Module):
         one = problem.instance(observation)
         if torch.is_grad_enabled():
             self.adjoint.check(one)
-        method = default_method(one) if self.method is None else self.method
+        start = self.start if start is None else start
+        method = default_method(one, start) if self.method is None else self.method
         norm = one.K.norm_bound(one.domain)
         tol = TOLERANCE.get(observation.dtype, 0.0) if self.tol is None else self.tol
-        start = self.start if start is None else start
         found = solve_instance(one, tol, method, self.max_iterations, start, norm)
         self.solution = found
         if not torch.is_grad_enabled():
