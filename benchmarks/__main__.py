@@ -32,6 +32,7 @@ NAMES = (
     "regressions",
     "zoo",
     "recordings",
+    "restoring",
     "peers",
 )
 

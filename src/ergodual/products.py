@@ -123,10 +123,11 @@ def addmm(
 
 @contextmanager
 def rounded_products(split: bool = False) -> Iterator[None]:
-    """Within it, this thread multiplies matrices of float32 on the CPU in bfloat16: for learning.
+    """Within it, this thread multiplies matrices of float32 on the CPU in bfloat16.
 
     Where the processor has units for it that is 2 to 4 times as fast. Products that autograd
-    records are not concerned; for them there is ``torch.autocast``.
+    records are not concerned; for them there is ``torch.autocast``. That K and Kᵀ are rounded apart
+    is no matter for a network that has learned so, and forbids certificates.
 
     Parameters
     ----------
@@ -139,6 +140,26 @@ def rounded_products(split: bool = False) -> Iterator[None]:
         yield
     finally:
         _rounding.reset(before)
+
+
+@cache
+def _rounding_gain() -> float:
+    """How many times as fast products of float32 are in bfloat16, conversions included."""
+    rows, inner, columns = PROBE
+    a, b = random_like(torch.empty(rows, inner), 1), random_like(torch.empty(inner, columns), 2)
+    with torch.no_grad():
+        pairs = [
+            (_seconds(torch.mm, a, b), _seconds(lambda a, b: _rounded_product(a, b, False), a, b))
+            for _ in range(20)
+        ]
+    return min(exact for exact, _ in pairs) / min(rounded for _, rounded in pairs)
+
+
+def rounding_pays() -> bool:
+    """Whether :func:`rounded_products` is faster on this processor, by as much as another kernel
+    must be; not where :func:`use_products` or ``ERGODUAL_PRODUCTS`` fix what multiplies.
+    """
+    return (_fixed or _from_environment()) == "auto" and _rounding_gain() >= LEAST_GAIN
 
 
 def _rounds(a: Tensor, b: Tensor) -> bool:

@@ -71,7 +71,11 @@ def test_the_convex_one_is_solved() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("shifts", [1, 3])
-def test_blocks_decide_nothing(model: str, shifts: int) -> None:
+@pytest.mark.parametrize("rounded", [False, True])
+def test_blocks_decide_nothing(
+    model: str, shifts: int, rounded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ergodual.speech.windows.rounding_pays", lambda: rounded)
     network, quantizer = small(model), mid_rise(4)
     stored = quantizer.quantize(torch.from_numpy(signal())).numpy()
 
@@ -92,7 +96,9 @@ def test_blocks_decide_nothing(model: str, shifts: int) -> None:
     with torch.no_grad():
         at_once = network(torch.from_numpy(stored)[None].float() * 16)[0].numpy() / 16
     inner = slice(network.reach, -network.reach)
-    np.testing.assert_allclose(whole[inner], at_once[inner], atol=1e-6)
+    # in units of the signal, whose half steps are 1/16; what is to converge is never rounded
+    atol = 2e-3 if rounded and model == "network" else 1e-6
+    np.testing.assert_allclose(whole[inner], at_once[inner], atol=atol, rtol=0)
 
 
 def test_the_reach_is_not_too_short() -> None:
