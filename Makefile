@@ -12,7 +12,7 @@
 # make docs-serve          the site at http://localhost:8000
 # make docs-check          the site's spelling, and every page in headless Chromium at two widths
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
-# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions, zoo, recordings
+# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions, zoo, recordings, restoring, peers
 # make trial               2,000 random problems solved, certified and differentiated, against CVXPY and differences (about three minutes on two cores)
 # make fuzz                10,000 spoilt files through the commands, into results/ordeals (about five minutes)
 # make kills               100 kills of a folder run, each followed by the same command, into results/ordeals (about five minutes)
@@ -21,6 +21,7 @@
 # make models CORPORA=DIR  train the models that come with the package on DIR/librispeech/train and measure them (about two hours)
 # make quality CORPORA=DIR train on DIR/ieee/train, compare with other methods on DIR/ieee/dev, into results/quality (about an hour)
 # make images DATA=DIR TRAIN=DIR  train on the images of one folder, compare on those of another, into results/images (hours on one core; it goes on where it was)
+# make map CORPORA=DIR     where each statement of the paper's figures holds, into results/map (about 90 minutes on two cores; it goes on where it was)
 # make relatives DATA=DIR  the long results of the gallery's pages on the paper's relatives, into results/relatives (minutes)
 # make clean               remove the environment and what was built
 
@@ -29,7 +30,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test check format coverage wheel wheel-check docs docs-serve docs-check bench trial fuzz kills figures theory models quality images relatives clean
+.PHONY: help demo test check format coverage wheel wheel-check docs docs-serve docs-check bench trial fuzz kills figures theory models quality map images relatives clean
 .DEFAULT_GOAL := demo
 
 help:
@@ -84,7 +85,7 @@ figures theory: $(VENV)/.installed
 	@test -n "$(CORPUS)" || { echo "make $@ needs CORPUS=DIR, a folder of WAV or FLAC files." >&2; exit 2; }
 	$(BIN)/python -m ergodual $@ --corpus "$(CORPUS)" --out $@
 
-models quality: $(VENV)/.installed
+models quality map: $(VENV)/.installed
 	@test -d "$(CORPORA)" || { echo "make $@ needs CORPORA=DIR, the folder that holds librispeech or ieee." >&2; exit 2; }
 	$(BIN)/python -m recipes $@ "$(CORPORA)"
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from recipes import (
+    claims_map,
     convex,
     detection,
     gains,
@@ -25,8 +26,8 @@ WORK = Path("runs")
 
 def main() -> None:
     """CORPORA holds librispeech/train and dev (models, gains, shipped), ieee/train and dev
-    (quality, whole, convex, rivals), or both (detection; relatives, of which those that are named
-    after it, all if none is).
+    (quality, whole, convex, rivals, map), or both (detection; relatives, of which those that are
+    named after it, all if none is).
     """
     if sys.argv[1] == "release":
         release.main(sys.argv[2])
@@ -37,6 +38,7 @@ def main() -> None:
         return
     recipes = {"models": models, "gains": gains, "quality": quality, "detection": detection}
     recipes |= {"whole": whole, "shipped": shipped, "convex": convex, "rivals": rivals}
+    recipes |= {"map": claims_map}
     # what is measured of one is of the runs of the other
     work = WORK / ("whole" if name == "convex" else name)
     recipes[name].main(corpora, work.resolve())

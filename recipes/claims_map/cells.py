@@ -1,0 +1,187 @@
+"""What is scanned, and one training of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import ergodual as ed
+from ergodual.bilevel import fit
+from ergodual.bilevel.data import InMemory, shuffled
+from ergodual.bilevel.schedules import Schedule, learning_rate
+from ergodual.speech.corpora import load_corpus
+from ergodual.speech.quantizers import MidRise
+
+N, BATCH, PART, EPOCHS = 320, 32, 8, 16
+DEPTHS = (1, 2, 4, 8)
+MARKS = (0, 1, 2, 4, 6, 8, 10, 12, 14, 16)
+"""Epochs whose losses and gradient norms are kept."""
+NOTES = [
+    f"Frames of {N} samples of ieee/train; an epoch is {BATCH} frames a mini-batch of a random "
+    f"{PART}th of them, and after it the loss is measured on every {PART}th; {EPOCHS} epochs of "
+    f"SGD, of which these are kept: {MARKS}, and the gradient norms from the second on. time: the "
+    "sum of the learning rates of all mini-batches so far. In the cells all is as in "
+    "results/figures but for what is said: σ = w · 0.99/‖K‖, τ = 0.99/(w‖K‖).",
+    "start: of K: the DCT, 0.1 times it, or a random matrix of norm one. moved: mean of |x̂ − x̃| in "
+    "half steps, on the frames of the loss, of the K learned.",
+    "Statements, at each epoch: plain rises: the plain loss rises with every doubling of d; plain "
+    "above: at d = 2, 4, 8 it is above that at d = 1; ergodic falls: with every doubling; ergodic "
+    "norms: their largest is at most 1.3 times their least over d = 1, 2, 4, 8; plain norms: at "
+    "least 3 times. from: the time from which on a statement holds to the end; null if not.",
+    "beyond: one thing changed at a time, three seeds (orders of the frames): the mean loss, and "
+    "the least and largest.",
+]
+Start = Literal["dct", "small", "random"]
+Kind = Literal["l1", "learned steps", "learned averages", "l21", "squared"]
+
+
+class Cell(NamedTuple):
+    """A setting, of which all depths and both outputs are learned."""
+
+    weight: float = 1.0
+    theta: float = 1.0
+    bits: int = 4
+    start: Start = "dct"
+    rate: float = 0.2
+    schedule: Schedule = "constant"
+
+    def runs(self) -> list[Run]:
+        """The longest first; at d = 1 the outputs are the same."""
+        pairs = [(d, o) for d in reversed(DEPTHS) for o in ("plain", "ergodic")]
+        return [Run(self, d, o) for d, o in pairs if d > 1 or o == "plain"]
+
+
+class Run(NamedTuple):
+    """One training."""
+
+    cell: Cell
+    depth: int
+    output: str
+    kind: Kind = "l1"
+    seed: int = 0
+
+    def described(self) -> list[Any]:
+        """What it is, for a file: the values of the cell, then its own."""
+        return [*self.cell, *self[1:]]
+
+
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+CELLS = [
+    *(Cell(weight) for weight in WEIGHTS),
+    *(Cell(weight, theta=0.0) for weight in WEIGHTS),
+    *(Cell(weight, bits=bits) for bits in (3, 5, 6) for weight in WEIGHTS),
+    *(Cell(weight, start="random") for weight in WEIGHTS),
+    *(Cell(start="small", rate=rate) for rate in (0.002, 0.2)),
+    *(Cell(rate=rate) for rate in (0.003, 0.0125, 0.05, 0.8)),
+    *(Cell(rate=rate, schedule=s) for s in ("sqrt", "inverse") for rate in (0.2, 0.8)),
+]
+BEYOND = [
+    Run(Cell(), depth, output, kind, seed)
+    for seed in (0, 1, 2)
+    for kind in ("l1", "learned steps", "learned averages", "l21", "squared")
+    for depth in (2, 8, 32)
+    for output in ("plain", "ergodic")
+    if not (kind == "learned averages" and output == "plain")
+    and not (kind == "l1" and seed == 0 and depth < 32)
+]
+
+
+BATCHES = 261
+"""Mini-batches an epoch, of the 66,628 frames of ieee/train."""
+
+
+class Frames:
+    """All frames of a corpus."""
+
+    def __init__(self, corpus: Path) -> None:
+        self.x = load_corpus(corpus, N).frames
+
+    def data(self, bits: int) -> Parts:
+        """With their observations at a word length."""
+        return Parts(MidRise(bits, clip=False).quantize(self.x), self.x)
+
+
+class Parts(InMemory):
+    """Epochs of a random part of all samples, and losses of every PART-th."""
+
+    def __init__(self, x_tilde: Tensor, x: Tensor) -> None:
+        super().__init__(x_tilde[::PART], x[::PART])
+        self.whole = x_tilde, x
+
+    def batches(
+        self, size: int, seed: int, epoch: int, first: int, share: Any
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        rows = shuffled(len(self.whole[1]), seed, epoch)[: len(self)]
+        for some in torch.split(rows, size)[first:]:
+            yield self.whole[0][some], self.whole[1][some]
+
+
+def learned(run: Run, frames: Frames) -> dict[str, Any]:
+    """The losses, gradient norms and times of its epochs."""
+    cell, data = run.cell, frames.data(run.cell.bits)
+    model = network(run)
+    history = fit(
+        model,
+        data,
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        lr=cell.rate,
+        schedule=cell.schedule,
+        seed=run.seed,
+    )
+    kept = [history.epochs[mark] for mark in MARKS]
+    with torch.no_grad():
+        moved = torch.cat([(model(x_tilde) - x_tilde).abs().mean(1) for x_tilde, _ in _some(data)])
+    return {
+        "is": run.described(),
+        "loss": _brief(epoch.train_loss for epoch in kept),
+        "gradient_norm": _brief(epoch.gradient_norm or 0.0 for epoch in kept[1:]),
+        "moved": float(f"{float(moved.mean()) / MidRise(cell.bits).radius:.4g}"),
+    }
+
+
+def times(cell: Cell, batches: int) -> list[float]:
+    """Those of the marks, with so many mini-batches an epoch."""
+    rates = [learning_rate(cell.schedule, cell.rate, e, EPOCHS) for e in range(EPOCHS)]
+    return _brief(batches * sum(rates[:mark]) for mark in MARKS)
+
+
+def network(run: Run) -> nn.Module:
+    """Before it is learned."""
+    cell, radius = run.cell, MidRise(run.cell.bits).radius
+    F: ed.Function = ed.L1()
+    K: ed.Operator = ed.Dense(_matrix(cell.start))
+    G: ed.Function = ed.Box(radius=radius)
+    if run.kind == "l21":
+        K, F = ed.Dense.dft(N, N), ed.L21(size=2)
+    if run.kind == "squared":
+        # so that a residual of half a cell costs about what ℓ1 gains by it
+        G = ed.SquaredL2(1 / radius)
+    steps = ed.StepSizes.weighted(cell.weight, cell.theta)
+    if run.kind == "learned steps":
+        steps = ed.StepSizes.learned(cell.weight, True, cell.theta, relative=True)
+    output: ed.Output = ed.Last()
+    if run.output == "ergodic":
+        output = ed.Ergodic("learned" if run.kind == "learned averages" else "1/k")
+    return ed.Unrolled(ed.Problem(F, G, K), run.depth, steps, output)
+
+
+def _matrix(start: Start) -> Tensor:
+    if start == "random":
+        made = torch.randn(N, N, generator=torch.Generator().manual_seed(0))
+        norm: Tensor = torch.linalg.matrix_norm(made, 2)
+        return made / norm
+    dct = ed.Dense.dct(N).matrix.detach()
+    return 0.1 * dct if start == "small" else dct
+
+
+def _some(data: Parts) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(data.tensors[0].split(256), data.tensors[1].split(256), strict=True))
+
+
+def _brief(numbers: Any) -> list[float]:
+    return [float(f"{number:.4g}") for number in numbers]

@@ -1,0 +1,82 @@
+"""What the paper's figures say, held against the runs of each cell."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from ergodual.experiments.claims import ERGODIC_SPREAD, PLAIN_SPREAD
+from recipes.claims_map.cells import BATCHES, CELLS, DEPTHS, Cell, Run, times
+
+Values = Sequence[float]
+
+
+def _rises(values: Values) -> bool:
+    return all(a < b for a, b in pairwise(values))
+
+
+def _spread(values: Values) -> float:
+    return max(values) / min(values)
+
+
+STATEMENTS: dict[str, tuple[str, str, Callable[[Values], bool]]] = {
+    "plain rises": ("plain", "loss", _rises),
+    "plain above": ("plain", "loss", lambda values: min(values[1:]) > values[0]),
+    "ergodic falls": ("ergodic", "loss", lambda values: _rises(values[::-1])),
+    "ergodic norms": ("ergodic", "gradient_norm", lambda v: _spread(v) <= ERGODIC_SPREAD),
+    "plain norms": ("plain", "gradient_norm", lambda v: _spread(v) >= PLAIN_SPREAD),
+}
+"""Of an output, what it is about, and whether values over the depths do it."""
+
+
+def verdicts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each cell that is whole: from when on each statement holds, the last losses, and how far
+    the estimates moved.
+    """
+    found = []
+    known = {tuple(run["is"]): run for run in runs}
+    for cell in CELLS:
+        own = [run for run in cell.runs() if tuple(run.described()) in known]
+        if len(own) < len(cell.runs()):
+            continue
+        by = {(run.output, run.depth): known[tuple(run.described())] for run in own}
+        by["ergodic", 1] = by["plain", 1]
+        at = times(cell, BATCHES)[1:]
+        row: dict[str, Any] = {**cell._asdict(), "end": at[-1]}
+        for name, (output, key, holds) in STATEMENTS.items():
+            curves = [by[output, depth][key][-len(at) :] for depth in DEPTHS]
+            held = [holds(values) for values in zip(*curves, strict=True)]
+            since = next((i for i in range(len(held)) if all(held[i:])), None)
+            row[name] = None if since is None else at[since]
+        for output in ("plain", "ergodic"):
+            for key in ("loss", "gradient_norm"):
+                row[f"{output} {key}"] = [by[output, depth][key][-1] for depth in DEPTHS]
+            row[f"{output} moved"] = [by[output, depth]["moved"] for depth in DEPTHS]
+        found.append(row)
+    return found
+
+
+def over_seeds(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last loss of each kind, depth and output of the standard setting: mean, least, largest
+    over three seeds.
+    """
+    groups: dict[tuple[str, int, str], list[float]] = {}
+    for found in runs:
+        cell, rest = Cell(*found["is"][: len(Cell._fields)]), found["is"][len(Cell._fields) :]
+        run = Run(cell, *rest)
+        if cell == Cell():
+            key = (run.kind, run.depth, run.output)
+            groups.setdefault(key, []).append(found["loss"][-1])
+    return [
+        {
+            "kind": kind,
+            "depth": depth,
+            "output": output,
+            "loss": statistics.mean(losses),
+            "range": [min(losses), max(losses)],
+        }
+        for (kind, depth, output), losses in sorted(groups.items())
+        if len(losses) > 2
+    ]
