@@ -7,11 +7,15 @@ from pathlib import Path
 from recipes.training import run_training
 
 TUNED = "--epochs 5 --lr 3e-4 --init OUT/network-4/best.safetensors"
+AGAIN = "--epochs 6 --lr 3e-4 --init OUT"
 LIBRISPEECH = {
     "network-4": "--model network --bits 4 --bias 0.5 --epochs 13",
-    "network-5": f"--model network --bits 5 --bias 0.5 {TUNED}",
-    "network-6": f"--model network --bits 6 --bias 0.5 {TUNED}",
+    "first-5": f"--model network --bits 5 --bias 0.5 {TUNED}",
+    "first-6": f"--model network --bits 6 --bias 0.5 {TUNED}",
+    "network-5": f"--model network --bits 5 --bias 0.5 {AGAIN}/first-5/best.safetensors",
+    "network-6": f"--model network --bits 6 --bias 0.5 {AGAIN}/first-6/best.safetensors",
 }
+"""What is called ``first`` is only begun from."""
 IEEE = {
     "network-4": "--model network --bits 4 --epochs 26",
     "network-5": f"--model network --bits 5 {TUNED}",
