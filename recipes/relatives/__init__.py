@@ -29,6 +29,7 @@ NAMES = (
     "inexact_piggyback",
     "segmentation",
     "accelerated_networks",
+    "perceptual_loss",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
