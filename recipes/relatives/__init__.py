@@ -30,6 +30,8 @@ NAMES = (
     "segmentation",
     "accelerated_networks",
     "perceptual_loss",
+    "depth_super_resolution",
+    "atgv_net",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
