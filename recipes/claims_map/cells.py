@@ -28,10 +28,9 @@ NOTES = [
     "results/figures but for what is said: σ = w · 0.99/‖K‖, τ = 0.99/(w‖K‖).",
     "start: of K: the DCT, 0.1 times it, or a random matrix of norm one. moved: mean of |x̂ − x̃| in "
     "half steps, on the frames of the loss, of the K learned.",
-    "Statements, at each epoch: plain rises: the plain loss rises with every doubling of d; plain "
-    "above: at d = 2, 4, 8 it is above that at d = 1; ergodic falls: with every doubling; ergodic "
-    "norms: their largest is at most 1.3 times their least over d = 1, 2, 4, 8; plain norms: at "
-    "least 3 times. from: the time from which on a statement holds to the end; null if not.",
+    "Of each statement the time from which on it holds to the end; null if it does not. Losses "
+    "rise or fall with every doubling of d; of norms the largest over the least of d = 1, 2, 4, 8 "
+    "counts, at most 1.3 for the ergodic output, at least 3 for the plain one.",
     "beyond: one thing changed at a time, three seeds (orders of the frames): the mean loss, and "
     "the least and largest.",
 ]

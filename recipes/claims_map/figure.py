@@ -43,7 +43,7 @@ def drawn(cells: list[dict[str, Any]]) -> Figure:
             colours = colormaps["viridis"].with_extremes(bad="#eeeeee")
             norm = LogNorm(at[1], at[-1])
             shown = axis.imshow(since, cmap=colours, norm=norm, origin="lower", aspect="auto")
-            axis.set_title(name, loc="left")
+            axis.set_title(name, loc="left", fontsize=9)
             axis.set_xticks(range(len(WEIGHTS)), [f"{w:g}" for w in WEIGHTS])
             axis.set_yticks(range(len(ROWS)), list(ROWS))
         axes[2].set_xlabel("step weight w: σ = 0.99 w/‖K‖, τ = 0.99/(w‖K‖)")

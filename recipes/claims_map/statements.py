@@ -22,11 +22,19 @@ def _spread(values: Values) -> float:
 
 
 STATEMENTS: dict[str, tuple[str, str, Callable[[Values], bool]]] = {
-    "plain rises": ("plain", "loss", _rises),
-    "plain above": ("plain", "loss", lambda values: min(values[1:]) > values[0]),
-    "ergodic falls": ("ergodic", "loss", lambda values: _rises(values[::-1])),
-    "ergodic norms": ("ergodic", "gradient_norm", lambda v: _spread(v) <= ERGODIC_SPREAD),
-    "plain norms": ("plain", "gradient_norm", lambda v: _spread(v) >= PLAIN_SPREAD),
+    "plain loss rises with d": ("plain", "loss", _rises),
+    "plain loss above d = 1": ("plain", "loss", lambda values: min(values[1:]) > values[0]),
+    "ergodic loss falls with d": ("ergodic", "loss", lambda values: _rises(values[::-1])),
+    "ergodic norms within 1.3": (
+        "ergodic",
+        "gradient_norm",
+        lambda values: _spread(values) <= ERGODIC_SPREAD,
+    ),
+    "plain norms 3 apart": (
+        "plain",
+        "gradient_norm",
+        lambda values: _spread(values) >= PLAIN_SPREAD,
+    ),
 }
 """Of an output, what it is about, and whether values over the depths do it."""
 
