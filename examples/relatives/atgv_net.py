@@ -137,7 +137,7 @@ for axis, (name, image) in zip(axes, shown.items(), strict=True):
 plt.show()
 
 # %%
-# **As in the paper** each step helps, though by little. Over three seeds (``make relatives``), in
+# **As in the paper** each step helps, though by little. With more steps (``make relatives``), in
 # pixels of the disparity of scikit-image's motorcycle, and on scenes:
 #
 # .. measured:: relatives/atgv_net.json
