@@ -267,5 +267,19 @@ def test_axes_may_be_one_number() -> None:
     torch.testing.assert_close(ed.Gradient(-1)(X), ed.Gradient((-1,))(X))
 
 
+def test_gradient_onto_takes_a_factor_for_each_sample() -> None:
+    K, x, y = ed.Gradient(), torch.randn(3, 4, 5), torch.randn(3, 2, 4, 5)
+    keep, scale = torch.rand(3, 1, 1, 1), torch.rand(3, 1, 1, 1)
+    for factor in (1.0, scale):
+        found = K.forward_onto(y, x, factor, out=torch.empty_like(y), keep=keep)
+        torch.testing.assert_close(found, keep * y + factor * K(x))
+
+
+def test_gradient_of_whole_numbers() -> None:
+    x = torch.tensor([[1, 2, 4]])
+    assert ed.Gradient()(x).tolist() == [[[1, 2, 0]]]
+    assert ed.Gradient().adjoint(x[:, None]).tolist() == [[-1, -1, 2]]
+
+
 def test_a_scale_may_have_axes() -> None:
     torch.testing.assert_close((torch.full((1, 1, 1), 2.0).double() * K)(X), 2 * K(X))

@@ -204,6 +204,17 @@ def test_a_large_constant_costs_no_digits() -> None:
     assert found.converged.all()
 
 
+def test_a_large_constant_costs_accelerated_steps_no_digits() -> None:
+    """Nor r̄, by steps that are those of the Gradient, which has no matrix."""
+    problem = ed.Problem(ed.L21(0.3, dim=1), ed.SquaredL2(), ed.Gradient())
+    x_tilde = 1e5 + torch.randn(2, 8, 9)
+    method = ed.Restarted("accelerated", polish=False)
+    found = ed.solve(problem, x_tilde, tol=1e-5, method=method)
+    assert found.converged.all()
+    alike = ed.solve(problem, x_tilde - 1e5, tol=1e-5, method=method)
+    torch.testing.assert_close(found.r, alike.r, rtol=0, atol=1e-2)
+
+
 def test_an_earlier_solution_is_made_feasible() -> None:
     x_tilde = observation()
     before = ed.solve(lower_level(matrix(), 0.1), x_tilde)

@@ -50,6 +50,18 @@ def test_gradient_against_differences() -> None:
     assert torch.autograd.gradcheck(lambda t: PerceptualError(4)(t, x), x_hat)
 
 
+def test_ground_truths_have_no_gradient() -> None:
+    x = frames().requires_grad_()
+    x_hat = torch.zeros_like(x).requires_grad_()
+    PerceptualError()(x_hat, x).sum().backward()
+    assert x_hat.grad is not None
+    assert x.grad is None
+
+
+def test_no_frames_have_no_loss() -> None:
+    assert PerceptualError()(frames()[:0], frames()[:0]).shape == (0,)
+
+
 @pytest.mark.parametrize("loss", [PerceptualError(0), PerceptualError(5, 0.7, 0.7)])
 def test_without_prediction_it_is_the_squared_error(loss: PerceptualError) -> None:
     x, x_hat = frames(4), torch.randn(4, 160, dtype=torch.float64)

@@ -162,11 +162,12 @@ class Gradient(Operator):
         out: Tensor,
         keep: float | Tensor = 1.0,
     ) -> Tensor:
+        if isinstance(scale, Tensor) or isinstance(keep, Tensor) or keep != 1:
+            return super().forward_onto(base, x, scale, out, keep)
         # parts of stacks may lie in one place without being one tensor
-        apart = keep == 1 and out.data_ptr() != base.data_ptr()
-        if apart and isinstance(scale, float):
-            return torch.add(base, self._write(x, out), alpha=scale, out=out)
-        return super().forward_onto(base, x, scale, out, keep)
+        if out.data_ptr() == base.data_ptr():
+            return super().forward_onto(base, x, scale, out)
+        return torch.add(base, self._write(x, out), alpha=scale, out=out)
 
     def _write(self, x: Tensor, out: Tensor) -> Tensor:
         for i, axis in enumerate(self._axes(x.shape[1:])):
@@ -179,7 +180,7 @@ class Gradient(Operator):
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
         self._require_dual(y, y.shape[2:] if domain is None else domain)
-        return self._add_adjoint(torch.zeros_like(y[:, 0]), y, 1.0)
+        return self._add_adjoint(torch.zeros_like(y[:, 0]), y, 1)
 
     def adjoint_onto(
         self,

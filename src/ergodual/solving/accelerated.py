@@ -25,20 +25,15 @@ def accelerated(pending: Pending, start: Stretch, weight: Tensor, iterations: in
     of a restart: θ_k = (1 + 2μτ_k)^(−½), τ_{k+1} = θ_k τ_k, σ_{k+1} = σ_k/θ_k, with G − ½μ‖·‖²
     convex. Where coordinates have τ of their own, the least decides on θ.
     """
-    one = pending.instance
-    F, G, K = one.F, one.G, one.K
-    # K(shift + r̄) where that is a pass over r̄, and not over y as to add c
-    shift = None if K.joins_products or one.offset is not None else one.shift
+    F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
     r, y, bar = (t.clone() for t in start[:3])
     sigma_0, tau_0 = pending.steps(weight)
     least, growth = tau_0.flatten(1).amin(1), start.growth
     r_next, v, Ku = torch.empty_like(r), torch.empty_like(r), torch.empty_like(y)
     for _ in range(iterations):
         sigma, tau = as_step(sigma_0 * column(growth, y)), as_step(tau_0 / column(growth, r))
-        if shift is None:
-            K.forward_onto(pending.c, bar, 1.0, out=Ku)
-        else:
-            Ku = K(bar.add_(shift))
+        # not K(shift + r̄), where a large constant in the shift would cost r̄ its digits
+        K.forward_onto(pending.c, bar, 1.0, out=Ku)
         F.prox_conjugate_(torch.addcmul(y, Ku, sigma, out=y), sigma)
         K.adjoint_onto(r, y, -1.0, out=v, keep=0.0)
         G.prox_(torch.addcmul(r, v, tau, out=r_next), tau)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ergodual.errors import ErgodualError
-from ergodual.tensors import require, total
+from ergodual.tensors import of_any_batch, require, total
 
 NOISE = 1e-4
 """What is added to each frame's power before it is predicted, relative to it: −40 dB."""
@@ -66,8 +66,8 @@ class PerceptualError:
                 f"The estimates have shape {tuple(x_hat.shape)} and the ground truths "
                 f"{tuple(x_true.shape)}; give both as (batch, n)."
             )
-        error = torch.fft.rfft(x_hat - x_true, 2 * x_true.shape[1])
-        powers = error.real.square() + error.imag.square()
+        x_true = x_true.detach()
+        powers = _powers(x_hat - x_true, x_true.shape[1])
         # of a real signal of even length all frequencies but the first and the last count twice
         counts = torch.full_like(powers[:1], 2.0)
         counts[:, [0, -1]] = 1.0
@@ -78,8 +78,7 @@ class PerceptualError:
         a = predictor(x_true, self.order)
         k = torch.arange(self.order + 1, dtype=a.dtype, device=a.device)
         above, below = (
-            torch.fft.rfft(a * gamma**k, 2 * x_true.shape[1]).abs().square()
-            for gamma in (self.gamma1, self.gamma2)
+            _powers(a * gamma**k, x_true.shape[1]) for gamma in (self.gamma1, self.gamma2)
         )
         found: Tensor = (above / below).to(x_true.dtype)
         return found
@@ -107,8 +106,7 @@ def predictor(x: Tensor, order: int) -> Tensor:
     require(order < n, f"Frames of {n} samples have no prediction of order {order}; lower it.")
     x = x.detach().double()
     window = torch.hann_window(n, periodic=False, dtype=x.dtype, device=x.device)
-    spectrum = torch.fft.rfft(x * window, 2 * n).abs().square()
-    correlation = torch.fft.irfft(spectrum)[:, : order + 1]
+    correlation = of_any_batch(torch.fft.irfft, _powers(x * window, n))[:, : order + 1]
     power = correlation[:, :1]
     correlation = correlation / torch.where(power > 0, power, 1.0)
     k = torch.arange(order, device=x.device)
@@ -117,3 +115,9 @@ def predictor(x: Tensor, order: int) -> Tensor:
     matrix.diagonal(dim1=-2, dim2=-1)[:] = 1 + NOISE
     a = torch.linalg.solve(matrix, -correlation[:, 1:])
     return torch.cat([torch.ones_like(power), a], 1)
+
+
+def _powers(x: Tensor, n: int) -> Tensor:
+    """|Σ_t x_t e^(−iωt)|² of each frame at n + 1 frequencies from 0 to half the sampling rate."""
+    spectrum = of_any_batch(lambda frames: torch.fft.rfft(frames, 2 * n), x)
+    return spectrum.real.square() + spectrum.imag.square()
