@@ -26,6 +26,12 @@ EARLIEST = 256
 """Iterations before the first Newton step by products."""
 
 
+ACCELERATED = 1024
+"""Iterations after which Halpern's take over, unless the accelerated ones are asked for: where F is
+piecewise linear they may be ten times ahead to small gaps.
+"""
+
+
 class Restarts(NamedTuple):
     """What :class:`Restarted` carries on.
 
@@ -43,7 +49,7 @@ class Restarts(NamedTuple):
     since
         Iterations since then.
     growth
-        By what σ has grown since then.
+        By what σ has grown since then; 0 where the iterations are not accelerated.
     begun, last
         The error at the last restart, and when it was looked at last.
     seen, tried
@@ -88,8 +94,8 @@ class Restarted:
         linear programming", 2024), which takes about half as many iterations. ``"accelerated"``:
         Algorithm 2 of Chambolle, Pock, JMIV 2011, for a strongly convex G, as of denoising, whose
         steps begin anew at each restart; without strong convexity it is their Algorithm 1. If None,
-        this one where G is strongly convex and no Newton step by a matrix ends the work, else
-        Halpern's.
+        this one where G is strongly convex and no Newton step by a matrix ends the work, for 1,024
+        iterations, and else Halpern's.
     precondition
         Whether coordinates have steps of their own: the parts K_i of a stack in the proportion of
         1/‖K_i‖², so that the units of a part do not matter; for a matrix, those of 1/‖row‖ and
@@ -132,13 +138,14 @@ class Restarted:
         unknown = torch.full_like(pending.unit, math.inf)
         none = torch.full_like(unknown, -1, dtype=torch.long)
         zero = torch.zeros_like(unknown)
-        growth = torch.ones_like(zero)
+        strongly = pending.mu > 0 and pending.matrix is None
+        fast = self.kind == "accelerated" or (self.kind is None and strongly)
+        growth = torch.full_like(zero, float(fast))
         return Restarts(r, y, r, y, r, y, weight, zero, growth, unknown, unknown, none, none, zero)
 
     def advance(self, pending: Pending, state: Restarts, iterations: int) -> Restarts:
         """See :class:`Method`."""
-        kind = self._kind(pending)
-        if kind == "accelerated":
+        if bool(state.growth.any()):
             stretch = Stretch(state.r, state.y, state.r_other, state.growth)
             r, y, bar, growth = accelerated(pending, stretch, state.weight, iterations)
             since = state.since + iterations
@@ -146,7 +153,7 @@ class Restarted:
         F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
         r, y, r_other, y_other = (t.clone() for t in state[:4])
         sigma, tau = pending.steps(state.weight)
-        halpern, since = kind == "halpern", state.since
+        halpern, since = self.kind in (None, "halpern"), state.since
         r_next, v = torch.empty_like(r), torch.empty_like(r)
         y_next, Ku = torch.empty_like(y), torch.empty_like(y)
         for i in range(iterations):
@@ -172,15 +179,18 @@ class Restarted:
 
     def candidate(self, pending: Pending, state: Restarts, done: int) -> tuple[Restarts, Point]:
         """See :class:`Method`."""
-        kind = self._kind(pending)
-        other = state[:2] if kind == "accelerated" else (state.r_other, state.y_other)
+        fast = bool(state.growth.any())
+        other = state[:2] if fast else (state.r_other, state.y_other)
         point = pending.judge(*other)
-        if kind == "average":
+        if self.kind == "average":
             point = best(point, pending.judge(state.r, state.y))
         state, point, landed = self._polished(pending, state, point, done)
         error, since = point.error, state.since
         fell = (error <= 0.2 * state.begun) | ((error <= 0.8 * state.begun) & (error > state.last))
         restart = landed | fell | (since >= 0.36 * max(1, done))
+        growth = torch.where(restart, 1.0, state.growth) if fast else state.growth
+        if fast and self.kind is None and done >= ACCELERATED:
+            restart, growth = torch.ones_like(restart), torch.zeros_like(growth)
         in_r, in_y = column(restart, point.r), column(restart, point.y)
         return Restarts(
             torch.where(in_r, point.r, state.r),
@@ -191,18 +201,13 @@ class Restarted:
             torch.where(in_y, point.y, state.y_anchor),
             torch.where(restart, self._moved(pending, state, point), state.weight),
             torch.where(restart, 0.0, since),
-            torch.where(restart, 1.0, state.growth),
+            growth,
             torch.where(restart, error, state.begun),
             torch.where(restart, math.inf, error),
             state.seen,
             state.tried,
             state.attempted,
         ), point
-
-    def _kind(self, pending: Pending) -> str:
-        if self.kind is not None:
-            return self.kind
-        return "accelerated" if pending.mu > 0 and pending.matrix is None else "halpern"
 
     def _polished(
         self, pending: Pending, state: Restarts, point: Point, done: int
