@@ -101,6 +101,14 @@ def test_blocks_decide_nothing(
     np.testing.assert_allclose(whole[inner], at_once[inner], atol=atol, rtol=0)
 
 
+def test_thresholds_beyond_all_numbers_are_large_ones() -> None:
+    network = small()
+    with torch.no_grad():
+        network.map.last.bias.fill_(1e4)
+        x_hat = network(torch.from_numpy(np.round(8 * signal()) * 2 + 1)[None].float())
+    assert x_hat.isfinite().all()
+
+
 def test_the_reach_is_not_too_short() -> None:
     network = small()
     x_tilde = torch.from_numpy(np.round(8 * signal()) * 2 + 1)[None].float()
