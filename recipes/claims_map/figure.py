@@ -5,47 +5,58 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps, rc_context
-from matplotlib.colors import LogNorm
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ergodual.experiments.plots import STYLE
 from recipes.claims_map.cells import BATCHES, WEIGHTS, Cell, times
-from recipes.claims_map.statements import STATEMENTS
+from recipes.claims_map.statements import ALL, STATEMENTS
 
-ROWS: dict[str, dict[str, Any]] = {
-    "θ = 0": {"theta": 0.0},
-    "random K": {"start": "random"},
-    "6 bits": {"bits": 6},
-    "5 bits": {"bits": 5},
-    "4 bits": {},
-    "3 bits": {"bits": 3},
+ROWS = {
+    "3 bits": Cell(bits=3),
+    "4 bits": Cell(),
+    "5 bits": Cell(bits=5),
+    "6 bits": Cell(bits=6),
+    "random K": Cell(start="random"),
+    "θ = 0": Cell(theta=0.0),
 }
-"""From the bottom to the top, what differs from 4 bits, θ = 1 and the DCT."""
+"""What differs from 4 bits, the DCT and θ = 1."""
 
 
 def drawn(cells: list[dict[str, Any]]) -> Figure:
-    """A panel for each statement: where it holds at the end, and since when."""
-    standard = {"theta": 1.0, "bits": 4, "start": "dct", "rate": 0.2, "schedule": "constant"}
-    at = times(Cell(), BATCHES)
+    """A column for each statement, a row for each setting: the times and step weights where it
+    holds.
+    """
+    found = {Cell(*(cell[name] for name in Cell._fields)): cell for cell in cells}
+    rows = {
+        name: [found.get(like._replace(weight=weight)) for weight in WEIGHTS]
+        for name, like in ROWS.items()
+    }
+    rows = {name: row for name, row in rows.items() if any(row)}
+    columns = [*STATEMENTS, ALL]
     with rc_context(STYLE):
-        figure = Figure(figsize=(11, 2.9), layout="constrained")
-        axes = figure.subplots(1, len(STATEMENTS), sharey=True)
-        for axis, name in zip(axes, STATEMENTS, strict=True):
-            since = np.full((len(ROWS), len(WEIGHTS)), np.nan)
-            for i, changed in enumerate(ROWS.values()):
-                for j, weight in enumerate(WEIGHTS):
-                    wanted = {**standard, **changed, "weight": weight}
-                    for cell in cells:
-                        if all(cell[k] == v for k, v in wanted.items()) and cell[name]:
-                            since[i, j] = cell[name]
-            axis.grid(visible=False)
-            colours = colormaps["viridis"].with_extremes(bad="#eeeeee")
-            norm = LogNorm(at[1], at[-1])
-            shown = axis.imshow(since, cmap=colours, norm=norm, origin="lower", aspect="auto")
-            axis.set_title(name, loc="left", fontsize=9)
-            axis.set_xticks(range(len(WEIGHTS)), [f"{w:g}" for w in WEIGHTS])
-            axis.set_yticks(range(len(ROWS)), list(ROWS))
-        axes[2].set_xlabel("step weight w: σ = 0.99 w/‖K‖, τ = 0.99/(w‖K‖)")
-        figure.colorbar(shown, ax=axes, label="holds from this time on; grey: not")
+        size = (1.9 * len(columns), 0.4 + 1.4 * len(rows))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+        for name, row, line in zip(rows, rows.values(), axes, strict=True):
+            for statement, axis in zip(columns, line, strict=True):
+                _panel(axis, row, statement)
+            line[0].set_ylabel(name)
+        for statement, axis in zip(columns, axes[0], strict=True):
+            axis.set_title(statement, fontsize=8)
+        figure.supxlabel("step weight w: σ = 0.99 w/‖K‖, τ = 0.99/(w‖K‖)", fontsize=9)
+        figure.supylabel("learning so far: sum of the rates of all mini-batches", fontsize=9)
     return figure
+
+
+def _panel(axis: Axes, row: list[dict[str, Any] | None], statement: str) -> None:
+    at = times(Cell(), BATCHES)[1:]
+    held = np.full((len(at), len(WEIGHTS)), 0.5)  # what is not known
+    for j, cell in enumerate(row):
+        if cell is not None:
+            held[:, j] = [int(digit) for digit in cell[statement]]
+    axis.grid(visible=False)
+    axis.imshow(held, cmap="Greens", vmin=0, vmax=1.4, origin="lower", aspect="auto")
+    axis.set_xticks(range(len(WEIGHTS)), [f"{w:g}" for w in WEIGHTS], fontsize=7)
+    axis.set_yticks(range(0, len(at), 2), [f"{t:.0f}" for t in at[::2]], fontsize=7)

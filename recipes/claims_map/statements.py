@@ -37,11 +37,12 @@ STATEMENTS: dict[str, tuple[str, str, Callable[[Values], bool]]] = {
     ),
 }
 """Of an output, what it is about, and whether values over the depths do it."""
+ALL = "all at once"
 
 
 def verdicts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each cell that is whole: from when on each statement holds, the last losses, and how far
-    the estimates moved.
+    """Of each cell that is whole: at which marks each statement holds, as digits, and all at once;
+    the last losses and gradient norms, and how far the estimates moved.
     """
     found = []
     known = {tuple(run["is"]): run for run in runs}
@@ -55,9 +56,8 @@ def verdicts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {**cell._asdict(), "end": at[-1]}
         for name, (output, key, holds) in STATEMENTS.items():
             curves = [by[output, depth][key][-len(at) :] for depth in DEPTHS]
-            held = [holds(values) for values in zip(*curves, strict=True)]
-            since = next((i for i in range(len(held)) if all(held[i:])), None)
-            row[name] = None if since is None else at[since]
+            row[name] = "".join(str(int(holds(v))) for v in zip(*curves, strict=True))
+        row[ALL] = "".join(min(digits) for digits in zip(*map(row.get, STATEMENTS), strict=True))
         for output in ("plain", "ergodic"):
             for key in ("loss", "gradient_norm"):
                 row[f"{output} {key}"] = [by[output, depth][key][-1] for depth in DEPTHS]
