@@ -195,7 +195,7 @@ class Gradient(Operator):
         self._require_dual(y, out.shape[1:])
         if keep == 0:
             out.zero_()
-        else:
+        elif keep != 1 or out is not base:
             torch.mul(base, keep, out=out)
         return self._add_adjoint(out, y, scale)
 
