@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -52,11 +52,12 @@ def drawn(cells: list[dict[str, Any]]) -> Figure:
 
 def _panel(axis: Axes, row: list[dict[str, Any] | None], statement: str) -> None:
     at = times(Cell(), BATCHES)[1:]
-    held = np.full((len(at), len(WEIGHTS)), 0.5)  # what is not known
+    held = np.full((len(at), len(WEIGHTS)), np.nan)  # what is not known
     for j, cell in enumerate(row):
         if cell is not None:
             held[:, j] = [int(digit) for digit in cell[statement]]
     axis.grid(visible=False)
-    axis.imshow(held, cmap="Greens", vmin=0, vmax=1.4, origin="lower", aspect="auto")
+    colours = colormaps["Greens"].with_extremes(bad="#cccccc")
+    axis.imshow(held, cmap=colours, vmin=0, vmax=1.4, origin="lower", aspect="auto")
     axis.set_xticks(range(len(WEIGHTS)), [f"{w:g}" for w in WEIGHTS], fontsize=7)
     axis.set_yticks(range(0, len(at), 2), [f"{t:.0f}" for t in at[::2]], fontsize=7)
