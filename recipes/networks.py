@@ -7,6 +7,7 @@ from pathlib import Path
 from recipes.training import run_training
 
 TUNED = "--epochs 5 --lr 3e-4 --init OUT/network-4/best.safetensors"
+LONGER = "--epochs 10 --lr 3e-4 --init OUT/network-4/best.safetensors"
 AGAIN = "--epochs 6 --lr 3e-4 --init OUT"
 LIBRISPEECH = {
     "network-4": "--model network --bits 4 --bias 0.5 --epochs 13",
@@ -17,9 +18,9 @@ LIBRISPEECH = {
 }
 """What is called ``first`` is only begun from."""
 IEEE = {
-    "network-4": "--model network --bits 4 --epochs 26",
-    "network-5": f"--model network --bits 5 {TUNED}",
-    "network-6": f"--model network --bits 6 {TUNED}",
+    "network-4": "--model network --bits 4 --epochs 60",
+    "network-5": f"--model network --bits 5 {LONGER}",
+    "network-6": f"--model network --bits 6 {LONGER}",
     "convex-4": "--model convex --bits 4 --epochs 10",
 }
 
