@@ -61,7 +61,9 @@ def soon(ready: Callable[[], object], seconds: float = 60) -> None:
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Of the page, which is gone in the end with all that it made, and has called nobody."""
-    monkeypatch.setenv("ERGODUAL_PRODUCTS", "torch")  # for both, or the last bits may differ
+    # for both, or the last bits may differ; here the environment may have been read before
+    monkeypatch.setenv("ERGODUAL_PRODUCTS", "torch")
+    monkeypatch.setattr("ergodual.products._fixed", "torch")
     made, calls = tmp_path / "made", tmp_path / "calls"
     made.mkdir()
     command = [sys.executable, "-c", WATCHED, str(calls)]
