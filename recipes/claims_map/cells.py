@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import ergodual as ed
 from ergodual.bilevel import fit
-from ergodual.bilevel.data import InMemory, shuffled
+from ergodual.bilevel.data import InMemory, Share, shuffled
 from ergodual.bilevel.schedules import Schedule, learning_rate
 from ergodual.speech.corpora import load_corpus
 from ergodual.speech.quantizers import MidRise
@@ -136,7 +136,7 @@ def learned(run: Run, frames: Frames) -> dict[str, Any]:
     )
     kept = [history.epochs[mark] for mark in MARKS]
     with torch.no_grad():
-        moved = torch.cat([(model(x_tilde) - x_tilde).abs().mean(1) for x_tilde, _ in _some(data)])
+        moved = torch.cat([(model(t) - t).abs().mean(1) for t, _ in data.chunks(Share())])
     return {
         "is": run.described(),
         "loss": _brief(epoch.train_loss for epoch in kept),
@@ -178,10 +178,6 @@ def _matrix(start: Start) -> Tensor:
         return made / norm
     dct = ed.Dense.dct(N).matrix.detach()
     return 0.1 * dct if start == "small" else dct
-
-
-def _some(data: Parts) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(data.tensors[0].split(256), data.tensors[1].split(256), strict=True))
 
 
 def _brief(numbers: Any) -> list[float]:

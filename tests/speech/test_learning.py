@@ -113,7 +113,7 @@ def test_the_rate_rises_and_falls() -> None:
 def test_what_leaves_the_numbers_is_said() -> None:
     one = made()
     with torch.no_grad():
-        one.network.log_thresholds += torch.nan
+        one.network.log_thresholds += torch.inf
     one.history.epochs = [None]  # type: ignore[list-item]
     with pytest.raises(ed.NotFiniteError, match="mini-batch 1 at the learning rate"):
         one._step(0)

@@ -162,11 +162,10 @@ class Gradient(Operator):
         out: Tensor,
         keep: float | Tensor = 1.0,
     ) -> Tensor:
-        if isinstance(scale, Tensor) or isinstance(keep, Tensor) or keep != 1:
-            return super().forward_onto(base, x, scale, out, keep)
         # parts of stacks may lie in one place without being one tensor
-        if out.data_ptr() == base.data_ptr():
-            return super().forward_onto(base, x, scale, out)
+        together = out.data_ptr() == base.data_ptr()
+        if together or isinstance(scale, Tensor) or isinstance(keep, Tensor) or keep != 1:
+            return super().forward_onto(base, x, scale, out, keep)
         return torch.add(base, self._write(x, out), alpha=scale, out=out)
 
     def _write(self, x: Tensor, out: Tensor) -> Tensor:

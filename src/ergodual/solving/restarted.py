@@ -41,7 +41,7 @@ class Restarts(NamedTuple):
         The iterates.
     r_other, y_other
         Their averages since the last restart; for Halpern's iteration what the last primal-dual
-        step gave; for the accelerated one r̄ and y.
+        step gave; for the accelerated one r̄, and nothing.
     r_anchor, y_anchor
         The iterates of the last restart.
     weight
@@ -149,7 +149,7 @@ class Restarted:
             stretch = Stretch(state.r, state.y, state.r_other, state.growth)
             r, y, bar, growth = accelerated(pending, stretch, state.weight, iterations)
             since = state.since + iterations
-            return state._replace(r=r, y=y, r_other=bar, y_other=y, growth=growth, since=since)
+            return state._replace(r=r, y=y, r_other=bar, growth=growth, since=since)
         F, G, K = pending.instance.F, pending.instance.G, pending.instance.K
         r, y, r_other, y_other = (t.clone() for t in state[:4])
         sigma, tau = pending.steps(state.weight)

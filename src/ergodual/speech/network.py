@@ -23,7 +23,7 @@ GAIN = 0.9
 THRESHOLD = 0.3
 """All thresholds to begin with, in half steps."""
 LARGEST = 20.0
-"""Of their logarithms: no coefficient reaches such a threshold, and e to the 89 is not finite."""
+"""Of what a recording adds to their logarithms: e to the 89 is not finite."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Network(nn.Module):
         real, imaginary = K(x_tilde).unflatten(-1, (2, -1)).unbind(-2)
         # the root has no derivative at 0
         magnitudes = (real.square() + imaginary.square() + 1e-8).sqrt().to(x_tilde.dtype)
-        weights = (self.log_thresholds + self.map(magnitudes)).clamp(max=LARGEST).exp()
+        weights = (self.log_thresholds + self.map(magnitudes).clamp(max=LARGEST)).exp()
         found = [L21(weight, size=2, dim=2) for weight in weights.unbind(2)]
         return found[0] if self.spec.model == "convex" else found
 
