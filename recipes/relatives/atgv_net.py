@@ -4,7 +4,7 @@ variation whose weights a network gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -12,19 +12,20 @@ from torch import Size, Tensor, nn
 
 import ergodual as ed
 from recipes.relatives.depth_super_resolution import (
-    BATCH,
+    FACTORS,
     SIZE,
     STEPS,
     WIDTH,
     Depth,
-    coarse,
+    Method,
     error,
-    learned,
     motorcycle,
+    rows,
     scenes,
+    trained,
 )
 
-ITERATIONS, FACTORS = 10, (4, 8)
+ITERATIONS = 10
 NOTES = [
     "½‖u − g‖² + Σ a_i φ((∇u − w)_i) + Σ b_i φ((Ew)_i) over u and w, φ Huber's function; ten "
     "iterations of Chambolle-Pock from g and w = 0 on, with learned σ_k and τ_k. network: four "
@@ -85,31 +86,14 @@ class Network(nn.Module):
 def run(_data: Path, seed: int) -> Iterator[dict[str, object]]:
     """A row for each factor and method; the pictures are packaged."""
     for factor in FACTORS:
-        real, made = crops(motorcycle(factor)), scenes(64)
-        for name, method in methods(factor).items():
-            if name != "bilinear" or seed == 0:
-                yield {
-                    "factor": factor,
-                    "method": name,
-                    "motorcycle": error(method, real, factor),
-                    "scenes": error(method, made, factor),
-                }
+        yield from rows(factor, seed, crops(motorcycle(factor)), methods)
 
 
-def methods(factor: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Of a coarse map, the finer one."""
+def methods(factor: int) -> dict[str, Method]:
+    """By name; none of them looks at the guide."""
+    alone, jointly = trained(Network, factor)
 
-    def score(network: nn.Module) -> Tensor:
-        one = scenes(BATCH)
-        error: Tensor = network(coarse(one.truth, factor), one.guide) - one.truth
-        return error.square().mean()
-
-    alone = learned(Network(jointly=False), score, STEPS)
-    together = Network(jointly=True)
-    together.load_state_dict(alone.state_dict(), strict=False)
-    alone, jointly = learned(alone, score, STEPS), learned(together, score, STEPS)
-
-    def fixed(weight: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def fixed(weight: float) -> Method:
         problem, K = model(weight, 2 * weight)
         return lambda s, guide: K.unknowns(
             ed.solve(problem, observed(alone(s, guide)), tol=1e-3).x

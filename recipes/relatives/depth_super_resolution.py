@@ -31,6 +31,8 @@ NOTES = [
     "scenes, of a depth range of about one. coarse: means of factor × factor pixels.",
 ]
 SEEDS = (0, 1, 2)
+Method = Callable[[Tensor, Tensor], Tensor]
+"""Of a coarse map and its guide, the finer one."""
 
 
 class Depth(NamedTuple):
@@ -80,32 +82,44 @@ class Network(nn.Module):
 def run(_data: Path, seed: int) -> Iterator[dict[str, object]]:
     """A row for each factor and method; the pictures are packaged."""
     for factor in FACTORS:
-        real, made = motorcycle(factor), scenes(64)
-        for name, method in methods(factor).items():
-            if name != "bilinear" or seed == 0:  # of the motorcycle nothing is random there
-                yield {
-                    "factor": factor,
-                    "method": name,
-                    "motorcycle": error(method, real, factor),
-                    "scenes": error(method, made, factor),
-                }
+        yield from rows(factor, seed, motorcycle(factor), methods)
 
 
-def methods(factor: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Of a coarse map and its guide, the finer one."""
+def rows(
+    factor: int, seed: int, real: Depth, methods: Callable[[int], dict[str, Method]]
+) -> Iterator[dict[str, object]]:
+    """One for each method, on the motorcycle and on scenes."""
+    made = scenes(64)
+    for name, method in methods(factor).items():
+        if name != "bilinear" or seed == 0:  # of the motorcycle nothing is random there
+            yield {
+                "factor": factor,
+                "method": name,
+                "motorcycle": error(method, real, factor),
+                "scenes": error(method, made, factor),
+            }
+
+
+def trained(make: Callable[[bool], nn.Module], factor: int) -> tuple[nn.Module, nn.Module]:
+    """A network that learned alone, and one that went on through the iterations, as long."""
 
     def score(network: nn.Module) -> Tensor:
         one = scenes(BATCH)
         error: Tensor = network(coarse(one.truth, factor), one.guide) - one.truth
         return error.square().mean()
 
-    alone = learned(Network(jointly=False), score, STEPS)
-    together = Network(jointly=True)
-    together.load_state_dict(alone.state_dict())
-    alone, jointly = learned(alone, score, STEPS), learned(together, score, STEPS)
+    alone = learned(make(False), score, STEPS)
+    together = make(True)
+    together.load_state_dict(alone.state_dict(), strict=False)  # without steps of its own
+    return learned(alone, score, STEPS), learned(together, score, STEPS)
+
+
+def methods(factor: int) -> dict[str, Method]:
+    """Of a coarse map and its guide, the finer one."""
+    alone, jointly = trained(Network, factor)
     others, differences = scenes(32), ed.Differences(OFFSETS)
 
-    def fixed(weight: float, scale: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def fixed(weight: float, scale: float) -> Method:
         def method(s: Tensor, guide: Tensor) -> Tensor:
             weights = weight * torch.exp(-((differences(guide) / scale) ** 2))
             return iterated(alone(s, guide), ed.Huber(weights, WIDTH))
@@ -141,7 +155,7 @@ def learned(network: nn.Module, score: Callable[[nn.Module], Tensor], steps: int
     return network
 
 
-def error(method: Callable[[Tensor, Tensor], Tensor], depth: Depth, factor: int) -> float:
+def error(method: Method, depth: Depth, factor: int) -> float:
     """Root mean squared."""
     with torch.no_grad():
         found = method(coarse(depth.truth, factor), depth.guide)
