@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.measure import machine
 from ergodual.experiments.plots import save_figure
 from ergodual.files import write_atomically
-from recipes.claims_map.cells import BEYOND, CELLS, NOTES, Frames, Run, learned
+from ergodual.speech.corpora import load_corpus
+from recipes.claims_map.cells import BEYOND, CELLS, NOTES, N, Run, learned
 from recipes.claims_map.figure import drawn
-from recipes.claims_map.statements import over_seeds, verdicts
+from recipes.claims_map.statements import beyond, verdicts
 from recipes.training import JOBS, ROOT
 
 RESULTS = ROOT / "results" / "map"
@@ -49,20 +51,20 @@ def _write(path: Path, runs: list[dict[str, Any]]) -> None:
         "machine": machine(),
         "notes": NOTES,
         "cells": cells,
-        "beyond": over_seeds(runs),
+        "beyond": beyond(runs),
         "runs": runs,
     }
     write_atomically(path, json.dumps(content) + "\n")
     save_figure(drawn(cells), RESULTS / "map")
 
 
-_frames: Frames
+_frames: Tensor
 
 
 def _prepare(corpus: Path) -> None:
     global _frames
     torch.set_num_threads(1)
-    _frames = Frames(corpus)
+    _frames = load_corpus(corpus, N).frames
 
 
 def _learn(run: Run) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -13,7 +12,6 @@ import ergodual as ed
 from ergodual.bilevel import fit
 from ergodual.bilevel.data import InMemory, Share, shuffled
 from ergodual.bilevel.schedules import Schedule, learning_rate
-from ergodual.speech.corpora import load_corpus
 from ergodual.speech.quantizers import MidRise
 
 N, BATCH, PART, EPOCHS = 320, 32, 8, 16
@@ -95,17 +93,6 @@ BATCHES = 261
 """Mini-batches an epoch, of the 66,628 frames of ieee/train."""
 
 
-class Frames:
-    """All frames of a corpus."""
-
-    def __init__(self, corpus: Path) -> None:
-        self.x = load_corpus(corpus, N).frames
-
-    def data(self, bits: int) -> Parts:
-        """With their observations at a word length."""
-        return Parts(MidRise(bits, clip=False).quantize(self.x), self.x)
-
-
 class Parts(InMemory):
     """Epochs of a random part of all samples, and losses of every PART-th."""
 
@@ -121,9 +108,10 @@ class Parts(InMemory):
             yield self.whole[0][some], self.whole[1][some]
 
 
-def learned(run: Run, frames: Frames) -> dict[str, Any]:
-    """The losses, gradient norms and times of its epochs."""
-    cell, data = run.cell, frames.data(run.cell.bits)
+def learned(run: Run, frames: Tensor) -> dict[str, Any]:
+    """The losses and gradient norms of its marks."""
+    cell, quantizer = run.cell, MidRise(run.cell.bits, clip=False)
+    data = Parts(quantizer.quantize(frames), frames)
     model = network(run)
     history = fit(
         model,
@@ -141,7 +129,7 @@ def learned(run: Run, frames: Frames) -> dict[str, Any]:
         "is": run.described(),
         "loss": _brief(epoch.train_loss for epoch in kept),
         "gradient_norm": _brief(epoch.gradient_norm or 0.0 for epoch in kept[1:]),
-        "moved": float(f"{float(moved.mean()) / MidRise(cell.bits).radius:.4g}"),
+        "moved": float(f"{float(moved.mean()) / quantizer.radius:.4g}"),
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 from ergodual.experiments.claims import ERGODIC_SPREAD, PLAIN_SPREAD
 from recipes.claims_map.cells import BATCHES, CELLS, DEPTHS, Cell, Run, times
+from recipes.relatives import over_seeds
 
 Values = Sequence[float]
 
@@ -66,25 +66,11 @@ def verdicts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def over_seeds(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The last loss of each kind, depth and output of the standard setting: mean, least, largest
-    over three seeds.
-    """
-    groups: dict[tuple[str, int, str], list[float]] = {}
-    for found in runs:
-        cell, rest = Cell(*found["is"][: len(Cell._fields)]), found["is"][len(Cell._fields) :]
-        run = Run(cell, *rest)
-        if cell == Cell():
-            key = (run.kind, run.depth, run.output)
-            groups.setdefault(key, []).append(found["loss"][-1])
-    return [
-        {
-            "kind": kind,
-            "depth": depth,
-            "output": output,
-            "loss": statistics.mean(losses),
-            "range": [min(losses), max(losses)],
-        }
-        for (kind, depth, output), losses in sorted(groups.items())
-        if len(losses) > 2
+def beyond(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last loss of each kind, depth and output of the standard setting, over three seeds."""
+    standard = [
+        {**dict(zip(Run._fields[1:], one["is"][len(Cell._fields) :], strict=True)), "loss": loss}
+        for one, loss in ((run, run["loss"][-1]) for run in runs)
+        if Cell(*one["is"][: len(Cell._fields)]) == Cell()
     ]
+    return [row for row in over_seeds(standard) if row["seeds"] == 3]
