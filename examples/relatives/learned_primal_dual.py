@@ -33,7 +33,7 @@ from ergodual.bilevel import project_
 torch.manual_seed(0)
 SIZE, ANGLES, DEPTH, MEMORY, WIDTH = 32, 15, 10, 5, 16
 rays = ed.Tomography(SIZE, ANGLES)
-norm = float(rays.norm(torch.Size((SIZE, SIZE))))
+norm = float(rays.norm())
 A = (1 / norm) * rays
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from skimage import data as pictures
 from skimage import transform
-from torch import Size, Tensor, nn
+from torch import Tensor, nn
 
 import ergodual as ed
 from ergodual.bilevel import project_
@@ -45,7 +45,7 @@ class Pairs(NamedTuple):
 def run(_data: Path, _seed: int) -> Iterator[dict[str, object]]:
     """A row for each method; a seed has phantoms, noise and weights of its own."""
     rays = ed.Tomography(SIZE, ANGLES)
-    norm = float(rays.norm(Size((SIZE, SIZE))))
+    norm = float(rays.norm())
     A = (1 / norm) * rays
     chosen_on, test = (observed(A, ellipses(PHANTOMS)) for _ in range(2))
     logan = transform.resize(pictures.shepp_logan_phantom(), (SIZE, SIZE), anti_aliasing=True)

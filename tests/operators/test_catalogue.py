@@ -223,6 +223,21 @@ def test_blocks_of_tgv() -> None:
     assert exact <= K.norm_bound() <= 1.3 * exact
 
 
+@pytest.mark.parametrize(
+    "K",
+    [
+        ed.Tomography(4, 3, dtype=double),
+        ed.Sparse(SPARSE),
+        ed.from_torch(lambda x: x.cumsum(-1), domain=(5,)),
+        ed.Blocks([[ed.Gradient()]], [(3, 4)]),
+    ],
+    ids=lambda K: type(K).__name__,
+)
+def test_the_norm_where_the_domain_is_known(K: ed.Operator) -> None:
+    domain = K.domain(torch.Size())
+    assert float(K.norm()) == float(K.norm(domain)) <= K.norm_bound() == K.norm_bound(domain)
+
+
 X = observation(sample=(4, 4))
 
 

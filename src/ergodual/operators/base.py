@@ -43,6 +43,7 @@ class Operator(nn.Module):
     """
 
     joins_products: ClassVar[bool] = False
+    _domain: Size | None = None  # of those that take one shape only, and know it
 
     def forward(self, x: Tensor) -> Tensor:
         """Kx, ``(batch, *domain)`` to ``(batch, *codomain)``."""
@@ -140,7 +141,7 @@ class Operator(nn.Module):
         Parameters
         ----------
         domain
-            The shape of a sample; needed where the norm depends on it.
+            The shape of a sample; needed where the norm depends on it and K does not know it.
         """
         u, v = singular_pair(self, self._domain_for_norm(domain))
         return (u * self.forward(v)).sum()
@@ -243,6 +244,7 @@ class Operator(nn.Module):
             )
 
     def _domain_for_norm(self, domain: Size | None) -> Size:
+        domain = self._domain if domain is None else domain
         if domain is None:
             raise ErgodualError(
                 f"The norm of {type(self).__name__} depends on the shape of a sample; give domain=."

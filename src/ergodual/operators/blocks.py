@@ -50,6 +50,7 @@ class Blocks(Operator):
     ) -> None:
         super().__init__()
         self.domains = [Size(d) for d in domains]
+        self._domain: Size = _flat(self.domains)
         require(len(rows) > 0, "Blocks got no row; give at least one.")
         for row in rows:
             given = [type(K).__name__ for K in row]
@@ -91,7 +92,7 @@ class Blocks(Operator):
         )
 
     def codomain(self, domain: Size) -> Size:
-        if domain != _flat(self.domains):
+        if domain != self._domain:
             raise ErgodualError(
                 f"A sample has shape {tuple(domain)}, and Blocks takes unknowns of shapes "
                 f"{[tuple(d) for d in self.domains]} flat, one after the other."
@@ -99,7 +100,7 @@ class Blocks(Operator):
         return _flat(self._shapes)
 
     def domain(self, codomain: Size) -> Size:
-        return _flat(self.domains)
+        return self._domain
 
     def layout(self, domain: Size) -> Layout:
         return list(self._shapes)

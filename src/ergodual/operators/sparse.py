@@ -42,6 +42,7 @@ class Sparse(Operator):
     [[15.0, 1.0]]
     """
 
+    _domain: Size
     values: Tensor
     _rows: Tensor
     _columns: Tensor
