@@ -61,7 +61,8 @@ def main(data: Path, names: list[str]) -> None:
                 "runs": brief(runs),
             }
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(content) + "\n")
+            # without spaces, as results are to be light
+            write_atomically(path, json.dumps(content, separators=(",", ":")) + "\n")
             print(json.dumps(content["rows"], indent=1), flush=True)
 
 
