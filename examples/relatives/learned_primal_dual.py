@@ -124,7 +124,7 @@ for axis, (name, method) in zip(axes[1:], methods.items(), strict=True):
 plt.show()
 
 # %%
-# Learned primal-dual is ahead, though **by half a decibel and not by ten**, after 1,500 steps of two
+# Learned primal-dual is ahead, but **by half a decibel and not by ten**, after 1,500 steps of two
 # images in place of 100,000. By ``make relatives``, with 3,000 steps, 64 × 64 pixels and 30 angles:
 #
 # .. measured:: relatives/learned_primal_dual.json
