@@ -501,3 +501,11 @@ def test_an_estimate_of_unrolled_is_a_start() -> None:
         ed.solve(problem, x, start=x_hat[:1])
     with pytest.raises(ed.ErgodualError, match="estimate to start from has an entry that is not"):
         ed.solve(problem, x, start=x_hat * torch.nan)
+
+
+def test_a_solution_is_shown_in_a_line() -> None:
+    problem = ed.Problem(F=ed.L1(), G=ed.Box(radius=0.1), K=ed.Dense.dct(8))
+    solution = ed.solve(problem, torch.randn(3, 8, generator=torch.Generator().manual_seed(0)))
+    shown = repr(solution)
+    assert shown.startswith("Solution(x of (3, 8): 3 solved; gap ")
+    assert "\n" not in shown

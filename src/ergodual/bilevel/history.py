@@ -41,9 +41,9 @@ class Epoch:
     dev_loss: float | None
     gradient_norm: float | None
     norm: float | None
-    sigma: list[float]
-    tau: list[float]
-    weights: list[float]
+    sigma: list[float] = field(repr=False)  # long ones, where epochs are printed
+    tau: list[float] = field(repr=False)
+    weights: list[float] = field(repr=False)
     lr: float | None
     seconds: float
     iterations: float | None = None

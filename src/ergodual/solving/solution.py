@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,6 +84,12 @@ class Solution:
         names = ("solved", "infeasible", "unbounded")
         known = torch.stack([self.converged, self.infeasible, self.unbounded], 1).tolist()
         return [names[of.index(True)] if True in of else "unsolved" for of in known]
+
+    def __repr__(self) -> str:  # in a line, since the tensors would fill pages
+        counts = ", ".join(f"{count} {name}" for name, count in Counter(self.status).items())
+        gap, most = max(self.gap.tolist(), default=0.0), max(self.iterations.tolist(), default=0)
+        shape = tuple(self.x.shape)
+        return f"Solution(x of {shape}: {counts}; gap {gap:.2g} and {most} iterations at most)"
 
 
 class Start(NamedTuple):
