@@ -4,6 +4,7 @@ Quickstart: learn a regulariser
 
 Signals were stored with 3 bits. We restore them by minimising the ℓ1 norm of Kx over the cells of
 the quantizer, first with a K from the textbook, then with one that is learned from examples.
+Beside the core it needs matplotlib (``pip install '.[report]'``).
 
 :Application: 1-D signals, dequantization
 :Regulariser: ℓ1 analysis, learned operator
