@@ -32,6 +32,8 @@ NAMES = (
     "perceptual_loss",
     "depth_super_resolution",
     "atgv_net",
+    "analysis_synthesis",
+    "learned_regularisers",
 )
 """Modules beside this one, each with ``NOTES``, ``SEEDS`` and ``run(data, seed)``, which gives
 rows."""
