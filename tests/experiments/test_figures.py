@@ -13,7 +13,10 @@ import pytest
 import soundfile
 
 import ergodual as ed
+from ergodual.bilevel import HalfSquared
 from ergodual.experiments.figures import Progress, Setting, draw, learn_all, table
+from ergodual.speech.corpora import load_corpus
+from ergodual.speech.quantizers import MidRise
 
 SMALL = Setting(depths=(1, 2), epochs=2, seeds=1, batch=4, frame=16)
 
@@ -174,6 +177,8 @@ def test_a_folder_with_other_things_is_left_alone(corpus: Path, tmp_path: Path) 
         ({"lr": 0.0}, "lr"),
         ({"lr": float("nan")}, "lr"),
         ({"weight": -1.0}, "weight"),
+        ({"theta": -0.1}, "theta"),
+        ({"theta": float("nan")}, "theta"),
         ({"bits": 17}, "17 bits"),
     ],
 )
@@ -183,6 +188,25 @@ def test_a_value_out_of_range_is_named_before_anything_is_written(
     with pytest.raises(ed.ErgodualError, match=named):
         learn_all(corpus, tmp_path / "out", replace(SMALL, **changed), jobs=1)
     assert not (tmp_path / "out").exists()
+
+
+def test_theta_is_that_of_the_iteration(corpus: Path, tmp_path: Path) -> None:
+    # no extrapolation changes nothing before the second iteration
+    found = learn_all(corpus, tmp_path, replace(SMALL, theta=0.0, epochs=1), jobs=1)
+    frames = load_corpus(corpus, SMALL.frame).frames
+    observed = MidRise(SMALL.bits, clip=False).quantize(frames)
+    problem = ed.Problem(ed.L1(), ed.Box(radius=MidRise(SMALL.bits).radius), ed.Dense.dct(16))
+    for run in found["runs"]:
+        output = ed.Last() if run["output"] == "plain" else ed.Ergodic()
+        with_none, with_one = (
+            ed.Unrolled(problem, run["depth"], ed.StepSizes.balanced(theta), output)
+            for theta in (0.0, 1.0)
+        )
+        loss = [
+            float(HalfSquared()(m(observed), frames).detach().mean()) for m in (with_none, with_one)
+        ]
+        assert run["loss"][0] == pytest.approx(loss[0])
+        assert (loss[0] == loss[1]) == (run["depth"] == 1)
 
 
 def test_draw_and_table(

@@ -37,6 +37,8 @@ class Figures:
     """Step sizes: sigma = tau = 0.99/|K|, or sigma = W * 0.99/|K| and tau = 0.99/(W |K|)."""
     weight: float = 1.0
     """W, for weighted steps."""
+    theta: float = 1.0
+    """Extrapolation of the dual steps: 1 is Chambolle and Pock's, 0 is none."""
     batch: int = 32
     """Frames a mini-batch."""
     frame: int = 320
@@ -61,6 +63,7 @@ class Figures:
             self.lr,
             self.steps,
             self.weight,
+            self.theta,
             self.batch,
             self.frame,
         )

@@ -22,6 +22,7 @@ from ergodual.experiments.folders import AGAIN, claim
 from ergodual.experiments.plots import gradient_figure, loss_figure, save_figure
 from ergodual.experiments.pool import work_off
 from ergodual.files import read_json, write_atomically
+from ergodual.primal_dual import StepSizes, Unrolled
 from ergodual.speech.corpora import Corpus, load_corpus
 from ergodual.speech.model import ModelSpec, build
 from ergodual.speech.quantizers import MidRise
@@ -47,6 +48,8 @@ class Setting:
         Learning rate of the first epoch; that of epoch e = 0, 1, … is lr/√(1 + e).
     steps, weight
         The step size rule.
+    theta
+        Extrapolation, θ; 1 is Chambolle and Pock's, 0 none.
     batch
         Frames a mini-batch.
     frame
@@ -60,6 +63,7 @@ class Setting:
     lr: float = 0.05
     steps: Literal["balanced", "weighted"] = "balanced"
     weight: float = 1.0
+    theta: float = 1.0
     batch: int = 32
     frame: int = 320
 
@@ -80,6 +84,8 @@ class Setting:
                 raise ErgodualError(
                     f"The value of --{name} is {number}; it must be positive and below 1e30."
                 )
+        if not 0 <= self.theta <= 1:
+            raise ErgodualError(f"The value of --theta is {self.theta}; it must be from 0 to 1.")
         if self.weight != 1 and self.steps == "balanced":
             raise ErgodualError(
                 f"--weight {self.weight} means nothing for balanced steps; add --steps weighted."
@@ -277,14 +283,10 @@ def _prepare(corpus: Path, setting: Setting, told: multiprocessing.SimpleQueue[P
 
 
 def _learn(run: Run, out: Path, setting: Setting) -> None:
-    spec = ModelSpec(
-        n=setting.frame,
-        depth=run.depth,
-        output=run.output,
-        steps=setting.steps,
-        weight=setting.weight,
-    )
-    model = build(spec, bits=setting.bits)
+    spec = ModelSpec(n=setting.frame, depth=run.depth, output=run.output)
+    built = build(spec, bits=setting.bits)
+    steps = StepSizes.weighted(setting.weight, setting.theta)
+    model = Unrolled(built.problem, run.depth, steps, built.output)
     checkpoint = out / "runs" / f"{run.name}.pt"
     history = fit(
         model,
