@@ -17,7 +17,18 @@ from benchmarks.measure import machine
 from ergodual.experiments.plots import save_figure
 from ergodual.files import write_atomically
 from ergodual.speech.corpora import load_corpus
-from recipes.claims_map.cells import BEYOND, CELLS, NOTES, N, Run, learned
+from recipes.claims_map.cells import (
+    BEYOND,
+    CELLS,
+    NOTES,
+    THETAS,
+    WEIGHTS,
+    Cell,
+    N,
+    Run,
+    learned,
+    moved_before,
+)
 from recipes.claims_map.figure import drawn
 from recipes.claims_map.statements import beyond, verdicts
 from recipes.training import JOBS, ROOT
@@ -32,18 +43,24 @@ def main(corpora: Path, _work: Path) -> None:
     known = {json.dumps(run["is"]) for run in runs}
     asked = [run for cell in CELLS for run in cell.runs()] + BEYOND
     pending = [run for run in asked if json.dumps(run.described()) not in known]
+    frames = load_corpus(corpora / "ieee" / "train", N).frames
+    before = [
+        {"weight": weight, "theta": theta, **moved_before(Cell(weight, theta), frames)}
+        for theta in THETAS
+        for weight in WEIGHTS
+    ]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(JOBS, context, _prepare, (corpora / "ieee" / "train",)) as pool:
         for number, future in enumerate(as_completed(pool.submit(_learn, r) for r in pending), 1):
             runs.append(future.result())
-            _write(path, runs)
+            _write(path, runs, before)
             print(
                 f"{number} of {len(pending)}: {runs[-1]['is']} {runs[-1]['loss'][-1]}", flush=True
             )
-    _write(path, runs)
+    _write(path, runs, before)
 
 
-def _write(path: Path, runs: list[dict[str, Any]]) -> None:
+def _write(path: Path, runs: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cells = verdicts(runs)
     content = {
@@ -52,6 +69,7 @@ def _write(path: Path, runs: list[dict[str, Any]]) -> None:
         "notes": NOTES,
         "cells": cells,
         "beyond": beyond(runs),
+        "before": before,
         "runs": runs,
     }
     write_atomically(path, json.dumps(content) + "\n")

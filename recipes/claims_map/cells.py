@@ -25,7 +25,7 @@ NOTES = [
     "sum of the learning rates of all mini-batches so far. In the cells all is as in "
     "results/figures but for what is said: σ = w · 0.99/‖K‖, τ = 0.99/(w‖K‖).",
     "start: of K: the DCT, 0.1 times it, or a random matrix of norm one. moved: mean of |x̂ − x̃| in "
-    "half steps, on the frames of the loss, of the K learned.",
+    "half steps, on the frames of the loss, of the K learned; before: of the first K.",
     "Of each statement a digit for each mark but the first: 1 where it holds. Losses rise or fall "
     "with every doubling of d; of norms the largest over the least of d = 1, 2, 4, 8 counts, at "
     "most 1.3 for the ergodic output, at least 3 for the plain one.",
@@ -67,17 +67,18 @@ class Run(NamedTuple):
 
 
 WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-_ALL = [
-    *(Cell(weight) for weight in WEIGHTS),
-    *(Cell(weight, theta=0.0) for weight in WEIGHTS),
-    *(Cell(weight, bits=bits) for bits in (3, 5, 6) for weight in WEIGHTS),
-    *(Cell(weight, start="random") for weight in WEIGHTS),
+THETAS = (1.0, 0.0)
+OTHERS = [
+    Cell(theta=0.5),
+    *(Cell(theta=0.0, bits=bits) for bits in (3, 5, 6)),
+    *(Cell(weight, bits=bits) for bits in (3, 5, 6) for weight in (1.0, 10.0)),
+    *(Cell(theta=theta, start="random") for theta in THETAS),
+    Cell(10.0, start="random"),
     *(Cell(start="small", rate=rate) for rate in (0.002, 0.2)),
     *(Cell(rate=rate) for rate in (0.003, 0.0125, 0.05, 0.8)),
     *(Cell(rate=rate, schedule=s) for s in ("sqrt", "inverse") for rate in (0.2, 0.8)),
 ]
-CELLS = sorted(_ALL, key=lambda cell: cell.weight not in (1.0, 10.0))
-"""Those that tell most first."""
+CELLS = [*(Cell(weight, theta) for theta in THETAS for weight in WEIGHTS), *OTHERS]
 BEYOND = [
     Run(Cell(), depth, output, kind, seed)
     for seed in (0, 1, 2)
@@ -86,6 +87,7 @@ BEYOND = [
     for output in ("plain", "ergodic")
     if not (kind == "learned averages" and output == "plain")
     and not (kind == "l1" and seed == 0 and depth < 32)
+    and not (kind in ("l21", "squared") and depth > 8)
 ]
 
 
@@ -123,14 +125,30 @@ def learned(run: Run, frames: Tensor) -> dict[str, Any]:
         seed=run.seed,
     )
     kept = [history.epochs[mark] for mark in MARKS]
-    with torch.no_grad():
-        moved = torch.cat([(model(t) - t).abs().mean(1) for t, _ in data.chunks(Share())])
     return {
         "is": run.described(),
         "loss": _brief(epoch.train_loss for epoch in kept),
         "gradient_norm": _brief(epoch.gradient_norm or 0.0 for epoch in kept[1:]),
-        "moved": float(f"{float(moved.mean()) / quantizer.radius:.4g}"),
+        "moved": _moved(model, data, quantizer),
     }
+
+
+def moved_before(cell: Cell, frames: Tensor) -> dict[str, list[float]]:
+    """How far the estimates of each output are from x̃ before anything is learned, for each d."""
+    quantizer = MidRise(cell.bits, clip=False)
+    data = Parts(quantizer.quantize(frames), frames)
+    found: dict[str, list[float]] = {"plain": [], "ergodic": []}
+    for depth in DEPTHS:
+        for output, values in found.items():
+            values.append(_moved(network(Run(cell, depth, output)), data, quantizer))
+    return found
+
+
+@torch.no_grad()
+def _moved(model: nn.Module, data: Parts, quantizer: MidRise) -> float:
+    """The mean of |x̂ − x̃| in half steps."""
+    moved = torch.cat([(model(t) - t).abs().mean(1) for t, _ in data.chunks(Share())])
+    return float(f"{float(moved.mean()) / quantizer.radius:.4g}")
 
 
 def times(cell: Cell, batches: int) -> list[float]:

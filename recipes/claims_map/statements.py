@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -58,12 +59,29 @@ def verdicts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             curves = [by[output, depth][key][-len(at) :] for depth in DEPTHS]
             row[name] = "".join(str(int(holds(v))) for v in zip(*curves, strict=True))
         row[ALL] = "".join(min(digits) for digits in zip(*map(row.get, STATEMENTS), strict=True))
+        row |= {f"{name}, when": when(row[name], at) for name in (*STATEMENTS, ALL)}
         for output in ("plain", "ergodic"):
             for key in ("loss", "gradient_norm"):
                 row[f"{output} {key}"] = [by[output, depth][key][-1] for depth in DEPTHS]
             row[f"{output} moved"] = [by[output, depth]["moved"] for depth in DEPTHS]
         found.append(row)
     return found
+
+
+def when(digits: str, at: Values) -> str:
+    """The times at which a statement holds, in words."""
+    if len(set(digits)) == 1:
+        return "always" if digits[0] == "1" else "never"
+    spans = []
+    for one in re.finditer("1+", digits):
+        first, last = f"{at[one.start()]:.0f}", f"{at[one.end() - 1]:.0f}"
+        if one.end() == len(digits):
+            spans.append(f"from {first}")
+        elif one.start() == 0:
+            spans.append(f"to {last}")
+        else:
+            spans.append(first if first == last else f"{first} to {last}")
+    return ", ".join(spans)
 
 
 def beyond(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
