@@ -69,14 +69,15 @@ class Run(NamedTuple):
 WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 THETAS = (1.0, 0.0)
 OTHERS = [
-    Cell(theta=0.5),
+    *(Cell(weight, bits=3) for weight in (1.0, 10.0)),
     *(Cell(theta=0.0, bits=bits) for bits in (3, 5, 6)),
-    *(Cell(weight, bits=bits) for bits in (3, 5, 6) for weight in (1.0, 10.0)),
     *(Cell(theta=theta, start="random") for theta in THETAS),
-    Cell(10.0, start="random"),
-    *(Cell(start="small", rate=rate) for rate in (0.002, 0.2)),
-    *(Cell(rate=rate) for rate in (0.003, 0.0125, 0.05, 0.8)),
-    *(Cell(rate=rate, schedule=s) for s in ("sqrt", "inverse") for rate in (0.2, 0.8)),
+    *(Cell(rate=rate) for rate in (0.8, 0.05, 0.0125, 0.003)),
+    Cell(start="small"),
+    Cell(theta=0.5),
+    *(Cell(bits=bits) for bits in (5, 6)),
+    Cell(rate=0.2, schedule="sqrt"),
+    Cell(rate=0.8, schedule="inverse"),
 ]
 CELLS = [*(Cell(weight, theta) for theta in THETAS for weight in WEIGHTS), *OTHERS]
 BEYOND = [
