@@ -82,9 +82,9 @@ OTHERS = [
 CELLS = [*(Cell(weight, theta) for theta in THETAS for weight in WEIGHTS), *OTHERS]
 BEYOND = [
     Run(Cell(), depth, output, kind, seed)
-    for seed in (0, 1, 2)
-    for kind in ("l1", "learned steps", "learned averages", "l21", "squared")
     for depth in (2, 8, 32)
+    for kind in ("l1", "learned steps", "learned averages", "l21", "squared")
+    for seed in (0, 1, 2)
     for output in ("plain", "ergodic")
     if not (kind == "learned averages" and output == "plain")
     and not (kind == "l1" and seed == 0 and depth < 32)
