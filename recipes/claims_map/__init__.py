@@ -30,7 +30,7 @@ from recipes.claims_map.cells import (
     moved_before,
 )
 from recipes.claims_map.figure import drawn
-from recipes.claims_map.statements import beyond, verdicts
+from recipes.claims_map.statements import beyond, others, verdicts
 from recipes.training import JOBS, ROOT
 
 RESULTS = ROOT / "results" / "map"
@@ -68,6 +68,7 @@ def _write(path: Path, runs: list[dict[str, Any]], before: list[dict[str, Any]])
         "machine": machine(),
         "notes": NOTES,
         "cells": cells,
+        "others": others(cells),
         "beyond": beyond(runs),
         "before": before,
         "runs": runs,

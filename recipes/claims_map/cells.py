@@ -71,13 +71,15 @@ THETAS = (1.0, 0.0)
 OTHERS = [
     *(Cell(weight, bits=3) for weight in (1.0, 10.0)),
     *(Cell(theta=0.0, bits=bits) for bits in (3, 5, 6)),
+    *(Cell(theta=0.0, bits=bits, rate=0.8) for bits in (5, 6)),
     *(Cell(theta=theta, start="random") for theta in THETAS),
-    *(Cell(rate=rate) for rate in (0.8, 0.05, 0.0125, 0.003)),
+    *(Cell(rate=rate) for rate in (0.8, 0.05)),
     Cell(start="small"),
     Cell(theta=0.5),
-    *(Cell(bits=bits) for bits in (5, 6)),
+    Cell(bits=5, rate=0.8),
     Cell(rate=0.2, schedule="sqrt"),
     Cell(rate=0.8, schedule="inverse"),
+    *(Cell(rate=rate) for rate in (0.0125, 0.003)),
 ]
 CELLS = [*(Cell(weight, theta) for theta in THETAS for weight in WEIGHTS), *OTHERS]
 BEYOND = [

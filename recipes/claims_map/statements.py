@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from ergodual.experiments.claims import ERGODIC_SPREAD, PLAIN_SPREAD
-from recipes.claims_map.cells import BATCHES, CELLS, DEPTHS, Cell, Run, times
+from recipes.claims_map.cells import BATCHES, CELLS, DEPTHS, OTHERS, Cell, Run, times
 from recipes.relatives import over_seeds
 
 Values = Sequence[float]
@@ -59,7 +59,6 @@ def verdicts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             curves = [by[output, depth][key][-len(at) :] for depth in DEPTHS]
             row[name] = "".join(str(int(holds(v))) for v in zip(*curves, strict=True))
         row[ALL] = "".join(min(digits) for digits in zip(*map(row.get, STATEMENTS), strict=True))
-        row |= {f"{name}, when": when(row[name], at) for name in (*STATEMENTS, ALL)}
         for output in ("plain", "ergodic"):
             for key in ("loss", "gradient_norm"):
                 row[f"{output} {key}"] = [by[output, depth][key][-1] for depth in DEPTHS]
@@ -68,8 +67,27 @@ def verdicts(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def when(digits: str, at: Values) -> str:
-    """The times at which a statement holds, in words."""
+def others(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """When each statement holds in the cells that lie on neither of the map's axes, in words."""
+    found = []
+    for row in cells:
+        cell = Cell(*(row[name] for name in Cell._fields))
+        if cell in OTHERS:
+            at = times(cell, BATCHES)[1:]
+            held = {name: _when(row[name], at) for name in (*STATEMENTS, ALL)}
+            found.append({"setting": _said(cell), "last time": f"{at[-1]:.0f}", **held})
+    return found
+
+
+def _said(cell: Cell) -> str:
+    """What differs from the standard cell."""
+    names = {"weight": "w = {:g}", "theta": "θ = {:g}", "bits": "{} bits", "start": "K {} at first"}
+    names |= {"rate": "rate {:g}", "schedule": "schedule {}"}
+    pairs = zip(names.values(), cell, Cell(), strict=True)
+    return ", ".join(form.format(value) for form, value, usual in pairs if value != usual)
+
+
+def _when(digits: str, at: Values) -> str:
     if len(set(digits)) == 1:
         return "always" if digits[0] == "1" else "never"
     spans = []
