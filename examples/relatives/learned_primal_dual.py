@@ -133,8 +133,8 @@ plt.show()
 #    ellipses, dB | ellipses | .2f
 #    head, dB | shepp-logan | .2f
 #
-# That is, of one seed so far, 1.7 dB on ellipses and none on the head. **Learned Chambolle–Pock is
-# last**: ten iterations, with the same numbers in each, are too few for total variation's proxes.
+# That is, with two seeds so far, 1.9 dB on ellipses and no gain on the head. **Learned
+# Chambolle–Pock is last**: 10 iterations with the same numbers in each are too few for TV's proxes.
 #
 # Lemma 1 goes through networks
 # -----------------------------
