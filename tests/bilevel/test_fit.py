@@ -243,6 +243,7 @@ def test_schedules(name: str, rates: list[float]) -> None:
         ({"lr": -1.0}, "learning rate is -1"),
         ({"lr": math.nan}, "learning rate is nan"),
         ({"lr": 1e30}, "learning rate is 1e\\+30"),
+        ({"warmup": -1}, "warm-up takes -1 mini-batches"),
         ({"optimizer": "lbfgs"}, "'lbfgs'"),
         ({"schedule": "linear"}, "'linear'"),
         ({"schedule": lambda epoch: math.nan}, "nan for epoch 0"),

@@ -43,6 +43,8 @@ class Wrong(UsersHuber):
         return super().value(x).sum() if self.fault == "value" else super().value(x)
 
     def prox(self, z: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
+        if self.fault == "shape":
+            return z[:, 1:]
         return super().prox(z, 2 * step if self.fault == "prox" else step)
 
     def prox_conjugate(self, z: torch.Tensor, step: float | torch.Tensor) -> torch.Tensor:
@@ -61,6 +63,8 @@ class Wrong(UsersHuber):
         in_z, found = super().prox_vjp(kept, step, grad, parameters)
         if self.fault == "width":
             found = tuple(2 * t for t in found)
+        if self.fault == "few":
+            found = found[1:]
         return (2 * in_z if self.fault == "vjp" else in_z), found
 
     def conjugate(self, y: torch.Tensor) -> torch.Tensor:
@@ -74,10 +78,12 @@ class Wrong(UsersHuber):
     [
         ("value", "a finite number for each sample"),
         ("prox", "prox does not minimise"),
+        ("shape", "prox maps .* keep the shape"),
         ("moreau", "break Moreau's identity"),
         ("in place", "prox_ is not its prox written over z"),
         ("vjp", "prox_vjp is not the tape's gradient in z"),
         ("width", "prox_vjp is not the tape's gradient in tensor 0"),
+        ("few", "prox_vjp gives 0 gradients for 1 tensors"),
         ("conjugate", "value and conjugate"),
         ("convexity", "says that its strong convexity is 5"),
         ("smoothness", "says that its smoothness is 0.1"),
@@ -111,6 +117,10 @@ def test_a_false_claim_to_be_separable_is_found() -> None:
         (lambda: ed.L21(math.inf, dim=1), "L21's weight is infinite"),
         (lambda: ed.Box(lower=torch.zeros(3), upper=torch.ones(4)), "bounds do not fit"),
         (lambda: ed.check_function(torch.nn.ReLU(), observation()), "give an ed.Function"),  # type: ignore[arg-type]
+        (ed.SeparableSum, "SeparableSum got no function"),
+        (lambda: ed.SeparableSum(1.0), "SeparableSum got a float"),  # type: ignore[arg-type]
+        (lambda: ed.SeparableSum(ed.L1(), ed.L1()).value(observation()), "does not know the shapes"),
+        (lambda: parts().check(1, torch.Size((5,))), r"meets samples of shape \(5,\)"),
         (
             lambda: ed.Problem(ed.L1(), ed.Translated(ed.Box(radius=0.1), 5.0), ed.Identity()),
             "G excludes r = x - x~ = 0",
@@ -120,6 +130,16 @@ def test_a_false_claim_to_be_separable_is_found() -> None:
 def test_sentences(wrong: Callable[[], object], said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
         wrong()
+
+
+def parts() -> ed.SeparableSum:
+    return ed.SeparableSum(ed.L1(), ed.L1(), shapes=[torch.Size((2,))] * 2)
+
+
+@every
+def test_it_is_shown_by_its_name(name: str) -> None:
+    f = FUNCTIONS[name]()
+    assert type(f).__name__ in repr(f)
 
 
 def test_a_clamp_at_its_bound_is_found() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ergodual as ed
+from ergodual.operators.channel import Channel
 from ergodual.operators.norms import matrix_of
 
 every = pytest.mark.parametrize("name", OPERATORS)
@@ -85,14 +86,23 @@ class Wrong(Slow):
         return faults.get(self.fault, y)
 
     def adjoint(self, y: torch.Tensor, domain: torch.Size | None = None) -> torch.Tensor:
-        return (0.5 if self.fault == "adjoint" else 1.0) * super().adjoint(y, domain)
+        found = (0.5 if self.fault == "adjoint" else 1.0) * super().adjoint(y, domain)
+        return found[:, 1:] if self.fault == "way back" else found
+
+    def codomain(self, domain: torch.Size) -> torch.Size:
+        return torch.Size((1,)) if self.fault == "codomain" else super().codomain(domain)
+
+    def norm(self, domain: torch.Size | None = None) -> torch.Tensor:
+        return (2.0 if self.fault == "exact norm" else 1.0) * super().norm(domain)
 
     def gradients(self, dual: torch.Tensor, primal: torch.Tensor) -> tuple[torch.Tensor, ...]:
         scale, A = super().gradients(dual, primal)
+        if self.fault == "few":
+            return (A,)
         return (2 * scale if self.fault == "gradient" else scale), A
 
     def norm_bound(self, domain: torch.Size | None = None) -> float:
-        return (0.9 if self.fault == "norm" else 1.0) * super().norm_bound(domain)
+        return (0.9 if self.fault == "norm" else 1.0) * float(super().norm(domain).detach())
 
 
 @pytest.mark.parametrize(
@@ -103,6 +113,10 @@ class Wrong(Slow):
         ("adjoint", "<Kx, y> and <x, K"),
         ("gradient", "gradients of a tensor of shape"),
         ("norm", "not below the norm"),
+        ("exact norm", "its norm_bound"),
+        ("way back", "adjoint maps .* it must give"),
+        ("codomain", "its codomain says"),
+        ("few", "gradients gives 1 tensors and tensors.. 2"),
         ("complex", "makes torch.complex128 of torch.float64"),
         ("cut", "its forward lets none through"),
     ],
@@ -110,6 +124,12 @@ class Wrong(Slow):
 def test_faults_are_found(fault: str, said: str) -> None:
     with pytest.raises(ed.ErgodualError, match=said):
         ed.check_operator(Wrong(fault), observation())
+
+
+@every
+def test_it_is_shown_by_its_name(name: str) -> None:
+    K = OPERATORS[name].make()
+    assert type(K).__name__ in repr(K)
 
 
 @given(st.integers(1, 40))
@@ -250,6 +270,9 @@ K = ed.Dense(torch.ones(4, N, dtype=torch.float64))
         (lambda: ed.Gradient((1, 2)).adjoint(torch.ones(1, 3, 4, 4)), "this Gradient gives"),
         (lambda: ed.Stack(K, K).adjoint(torch.ones(1, 9), torch.Size((N,))), "this Stack gives"),
         (lambda: ed.Diagonal(torch.ones(2, 4)).adjoint(torch.ones(1, 1, 4)), "factors"),
+        (lambda: ed.Dense.dct(0), "DCT's length is 0"),
+        (lambda: ed.Stft(8).codomain(torch.Size()), "Stft needs a signal"),
+        (lambda: Channel(K, 0, 1, (2, 2)).codomain(torch.Size((3, N))), "must be 2 channels"),
         (lambda: Forwardless().codomain(torch.Size((3,))), "gives no forward"),
         (lambda: Numpy().adjoint(X, torch.Size((N,))), "give it an adjoint"),
         (lambda: ed.Diagonal(torch.tensor([torch.nan])).norm_bound(), "not finite"),

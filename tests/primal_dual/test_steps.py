@@ -317,6 +317,8 @@ def test_weights(output: ed.Last | ed.Ergodic, expected: list[float]) -> None:
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.zeros(2, 2)), 1), "is zero"),
         (lambda: ed.StepSizes.balanced()(ed.Dense(torch.full((2, 2), torch.nan)), 1), "not finite"),
         (lambda: ed.Ergodic("harmonic"), "'harmonic'"),
+        (lambda: ed.Ergodic("learned")(3), "hand them to Unrolled"),
+        (lambda: ed.Unrolled(ed.L1()), "Unrolled got a L1"),
         (lambda: ed.Unrolled(ed.Problem(ed.L1(), ed.Zero(), ed.Dense(matrix())), 0), "depth is 0"),
         (
             lambda: ed.Unrolled(
