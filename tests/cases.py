@@ -122,6 +122,9 @@ CORE_FUNCTIONS: dict[str, Callable[..., ed.Function]] = {
     "user's huber": lambda s=FLAT: UsersHuber(parameter(0.4)),
 }
 MORE_FUNCTIONS: dict[str, Callable[..., ed.Function]] = {
+    "huber of a given weight": lambda s=FLAT: ed.Huber(
+        spread(*s, low=0.2, high=1.0, seed=26).detach(), parameter(0.3)
+    ),
     "l2": lambda s=FLAT: ed.L2(parameter(0.4)),
     "l2 per sample": lambda s=FLAT: ed.L2(per_sample(s, 0.2, 1.0, 23)),
     "l1 ball": lambda s=FLAT: ed.L1Ball(per_sample(s, 0.3, 0.9, 24)),

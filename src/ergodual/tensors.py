@@ -102,6 +102,28 @@ def held_by(module: nn.Module) -> tuple[Tensor, ...]:
     return tuple(t for t in dict.fromkeys(held) if t is not None)
 
 
+def held_in_order(module: nn.Module, *methods: str, base: type[nn.Module]) -> tuple[Tensor, ...]:
+    """:func:`held_by`, in whose order these methods of a class of a base give derivatives.
+
+    Raises
+    ------
+    ErgodualError
+        If a tensor of several was parametrised, by which it lost its place, and one of the methods
+        is the class's own.
+    """
+    found, kind = held_by(module), type(module)
+    if len(found) > 1 and "_parametrised" in module.__dict__:
+        own = next((m for m in methods if getattr(kind, m) is not getattr(base, m)), None)
+        require(
+            own is None,
+            lambda: (
+                f"{kind.__name__} gives derivatives by hand ({own}) in {len(found)} tensors, and "
+                "parametrize has changed their order; define tensors(), which states it."
+            ),
+        )
+    return found
+
+
 def random_like(like: Tensor, seed: int) -> Tensor:
     """Normally distributed numbers, shaped like this and of its type, the same for a seed."""
     # numpy's, as torch.vmap lets none of torch's own be drawn
@@ -136,6 +158,7 @@ def _evaluated(module: Module, known: dict[int, Any]) -> Module:
         made.__class__ = type(module).__mro__[1]
         for name in module._modules["parametrizations"]._modules:  # type: ignore[union-attr]
             made._buffers[name] = getattr(module, name)
+        made.__dict__["_parametrised"] = True
     return made
 
 

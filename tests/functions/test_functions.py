@@ -119,8 +119,14 @@ def test_a_false_claim_to_be_separable_is_found() -> None:
         (lambda: ed.check_function(torch.nn.ReLU(), observation()), "give an ed.Function"),  # type: ignore[arg-type]
         (ed.SeparableSum, "SeparableSum got no function"),
         (lambda: ed.SeparableSum(1.0), "SeparableSum got a float"),  # type: ignore[arg-type]
-        (lambda: ed.SeparableSum(ed.L1(), ed.L1()).value(observation()), "does not know the shapes"),
-        (lambda: parts().check(1, torch.Size((5,))), r"meets samples of shape \(5,\)"),
+        (
+            lambda: ed.SeparableSum(ed.L1(), ed.L1()).value(observation()),
+            "does not know the shapes",
+        ),
+        (
+            lambda: twice([torch.Size((2,))] * 2).check(1, torch.Size((5,))),
+            r"meets samples of shape \(5,\)",
+        ),
         (
             lambda: ed.Problem(ed.L1(), ed.Translated(ed.Box(radius=0.1), 5.0), ed.Identity()),
             "G excludes r = x - x~ = 0",
@@ -132,8 +138,8 @@ def test_sentences(wrong: Callable[[], object], said: str) -> None:
         wrong()
 
 
-def parts() -> ed.SeparableSum:
-    return ed.SeparableSum(ed.L1(), ed.L1(), shapes=[torch.Size((2,))] * 2)
+def twice(shapes: list[torch.Size] | None = None) -> ed.SeparableSum:
+    return ed.SeparableSum(ed.L1(), ed.L1(), shapes=shapes)
 
 
 @every

@@ -56,6 +56,11 @@ MODELS: dict[str, Callable[[Tensor], ed.Problem]] = {
         parametrised(ed.SquaredL2(parameter(0.3)), "weight"),  # type: ignore[arg-type]
         ed.Dense(K),
     ),
+    "two parametrised in another order": lambda x: ed.Problem(
+        parametrised(parametrised(ed.Huber(parameter(0.4), parameter(0.3)), "width"), "weight"),  # type: ignore[arg-type]
+        ed.SquaredL2(),
+        ed.Dense(K),
+    ),
     "a parametrised matrix": lambda x: ed.Problem(
         ed.L1(W),
         ed.SquaredL2(),
@@ -123,6 +128,34 @@ def test_a_tensor_that_would_get_no_gradient_is_refused() -> None:
     model = ed.Unrolled(ed.Problem(f, ed.SquaredL2(), Plain(matrix())), 2)
     with pytest.raises(ed.ErgodualError, match="L1 holds a tensor weight"):
         model(observation())
+
+
+def test_the_checks_take_what_is_parametrised() -> None:
+    made = parametrised(parametrised(ed.Huber(parameter(0.4), parameter(0.3)), "width"), "weight")
+    ed.check_function(made, observation())  # type: ignore[arg-type]
+    ed.check_operator(parametrised(ed.Dense(matrix(seed=8)), "matrix"), observation())  # type: ignore[arg-type]
+
+
+class ByHand(ed.Operator):
+    """x ↦ a b x with the gradients in both numbers given, in the order that they are held in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = parameter(1.5), parameter(0.4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a * self.b * x
+
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor, ...]:
+        return self.b * (dual * primal).sum(), self.a * (dual * primal).sum()
+
+
+def test_derivatives_by_hand_whose_order_is_lost_are_refused() -> None:
+    ed.check_operator(ByHand(), observation())
+    operator = parametrised(ByHand(), "a")
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), operator), 2)  # type: ignore[arg-type]
+    with pytest.raises(ed.ErgodualError, match=r"ByHand gives .* \(gradients\) in 2 tensors"):
+        model(observation()).sum().backward()
 
 
 @pytest.mark.parametrize("theta", [-0.5, -0.8, -0.97])

@@ -16,7 +16,7 @@ from ergodual.checks.compare import (
 )
 from ergodual.errors import ErgodualError
 from ergodual.functions import Function
-from ergodual.tensors import dots, random_like, total
+from ergodual.tensors import dots, plain, random_like, total
 
 STEPS = (0.3, 1.0, 2.5)
 Which = Literal["prox", "prox_conjugate"]
@@ -49,7 +49,7 @@ def check_function(f: Function, like: Tensor) -> None:
     """
     if not isinstance(f, Function):
         raise ErgodualError(f"check_function got a {type(f).__name__}; give an ed.Function.")
-    like = batch_of(like)
+    f, like = plain(f), batch_of(like)
     f.check(len(like), like.shape[1:])
     tol, name = tolerance(like), type(f).__name__
     z = random_like(like, 0)

@@ -15,7 +15,7 @@ from ergodual.checks.compare import (
 from ergodual.consistency import require_type_kept
 from ergodual.errors import ErgodualError
 from ergodual.operators import Operator
-from ergodual.tensors import dots, random_like
+from ergodual.tensors import dots, plain, random_like
 
 
 @in_own_type
@@ -50,7 +50,7 @@ def check_operator(K: Operator, like: Tensor) -> None:
     """
     if not isinstance(K, Operator):
         raise ErgodualError(f"check_operator got a {type(K).__name__}; give an ed.Operator.")
-    like = batch_of(like)
+    K, like = plain(K), batch_of(like)
     name, tol = type(K).__name__, tolerance(like)
     domain = like.shape[1:]
     codomain = K.codomain(domain)

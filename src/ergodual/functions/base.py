@@ -10,7 +10,7 @@ import torch
 from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError, NotGivenError
-from ergodual.tensors import Number, held_by
+from ergodual.tensors import Number, held_in_order
 
 ProxGradient = tuple[Tensor, tuple[Tensor | None, ...]]
 
@@ -109,8 +109,16 @@ class Function(nn.Module):
         return z.copy_(self.prox_conjugate(z, step))
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors that f depends on, in the order of the vector–Jacobian products' results."""
-        return held_by(self)
+        """The tensors that f depends on, in the order of the vector–Jacobian products' results:
+        parameters, then buffers, as they were registered.
+
+        Raises
+        ------
+        ErgodualError
+            If there are several, one of them parametrised, so that their order is not known, and
+            products are given by hand.
+        """
+        return held_in_order(self, "prox_vjp", "prox_conjugate_vjp", base=Function)
 
     def keeps_input(self) -> bool:
         """Whether derivatives need z: what :attr:`derivative_from` says, or a parameter decides."""

@@ -76,6 +76,9 @@ class Huber(Function):
         """Whether there are no groups."""
         return self.dim is None
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        return tuple(t for t in (self.weight, self.width) if isinstance(t, Tensor))
+
     def require_valid(self) -> None:
         require_weight("Huber's weight", self.weight)
         require_weight("Huber's width", self.width)

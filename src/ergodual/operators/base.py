@@ -10,7 +10,7 @@ from torch import Size, Tensor, nn
 
 from ergodual.errors import ErgodualError, NotGivenError
 from ergodual.operators.norms import lanczos_bound, not_finite, singular_pair, zero_sample
-from ergodual.tensors import Number, described, held_by, hold, shown, transformed
+from ergodual.tensors import Number, described, held_in_order, hold, shown, transformed
 
 Layout = Size | list["Layout"]
 """The shape of a sample, or, where it is made of parts, theirs."""
@@ -111,8 +111,16 @@ class Operator(nn.Module):
         return self.codomain(domain)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors that the map depends on, in the order of :meth:`gradients`."""
-        return held_by(self)
+        """The tensors that the map depends on, in the order of :meth:`gradients`: parameters, then
+        buffers, as they were registered.
+
+        Raises
+        ------
+        ErgodualError
+            If there are several, one of them parametrised, so that their order is not known, and
+            :meth:`gradients` is given by hand.
+        """
+        return held_in_order(self, "gradients", base=Operator)
 
     def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of Σ ⟨dual, K primal⟩ over the batch in each of :meth:`tensors`.
