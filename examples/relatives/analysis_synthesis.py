@@ -138,13 +138,13 @@ plt.show()
 # %%
 # What came out
 # -------------
-# As in the paper **the analysis model is ahead**, by more than a decibel after equal steps; synthesis
-# has not ended, and is solved less exactly. By ``make relatives``, learned on train400:
+# As in the paper **the analysis model is ahead**, by more than a decibel after equal steps;
+# synthesis has not ended, and is solved less exactly. By ``make relatives``, learned on train400:
 #
 # .. measured:: relatives/analysis_synthesis.json
 #
 #    model | model
 #    Set12, dB | set12 | .2f
 #
-# 48 filters are not ahead of 24 in 100 steps, and the paper's 28.7 dB are not reached; :doc:`/images`
-# learns as many for longer. The same ``Solved`` and ``Implicit`` serve both, by products alone.
+# 48 filters are not ahead of 24 in 100 steps, nor at the paper's 28.7 dB; :doc:`/images` learns as
+# many for longer. The same ``Solved`` and ``Implicit`` serve both, by products alone.
