@@ -158,7 +158,7 @@ def _evaluated(module: Module, known: dict[int, Any]) -> Module:
         made.__class__ = type(module).__mro__[1]
         for name in module._modules["parametrizations"]._modules:  # type: ignore[union-attr]
             made._buffers[name] = getattr(module, name)
-        made.__dict__["_parametrised"] = True
+    made.__dict__["_parametrised"] = True  # itself, or a child of it
     return made
 
 

@@ -1,6 +1,7 @@
 """Gradients in tensors that are shared, made from each other, or computed; of either order."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 import torch
@@ -38,8 +39,12 @@ class MyL1(ed.L1):
         self.extra = parameter(1.0)
 
 
-def parametrised(module: nn.Module, name: str) -> nn.Module:
-    return parametrize.register_parametrization(module, name, Softplus())
+M = TypeVar("M", bound=nn.Module)
+
+
+def parametrised(module: M, name: str) -> M:
+    parametrize.register_parametrization(module, name, Softplus())
+    return module
 
 
 W, K = parameter(0.3), nn.Parameter(matrix())
@@ -52,24 +57,24 @@ MODELS: dict[str, Callable[[Tensor], ed.Problem]] = {
         ed.L1((0.1 + x.square().mean()) * W), ed.SquaredL2(), ed.Dense(K)
     ),
     "a parametrised weight": lambda x: ed.Problem(
-        parametrised(ed.L1(parameter(0.2)), "weight"),  # type: ignore[arg-type]
-        parametrised(ed.SquaredL2(parameter(0.3)), "weight"),  # type: ignore[arg-type]
+        parametrised(ed.L1(parameter(0.2)), "weight"),
+        parametrised(ed.SquaredL2(parameter(0.3)), "weight"),
         ed.Dense(K),
     ),
     "two parametrised in another order": lambda x: ed.Problem(
-        parametrised(parametrised(ed.Huber(parameter(0.4), parameter(0.3)), "width"), "weight"),  # type: ignore[arg-type]
+        parametrised(parametrised(ed.Huber(parameter(0.4), parameter(0.3)), "width"), "weight"),
         ed.SquaredL2(),
         ed.Dense(K),
     ),
     "a parametrised matrix": lambda x: ed.Problem(
         ed.L1(W),
         ed.SquaredL2(),
-        parametrised(ed.Dense(matrix(seed=8)), "matrix"),  # type: ignore[arg-type]
+        parametrised(ed.Dense(matrix(seed=8)), "matrix"),
     ),
     "a parametrised mask under a matrix": lambda x: ed.Problem(
         ed.L1(W),
         ed.SquaredL2(),
-        ed.Dense(K) @ parametrised(ed.Diagonal(spread(N, low=0.1, high=1, seed=2)), "diagonal"),  # type: ignore[operator]
+        ed.Dense(K) @ parametrised(ed.Diagonal(spread(N, low=0.1, high=1, seed=2)), "diagonal"),
     ),
     "a buffer made of a parameter": lambda x: ed.Problem(ed.L1(W), ed.SquaredL2(), Derived()),
     "a user's parameter beside": lambda x: ed.Problem(MyL1(W), ed.SquaredL2(), ed.Dense(K)),
@@ -132,8 +137,8 @@ def test_a_tensor_that_would_get_no_gradient_is_refused() -> None:
 
 def test_the_checks_take_what_is_parametrised() -> None:
     made = parametrised(parametrised(ed.Huber(parameter(0.4), parameter(0.3)), "width"), "weight")
-    ed.check_function(made, observation())  # type: ignore[arg-type]
-    ed.check_operator(parametrised(ed.Dense(matrix(seed=8)), "matrix"), observation())  # type: ignore[arg-type]
+    ed.check_function(made, observation())
+    ed.check_operator(parametrised(ed.Dense(matrix(seed=8)), "matrix"), observation())
 
 
 class ByHand(ed.Operator):
@@ -150,11 +155,30 @@ class ByHand(ed.Operator):
         return self.b * (dual * primal).sum(), self.a * (dual * primal).sum()
 
 
-def test_derivatives_by_hand_whose_order_is_lost_are_refused() -> None:
-    ed.check_operator(ByHand(), observation())
-    operator = parametrised(ByHand(), "a")
-    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), operator), 2)  # type: ignore[arg-type]
-    with pytest.raises(ed.ErgodualError, match=r"ByHand gives .* \(gradients\) in 2 tensors"):
+class OfAChild(ed.Operator):
+    """The same, one of the numbers being a child's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.b, self.child = parameter(0.4), ed.L1(parameter(1.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.child.weight * self.b * x
+
+    def gradients(self, dual: Tensor, primal: Tensor) -> tuple[Tensor, ...]:
+        return self.child.weight * (dual * primal).sum(), self.b * (dual * primal).sum()
+
+
+@pytest.mark.parametrize("child", [False, True])
+def test_derivatives_by_hand_whose_order_is_lost_are_refused(child: bool) -> None:
+    operator = OfAChild() if child else ByHand()
+    ed.check_operator(operator, observation())
+    if isinstance(operator, OfAChild):
+        parametrised(operator.child, "weight")
+    else:
+        parametrised(operator, "a")
+    model = ed.Unrolled(ed.Problem(ed.L1(), ed.SquaredL2(), operator), 2)
+    with pytest.raises(ed.ErgodualError, match=r"gives derivatives by hand \(gradients\) in 2"):
         model(observation()).sum().backward()
 
 
