@@ -64,6 +64,14 @@ def clip_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor:
     return torch.ops.aten.hardtanh_backward.grad_input(grad, p, lower, upper, grad_input=grad)  # type: ignore[no-any-return]
 
 
+def inside(p: Tensor, bound: Number, grad: Tensor) -> Tensor:
+    """``grad`` where |p| < bound, else 0, in new memory of which it takes no more."""
+    room = p.abs()
+    room = torch.sub(torch.as_tensor(bound, dtype=p.dtype, device=p.device), room, out=room)
+    # threshold's backward is the mask > 0 in one pass, without numbers that are truth values
+    return torch.ops.aten.threshold_backward.grad_input(grad, room, 0, grad_input=room)  # type: ignore[no-any-return]
+
+
 def bound_gradients(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients in the two bounds; none where both are met at once, as in clip: a symmetric
     interval that opens leaves z where it is.

@@ -9,7 +9,7 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import clip, clip_
+from ergodual.functions.clip import clip, clip_, inside
 from ergodual.tensors import (
     Number,
     everywhere,
@@ -129,7 +129,7 @@ class Huber(Function):
             return super().prox_vjp(kept, step, grad, parameters)
         # where |p| < δ, p is a share of z, and else z less a step
         w, width = step * self.weight, self.width
-        near = _where_positive(grad, width - kept.abs())
+        near = inside(kept, width, grad)
         found = grad - near
         if not parameters:
             return found.add_(near * (width / (w + width))), ()
@@ -145,7 +145,7 @@ class Huber(Function):
             return super().prox_conjugate_vjp(kept, step, grad, parameters)
         # where |p| < w, p is a share of z, and else ±w
         w, width = self.weight, step * self.width
-        near = _where_positive(grad, w - kept.abs())
+        near = inside(kept, w, grad)
         if not parameters:
             return near.mul_(w / (w + width)), ()
         signs, share = grad.sub_(near).mul_(kept.sign()), near * kept
@@ -201,8 +201,3 @@ class Huber(Function):
         """max(bound, |z|), with the derivative of |z| where they meet."""
         size = self._sizes(z)
         return torch.where(size >= bound, size, bound)
-
-
-def _where_positive(grad: Tensor, x: Tensor) -> Tensor:
-    """``grad`` where x > 0, else 0, in one pass."""
-    return torch.ops.aten.threshold_backward(grad, x, 0)  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import clip, clip_, clip_vjp_, shrink, shrink_vjp_
+from ergodual.functions.clip import clip, clip_, clip_vjp_, inside, shrink, shrink_vjp_
 from ergodual.tensors import (
     Number,
     everywhere,
@@ -99,13 +99,12 @@ class L1(Function):
     ) -> ProxGradient:
         if not isinstance(self.weight, Tensor):
             return clip_vjp_(kept, -self.weight, self.weight, grad), ()
-        # this backward is a mask, > 0, in one pass, without numbers that are truth values
-        room = kept.abs().neg_().add_(self.weight)
-        inside = torch.ops.aten.threshold_backward(grad, room, 0)
+        found = inside(kept, self.weight, grad)
         if not parameters:
-            return inside, ()
-        # not over the gradient, which the result is written to
-        return inside, self._in_weight((grad - inside).mul_(kept.sign()))
+            return found, ()
+        # what is left out goes to the weight, whose gradient may be this very memory
+        clipped = torch.sub(grad, found, out=found)
+        return grad.sub_(clipped), self._in_weight(clipped.mul_(kept.sign()))
 
     def extra_repr(self) -> str:
         return f"weight={shown(self.weight)}"

@@ -27,6 +27,9 @@ from ergodual.tensors import traced, transformed
 
 Stride = tuple[int, ...]
 
+COLUMNS = 2**18
+"""Numbers of a product that are used while they are in the cache."""
+
 _FORWARD = (functional.conv1d, functional.conv2d, functional.conv3d)
 _TRANSPOSED = (
     functional.conv_transpose1d,
@@ -163,15 +166,20 @@ def _adjoint_by_columns(y: Tensor, kernel: Tensor, stride: Stride, size: Sequenc
     """One product gives what each tap sends to each position; then it is summed axis by axis.
 
     Axis by axis takes as many passes as there are taps on an axis, not in the kernel. The samples
-    go one by one, so that the products stay in the cache.
+    go one by one and by strips, so that the products stay in the cache.
     """
     taps, out, n = kernel.shape[2:], y.shape[2:], len(stride)
     matrix = kernel.flatten(1).T.contiguous()
-    product = y.new_empty(len(matrix), out.numel())
     sums = y.new_zeros(*taps[1:], len(y), size[0], *out[1:])
-    for i, sample in enumerate(y):
-        addmm(product, matrix, sample.flatten(1), 0.0, 1.0, product)
-        _overlap(product.view(*taps, *out), sums.select(n - 1, i), n - 1, stride[0])
+    strips, width, count = _strips(len(matrix), out), out[1:].numel(), len(matrix)
+    room = y.new_empty(count * (strips[0][1] - strips[0][0]) * width)
+    for i, sample in enumerate(y.flatten(2)):
+        onto = sums.select(n - 1, i)
+        for begin, end in strips:
+            product = room[: count * (end - begin) * width].view(count, -1)
+            addmm(product, matrix, sample[:, begin * width : end * width], 0.0, 1.0, product)
+            rest = onto.narrow(n - 1, begin * stride[0], size[0] - begin * stride[0])
+            _overlap(product.view(*taps, end - begin, *out[1:]), rest, n - 1, stride[0])
     for axis in range(1, n):
         whole = y.new_zeros(*taps[axis + 1 :], len(y), *size[: axis + 1], *out[axis + 1 :])
         _overlap(sums, whole, n, stride[axis])
@@ -195,9 +203,21 @@ def _gradient_by_columns(dual: Tensor, x: Tensor, shape: Size, stride: Stride) -
     n = len(stride)
     windows = windows.permute(0, *range(1 + n, 1 + 2 * n), *range(1, 1 + n))
     found = x.new_zeros(math.prod(shape[2:]), shape[0])
-    for sample, seen in zip(dual, windows, strict=True):
-        addmm(found, seen.reshape(len(found), -1), sample.flatten(1).T, 1.0, 1.0, found)
+    out = dual.shape[2:]
+    width = out[1:].numel()
+    for sample, seen in zip(dual.flatten(2), windows, strict=True):
+        for begin, end in _strips(len(found), out):
+            columns = seen.narrow(n, begin, end - begin).reshape(len(found), -1)
+            part = sample[:, begin * width : end * width].T
+            addmm(found, columns, part, 1.0, 1.0, found)
     return found.T.contiguous().view(shape)
+
+
+def _strips(taps: int, out: Size) -> list[tuple[int, int]]:
+    """Of the first spatial axis, so that the columns of each are about ``COLUMNS`` numbers."""
+    rows = max(1, COLUMNS // max(1, taps * out[1:].numel()))
+    rows = -(-out[0] // max(1, round(out[0] / rows)))
+    return [(begin, min(begin + rows, out[0])) for begin in range(0, out[0], rows)]
 
 
 def _adjoint_by_frames(y: Tensor, kernel: Tensor, stride: Stride, size: Sequence[int]) -> Tensor:

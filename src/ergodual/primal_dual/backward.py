@@ -129,6 +129,7 @@ class _Backward:
         # of each function, whether it is handed its argument, and whether it has gradients to give
         self.asked = {key: (f.keeps_input(), key in wanted.modules) for key, f in different.items()}
         self.measured = bool(wanted.names & {"sigma", "tau", "weights", "offset"})
+        self.moved = torch.empty_like(self.S) if "sigma" in wanted.names else None
         # V is wanted where a stretch hands gradients on, and where θ or the shift has one
         self.tracks = [
             plan.start_of[k] > first
@@ -245,7 +246,7 @@ class _Backward:
         """The gradients in the steps, weights and offset that iteration k brings."""
         plan, named, i = self.plan, self.found.named, k - self.start
         if "sigma" in named:
-            self._in_sigma(k, S, self.y[i + 1] - self.y[i])
+            self._in_sigma(k, S, torch.sub(self.y[i + 1], self.y[i], out=self.moved))
         if "tau" in named:
             named["tau"][k] = dot(P, self.r[i + 2] - self.r[i + 1]) / self.tau[k] ** 2
         if "weights" in named:
