@@ -12,7 +12,7 @@ from ergodual.errors import lacking
 
 SOURCE = Path(ergodual.__file__).parent
 FLOORS = [
-    {"errors", "tensors", "files", "fetching", "released", "products", "autocast"},
+    {"errors", "tensors", "files", "fetching", "released", "products", "autocast", "memory"},
     {"operators", "functions"},
     {"instance", "problem", "checks", "consistency"},
     {"primal_dual", "solving"},

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
+from ergodual.memory import reuse_memory
 from recipes.images.measuring import measure, table
 from recipes.images.photographs import ship
-from recipes.images.training import RECIPES, reuse_memory, train
+from recipes.images.training import RECIPES, train
 
 WORK = Path("runs/images")
 
@@ -20,6 +21,7 @@ WORK = Path("runs/images")
 def main() -> None:
     """One step, or all: each training and measuring is a process of its own, on one core."""
     torch.set_num_threads(1)
+    reuse_memory()
     what, *given = sys.argv[1:]
     if what == "train":
         train(given[0], Path(given[1]), Path(given[2]))
@@ -34,7 +36,7 @@ def main() -> None:
         steps = [["train", name, folder, str(WORK)] for name in RECIPES]
         for step in [*steps, ["measure", data, str(WORK)], ["table", data, str(WORK)]]:
             command = [sys.executable, "-m", "recipes.images", *step]
-            subprocess.run(command, env=reuse_memory(), check=True)
+            subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

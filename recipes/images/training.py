@@ -192,15 +192,3 @@ def _said(name: str, own: Path, epoch: Epoch) -> None:
     print(f"{name} {epoch.epoch} {decibels:.3f} dB {epoch.seconds:.1f} s", flush=True)
     with (own / "seconds.txt").open("a") as file:
         file.write(f"{STARTED} {time.process_time() * WORLD:.1f}\n")
-
-
-def reuse_memory() -> dict[str, str]:
-    """The environment in which glibc keeps what is freed, of which a step of training allocates
-    much: up to three times as fast.
-    """
-    settings = {
-        "MALLOC_MMAP_THRESHOLD_": "4000000000",
-        "MALLOC_TRIM_THRESHOLD_": "8000000000",
-        "MALLOC_TOP_PAD_": "500000000",
-    }
-    return {**os.environ, "OMP_NUM_THREADS": "1", **settings}

@@ -53,6 +53,7 @@ from ergodual.functions import (
     Translated,
     Zero,
 )
+from ergodual.memory import reuse_memory
 from ergodual.operators import (
     Adjoint,
     Blocks,
@@ -211,6 +212,7 @@ __all__ = [
     "detect",
     "load_regulariser",
     "products_in_use",
+    "reuse_memory",
     "solve",
     "to_deepinv",
     "use_products",

@@ -3,6 +3,7 @@
 import sys
 
 from ergodual.errors import lacking
+from ergodual.memory import reuse_memory
 
 
 def run() -> None:
@@ -12,6 +13,7 @@ def run() -> None:
     except ModuleNotFoundError as error:
         print(f"ergodual: {lacking('the command line', error)}", file=sys.stderr)
         sys.exit(2)
+    reuse_memory()
     sys.exit(main())
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from ergodual.memory import reuse_memory
+
 
 def work_off(
     work: Callable[..., None],
@@ -66,6 +68,7 @@ def _begin(prepare: Callable[..., None], given: tuple[Any, ...], told: Any) -> N
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     # one thread a piece: products this small do not gain from a second one, another piece does
     torch.set_num_threads(1)
+    reuse_memory()
     prepare(*given, told)
 
 

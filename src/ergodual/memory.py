@@ -1,0 +1,36 @@
+"""Memory that is freed and asked for again."""
+
+from __future__ import annotations
+
+import ctypes
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""Settings of glibc's ``mallopt``: how much that is free stays with the process, and from which
+size on memory is the system's own.
+"""
+MOST = 2**31 - 1
+"""What ``mallopt`` takes at most."""
+
+
+def reuse_memory() -> bool:
+    """Keep what is freed for what is asked for next, in this process.
+
+    Iterates of images are megabytes, and glibc gives such pieces back to the system when they are
+    freed, which clears every page of the next one: learning filters and solving with them is up to
+    twice as fast without. The process stays as large as it once was. The command line does this by
+    itself; a library must not, as it concerns the whole process.
+
+    Returns
+    -------
+    Whether the C library can be told so: that is glibc, on Linux.
+
+    Examples
+    --------
+    >>> kept = ed.reuse_memory()  # before the training starts
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    taken = [mallopt(setting, MOST) for setting in (MMAP_THRESHOLD, TRIM_THRESHOLD)]
+    return all(taken)
