@@ -116,6 +116,19 @@ def test_the_scale_changes_nothing(factor: float, method: str) -> None:
         torch.testing.assert_close(other.x / scale, found.x, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nor_do_the_units_of_the_objective(dtype: torch.dtype) -> None:
+    x = torch.kron(torch.eye(3, dtype=dtype), torch.ones(4, 4, dtype=dtype))[None, None]
+    blur = ed.Blur(torch.ones(3, 3, dtype=dtype) / 9)
+
+    def iterations(unit: float) -> int:
+        data, F = ed.SquaredL2(unit), ed.L21(1e-3 * unit, dim=1)
+        problem = ed.InverseProblem(A=blur, data=data, F=F, K=ed.Gradient(axes=(-2, -1)))
+        return int(ed.solve(problem, blur(x), tol=1e-3).iterations)
+
+    assert len({iterations(unit) for unit in (1e-8, 1e-4, 1.0, 1e4, 1e8)}) == 1
+
+
 def highs(K: np.ndarray, x: np.ndarray, eta: float) -> float:
     """min Σt over −t ≤ K(x + r) ≤ t, |r| ≤ η."""
     m, n = K.shape

@@ -314,5 +314,12 @@ def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
     """
     far_away = torch.finfo(z.dtype).eps ** -0.5  # where Moreau's identity still has half the digits
     t = column(as_step(far_away / largest(z).clamp(min=torch.finfo(z.dtype).tiny ** 0.5)), z)
-    near, far = prox(t * z, t), prox(10 * t * z, 10 * t)
-    return torch.where(column(norms(far) < 2 * norms(near), z), far, 0.0)
+    found = torch.zeros_like(z)
+    for _ in range(3):  # farther for an f in small units, whose slopes are large
+        near, far = prox(t * z, t), prox(10 * t * z, 10 * t)
+        ended = (norms(far) < 2 * norms(near)) & (norms(found) == 0)
+        found = torch.where(column(ended, z), far, found)
+        if bool((norms(found) > 0).all()):
+            break
+        t = 1000 * t
+    return found
