@@ -209,6 +209,14 @@ def test_angles_turn_counterclockwise() -> None:
     assert turned.tolist() == pytest.approx([0, 0, 0, 0, 1, 0])
 
 
+def test_projections_of_images_with_a_channel() -> None:
+    x = random(2, 1, 4, 6)
+    with_channel, without = (ed.Tomography(shape, 3, dtype=double) for shape in ((1, 4, 6), (4, 6)))
+    y = with_channel(x)
+    assert torch.equal(y, without(x[:, 0]))
+    assert torch.equal(with_channel.adjoint(y), without.adjoint(y)[:, None])
+
+
 def test_blocks_of_tgv() -> None:
     n = 3
     K = ed.Blocks(
@@ -282,6 +290,7 @@ X = observation(sample=(4, 4))
         (lambda: ed.Tomography(4, 0), "so no rays"),
         (lambda: ed.Tomography(4, [0.0], 0), "so no rays"),
         (lambda: ed.Tomography(0, 3), "give pixels"),
+        (lambda: ed.Tomography((2, 4, 4), 3), "one channel before them"),
         (lambda: ed.Tomography(4, 3, source=9.0), "give both"),
         (lambda: ed.Tomography(4, 3, source=1.0, detector=3.0), "outside of the image"),
         (lambda: ed.Tomography(4, 3, spacing=0.0), "spacing is 0"),

@@ -30,7 +30,8 @@ class Tomography(Sparse):
     Parameters
     ----------
     shape
-        Rows and columns of the image, or one number for both.
+        Rows and columns of the image, or one number for both; ``(1, rows, columns)`` for images
+        with a channel axis, as filters take them.
     angles
         In radians: a tensor or list; or how many, evenly over [0, π), or, of a fan, [0, 2π).
     bins
@@ -57,7 +58,7 @@ class Tomography(Sparse):
 
     def __init__(
         self,
-        shape: int | tuple[int, int],
+        shape: int | tuple[int, int] | tuple[int, int, int],
         angles: int | Tensor | list[float],
         bins: int | None = None,
         *,
@@ -66,7 +67,11 @@ class Tomography(Sparse):
         detector: float | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        rows, columns = (shape, shape) if isinstance(shape, int) else shape
+        *channel, rows, columns = (shape, shape) if isinstance(shape, int) else shape
+        require(
+            channel in ([], [1]),
+            f"Tomography's shape is {shape}; give rows and columns, or one channel before them.",
+        )
         require(
             rows >= 1 and columns >= 1, f"Tomography's images are {rows} by {columns}; give pixels."
         )
@@ -119,7 +124,7 @@ class Tomography(Sparse):
             (len(turned) * bins, rows * columns),
             check_invariants=False,
         )
-        super().__init__(matrix, (rows, columns), (len(turned), bins))
+        super().__init__(matrix, (*channel, rows, columns), (len(turned), bins))
 
 
 def lengths(starts: Array, ends: Array, rows: int, columns: int) -> tuple[Array, Array, Array]:
