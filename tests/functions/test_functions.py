@@ -341,3 +341,26 @@ ENCLOSING: dict[str, tuple[Callable[[], ed.Function], bool]] = {
 def test_a_translated_function_encloses_zero(name: str) -> None:
     make, encloses = ENCLOSING[name]
     assert make().encloses_zero() == encloses
+
+
+LEARNED = [ed.L1(parameter(1.0)), ed.Huber(parameter(1.0), parameter(0.5))]
+
+
+@pytest.mark.parametrize("f", LEARNED, ids=lambda f: type(f).__name__)
+def test_products_are_the_same_recorded_and_mapped(f: ed.Function) -> None:
+    p = torch.tensor([[0.5, 1.0, -0.2], [-1.0, 0.1, 1.0]], dtype=torch.float64)
+
+    def in_z(row: torch.Tensor) -> torch.Tensor:
+        return f.prox_conjugate_vjp(row, 1.0, torch.ones_like(row))[0]
+
+    with torch.no_grad():
+        found = in_z(p)
+    torch.testing.assert_close(in_z(p), found)
+    torch.testing.assert_close(torch.vmap(in_z)(p), found)
+
+
+def test_an_infinite_gradient_stays_where_it_is() -> None:
+    p, infinite = torch.tensor([[0.5, 1.0, 0.2]]), torch.tensor([[math.inf, math.inf, 1.0]])
+    with torch.no_grad():
+        in_z, _ = ed.L1(parameter(1.0).float()).prox_conjugate_vjp(p, 1.0, infinite, True)
+    assert in_z.tolist() == [[math.inf, 0.0, 1.0]]

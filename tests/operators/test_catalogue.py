@@ -291,6 +291,7 @@ X = observation(sample=(4, 4))
         (lambda: ed.Tomography(4, [0.0], 0), "so no rays"),
         (lambda: ed.Tomography(0, 3), "give pixels"),
         (lambda: ed.Tomography((2, 4, 4), 3), "one channel before them"),
+        (lambda: ed.Tomography((4,), 3), "rows and columns"),  # type: ignore[arg-type]
         (lambda: ed.Tomography(4, 3, source=9.0), "give both"),
         (lambda: ed.Tomography(4, 3, source=1.0, detector=3.0), "outside of the image"),
         (lambda: ed.Tomography(4, 3, spacing=0.0), "spacing is 0"),

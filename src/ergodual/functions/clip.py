@@ -65,10 +65,11 @@ def clip_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor:
 
 
 def inside(p: Tensor, bound: Number, grad: Tensor) -> Tensor:
-    """``grad`` where |p| < bound, else 0, in new memory of which it takes no more."""
-    room = p.abs()
-    room = torch.sub(torch.as_tensor(bound, dtype=p.dtype, device=p.device), room, out=room)
+    """``grad`` where |p| < bound, else 0: one new tensor, and in the sweeps no other."""
+    room = p.abs().neg_().add_(bound)
     # threshold's backward is the mask > 0 in one pass, without numbers that are truth values
+    if torch.is_grad_enabled() or transformed():
+        return torch.ops.aten.threshold_backward(grad, room, 0)  # type: ignore[no-any-return]
     return torch.ops.aten.threshold_backward.grad_input(grad, room, 0, grad_input=room)  # type: ignore[no-any-return]
 
 

@@ -102,9 +102,8 @@ class L1(Function):
         found = inside(kept, self.weight, grad)
         if not parameters:
             return found, ()
-        # what is left out goes to the weight, whose gradient may be this very memory
-        clipped = torch.sub(grad, found, out=found)
-        return grad.sub_(clipped), self._in_weight(clipped.mul_(kept.sign()))
+        # not over the gradient, which the result is written to
+        return found, self._in_weight((grad - found).mul_(kept.sign()))
 
     def extra_repr(self) -> str:
         return f"weight={shown(self.weight)}"

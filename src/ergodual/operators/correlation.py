@@ -171,7 +171,8 @@ def _adjoint_by_columns(y: Tensor, kernel: Tensor, stride: Stride, size: Sequenc
     taps, out, n = kernel.shape[2:], y.shape[2:], len(stride)
     matrix = kernel.flatten(1).T.contiguous()
     sums = y.new_zeros(*taps[1:], len(y), size[0], *out[1:])
-    strips, width, count = _strips(len(matrix), out), out[1:].numel(), len(matrix)
+    count, width = len(matrix), out[1:].numel()
+    strips = _strips(count, out)
     room = y.new_empty(count * (strips[0][1] - strips[0][0]) * width)
     for i, sample in enumerate(y.flatten(2)):
         onto = sums.select(n - 1, i)
@@ -215,8 +216,8 @@ def _gradient_by_columns(dual: Tensor, x: Tensor, shape: Size, stride: Stride) -
 
 def _strips(taps: int, out: Size) -> list[tuple[int, int]]:
     """Of the first spatial axis, so that the columns of each are about ``COLUMNS`` numbers."""
-    rows = max(1, COLUMNS // max(1, taps * out[1:].numel()))
-    rows = -(-out[0] // max(1, round(out[0] / rows)))
+    count = max(1, round(taps * out.numel() / COLUMNS))
+    rows = -(-out[0] // count)
     return [(begin, min(begin + rows, out[0])) for begin in range(0, out[0], rows)]
 
 

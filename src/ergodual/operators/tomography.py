@@ -67,11 +67,12 @@ class Tomography(Sparse):
         detector: float | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        *channel, rows, columns = (shape, shape) if isinstance(shape, int) else shape
+        given = (shape, shape) if isinstance(shape, int) else tuple(shape)
         require(
-            channel in ([], [1]),
+            len(given) == 2 or (len(given) == 3 and given[0] == 1),
             f"Tomography's shape is {shape}; give rows and columns, or one channel before them.",
         )
+        *channel, rows, columns = given
         require(
             rows >= 1 and columns >= 1, f"Tomography's images are {rows} by {columns}; give pixels."
         )

@@ -310,16 +310,20 @@ def _aims(one: Instance, c: Tensor) -> tuple[Tensor, Tensor]:
 def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
     """prox(t z, t) for large t, where that does not grow with t, else 0.
 
-    For the prox of f*, a subgradient of f at z.
+    For the prox of f*, a subgradient of f at z. An f in small units has large slopes, which need a
+    larger t; there, what may be rounding is none.
     """
     far_away = torch.finfo(z.dtype).eps ** -0.5  # where Moreau's identity still has half the digits
     t = column(as_step(far_away / largest(z).clamp(min=torch.finfo(z.dtype).tiny ** 0.5)), z)
-    found = torch.zeros_like(z)
-    for _ in range(3):  # farther for an f in small units, whose slopes are large
+    found, open_, noise = torch.zeros_like(z), torch.ones(len(z), dtype=torch.bool), 0.0
+    open_ = open_.to(z.device)
+    for _ in range(3):
         near, far = prox(t * z, t), prox(10 * t * z, 10 * t)
-        ended = (norms(far) < 2 * norms(near)) & (norms(found) == 0)
+        size = norms(far)
+        ended = open_ & (size < 2 * norms(near)) & (size > noise * norms(10 * t * z))
         found = torch.where(column(ended, z), far, found)
-        if bool((norms(found) > 0).all()):
+        open_ = open_ & ~ended
+        if not bool(open_.any()):
             break
-        t = 1000 * t
+        t, noise = 1000 * t, 100 * torch.finfo(z.dtype).eps
     return found
