@@ -137,8 +137,8 @@ for axis, (name, image) in zip(axes, shown.items(), strict=True):
 plt.show()
 
 # %%
-# **As in the paper** each step helps, though by little. With more steps (``make relatives``), in
-# pixels of the disparity of scikit-image's motorcycle, and on scenes:
+# **As in the paper** each step helps, though by little. With more steps and three seeds (``make
+# relatives``), in pixels of the disparity of scikit-image's motorcycle, and on scenes:
 #
 # .. measured:: relatives/atgv_net.json
 #    :by: method
