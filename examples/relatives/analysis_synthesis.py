@@ -139,7 +139,7 @@ plt.show()
 # What came out
 # -------------
 # As in the paper **the analysis model is ahead**, by more than a decibel after equal steps;
-# synthesis has not ended, and is solved less exactly. By ``make relatives``, learned on train400:
+# synthesis has not ended, and is solved less exactly. By ``make relatives``, with three seeds:
 #
 # .. measured:: relatives/analysis_synthesis.json
 #
