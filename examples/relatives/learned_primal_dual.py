@@ -133,7 +133,7 @@ plt.show()
 #    ellipses, dB | ellipses | .2f
 #    head, dB | shepp-logan | .2f
 #
-# That is, with two seeds so far, 1.9 dB on ellipses and no gain on the head. **Learned
+# That is, over three seeds, 1.9 dB on ellipses and no gain on the head. **Learned
 # Chambolle–Pock is last**: 10 iterations with the same numbers in each are too few for TV's proxes.
 #
 # Lemma 1 goes through networks
