@@ -1,5 +1,5 @@
 """``python -m recipes.images all DATA TRAIN``, or in steps: ``train NAME TRAIN OUT``, ``measure
-DATA OUT [NAME …]``, ``table DATA OUT``, ``ship OUT``.
+DATA OUT [NAME …]``, ``table DATA OUT``, ``ship OUT``, ``inverse DATA``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from ergodual.memory import reuse_memory
+from recipes.images import inverse
 from recipes.images.measuring import measure, table
 from recipes.images.photographs import ship
 from recipes.images.training import RECIPES, train
@@ -31,10 +32,17 @@ def main() -> None:
         table(Path(given[0]), Path(given[1]))
     elif what == "ship":
         ship(Path(given[0]))
+    elif what == "inverse":
+        inverse.measure(Path(given[0]))
     else:
         data, folder = given
         steps = [["train", name, folder, str(WORK)] for name in RECIPES]
-        for step in [*steps, ["measure", data, str(WORK)], ["table", data, str(WORK)]]:
+        for step in [
+            *steps,
+            ["measure", data, str(WORK)],
+            ["table", data, str(WORK)],
+            ["inverse", data],
+        ]:
             command = [sys.executable, "-m", "recipes.images", *step]
             subprocess.run(command, check=True)
 

@@ -14,7 +14,7 @@ from recipes.images.methods import Method, methods
 from recipes.images.training import RECIPES
 
 RESULTS = Path(__file__).parents[2] / "results" / "images"
-LEVELS = (25,)
+LEVELS = (15, 25, 50)
 """σ of the noise, for images of 256 grey levels."""
 
 
@@ -25,7 +25,7 @@ def measure(folder: Path, out: Path, names: list[str]) -> None:
     for level in LEVELS:
         for name, make in methods(out).items():
             file = kept / f"{name} {level}.json"
-            if (names and name not in names) or file.exists():
+            if (names and name not in names) or file.exists() or not _serves(name, level):
                 continue
             rows = _rows(make(), folder, level / 255)
             write_atomically(file, json.dumps(rows) + "\n")
@@ -53,6 +53,14 @@ def table(folder: Path, out: Path) -> None:
         print(
             f"{row['method']:18} {row['sigma']} ", *cells, f"{row['seconds an image']:.2f} s", gap
         )
+
+
+def _serves(name: str, level: int) -> bool:
+    """Whether a method is for noise of this level."""
+    recipe = RECIPES.get(name.partition(",")[0])
+    sigma = level / 255 if recipe is None else recipe.sigma
+    least, largest = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    return least <= level / 255 <= largest
 
 
 def _rows(method: Method, folder: Path, sigma: float) -> list[dict[str, Any]]:

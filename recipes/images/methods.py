@@ -17,7 +17,7 @@ from ergodual.images.networks import Centred
 from recipes.images.training import RECIPES, problem_of, trained
 
 TOLERANCE = 1e-4
-TV_WEIGHTS = (0.6, 0.7, 0.8)
+TV_WEIGHTS = (0.6, 0.7, 0.8, 0.9)
 """λ/σ of total variation, of which the best for the images that are measured is shown."""
 
 
@@ -45,6 +45,7 @@ def methods(out: Path) -> dict[str, Callable[[], Method]]:
         "noisy": lambda: Method(lambda noisy, sigma: noisy),
         "wavelets": lambda: Method(_wavelets),
         "non-local means": lambda: Method(_non_local_means),
+        "natural-grey": _shipped,
     }
     for weight in TV_WEIGHTS:
         found[f"TV {weight}"] = partial(_total_variation, weight)
@@ -64,6 +65,15 @@ def _learned(name: str, out: Path, solved: bool) -> Method:
     layer = ed.Solved(problem_of(model), tol=TOLERANCE)
     in_problem = sum(p.numel() for p in layer.problem.parameters())
     return Method(lambda noisy, sigma: denoise(Centred(layer), noisy, sigma), in_problem, layer)
+
+
+def _shipped() -> Method:
+    """The regulariser of the package."""
+    regulariser = ed.load_regulariser("natural-grey")
+    F, K = regulariser.terms(noise=1.0)
+    layer = ed.Solved(ed.Problem(F, ed.SquaredL2(), K), tol=TOLERANCE)
+    count = sum(t.numel() for t in (regulariser.kernel, regulariser.weight, regulariser.width))
+    return Method(lambda noisy, sigma: denoise(Centred(layer), noisy, sigma), count, layer)
 
 
 def _total_variation(weight: float) -> Method:

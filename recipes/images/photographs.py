@@ -19,6 +19,8 @@ from recipes.images.training import problem_of, trained
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "src" / "ergodual" / "data" / "regularisers" / "natural-grey.safetensors"
+NAME = "convex-all"
+"""The training whose regulariser is shipped."""
 LICENCES = {
     "astronaut": "public domain, NASA",
     "brick": "CC0, CC0Textures",
@@ -44,16 +46,16 @@ def write_photographs(folder: Path) -> None:
 
 
 def ship(out: Path) -> None:
-    """The regulariser that comes with the package, from the training "convex" in this folder."""
-    problem = problem_of(trained("convex", out))
+    """The regulariser that comes with the package, from the training ``NAME`` in this folder."""
+    problem = problem_of(trained(NAME, out))
     F, K = problem.F, problem.K
     assert isinstance(F, Huber)
     assert isinstance(K, Conv)
     weight, width = map(torch.as_tensor, (F.weight, F.width))
-    seconds = json.loads((out / "convex" / "told.json").read_text())["seconds"]
+    seconds = json.loads((out / NAME / "told.json").read_text())["seconds"]
     card = {
         "trained on": LICENCES,
-        "command": "python -m recipes.images train convex runs/photographs runs/shipped",
+        "command": f"python -m recipes.images train {NAME} runs/photographs runs/shipped",
         "seconds": round(seconds),
     }
     SHIPPED.parent.mkdir(exist_ok=True)

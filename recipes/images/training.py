@@ -34,6 +34,8 @@ from ergodual.problem import Problem
 from ergodual.solving import Solved
 
 SIGMA = 25 / 255
+RANGE = (10 / 255, 55 / 255)
+"""The noise that a model is for, or all that one model is for."""
 CROP, BATCH, BATCHES = 88, 3, 100
 """Pixels of a crop, crops a mini-batch, mini-batches an epoch."""
 WARMUP, CLIP = 50, 1.0
@@ -86,6 +88,8 @@ class Recipe:
         Learning rates.
     starts
         The trainings that it starts from.
+    sigma
+        Of the noise, or its least and largest.
     """
 
     make: Callable[[Made], nn.Module]
@@ -94,6 +98,7 @@ class Recipe:
     others: float = 5e-3
     networks: float = 1e-3
     starts: tuple[str, ...] = ()
+    sigma: float | tuple[float, float] = SIGMA
 
 
 def problem_of(model: nn.Module) -> Problem:
@@ -118,8 +123,8 @@ def _joined(made: Made) -> nn.Module:
 
 
 RECIPES = {
-    "convex": Recipe(lambda made: _near_solution(), 6, 1e-3, 3e-3),
-    "convex-further": Recipe(lambda made: made["convex"], 6, 2e-3, 3e-3, starts=("convex",)),
+    "convex": Recipe(lambda made: _near_solution(), 40, 2e-3, 3e-3),
+    "convex-all": Recipe(lambda made: _near_solution(), 40, 2e-3, 3e-3, sigma=RANGE),
     "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
     "body": Recipe(lambda made: UNet(), 30),
     "maps": Recipe(_joined, 30, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),
@@ -138,8 +143,8 @@ def train(name: str, folder: Path, out: Path) -> None:
     images = read_folder(folder)
     kept = images[::HELD_OUT]
     learned = [image for i, image in enumerate(images) if i % HELD_OUT]
-    data = NoisyCrops(learned, CROP, SIGMA, BATCHES, BATCH)
-    held_out = NoisyCrops(kept, 128, SIGMA, measured=len(kept))
+    data = NoisyCrops(learned, CROP, recipe.sigma, BATCHES, BATCH)
+    held_out = NoisyCrops(kept, 128, recipe.sigma, measured=len(kept))
     with joined(torch.device("cpu")) as workers:
         history = fit(
             model,
@@ -188,7 +193,7 @@ def seconds(own: Path) -> float:
 def _said(name: str, own: Path, epoch: Epoch) -> None:
     """What a process has used so far; of each process the last line counts."""
     assert epoch.dev_loss is not None
-    decibels = -10 * math.log10(epoch.dev_loss * SIGMA**2)
-    print(f"{name} {epoch.epoch} {decibels:.3f} dB {epoch.seconds:.1f} s", flush=True)
+    gained = -10 * math.log10(epoch.dev_loss)
+    print(f"{name} {epoch.epoch} {gained:.3f} dB gained {epoch.seconds:.1f} s", flush=True)
     with (own / "seconds.txt").open("a") as file:
         file.write(f"{STARTED} {time.process_time() * WORLD:.1f}\n")
