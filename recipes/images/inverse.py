@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,7 +88,7 @@ METHODS = {"total variation": total_variation, "natural-grey": learned}
 def measure(folder: Path) -> None:
     """The table, in results/images/inverse.json."""
     x = torch.stack([_middle(read_image(path)) for path in find_images(folder)])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, task in tasks().items():
         seen = task.seen(x)
         for method, terms in METHODS.items():
@@ -96,10 +96,14 @@ def measure(folder: Path) -> None:
             found = _solved(task, terms(weight), seen, x, SOLVED)
             rows.append({"problem": name, "method": method, "weight": weight, **found})
             print(rows[-1], flush=True)
+            _write(rows, folder.name, len(x))
+
+
+def _write(rows: list[dict[str, Any]], data: str, count: int) -> None:
     text = {
-        "command": f"python -m recipes.images inverse {folder.name}",
+        "command": f"python -m recipes.images inverse {data}",
         "notes": [
-            f"The middles, {SIDE} x {SIDE}, of {len(x)} images; PSNR without a rim of {RIM}. "
+            f"The middles, {SIDE} x {SIDE}, of {count} images; PSNR without a rim of {RIM}. "
             f"weight: the best of a ladder with steps of {FACTOR}, to {SEARCHED}. error: the "
             "largest. seconds: an image, one core, beside other work."
         ],
