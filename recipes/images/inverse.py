@@ -82,7 +82,8 @@ def learned(weight: float) -> tuple[ed.Function, ed.Operator]:
     return ed.load_regulariser("natural-grey").terms(noise=UNIT, strength=weight / UNIT**2)
 
 
-METHODS = {"total variation": total_variation, "natural-grey": learned}
+Terms = Callable[[float], tuple[ed.Function, ed.Operator]]
+METHODS: dict[str, Terms] = {"total variation": total_variation, "natural-grey": learned}
 
 
 def measure(folder: Path) -> None:
@@ -92,7 +93,7 @@ def measure(folder: Path) -> None:
     for name, task in tasks().items():
         seen = task.seen(x)
         for method, terms in METHODS.items():
-            weight = _best(lambda w: _solved(task, terms(w), seen, x, SEARCHED)["psnr"])  # noqa: B023
+            weight = _best(task, terms, seen, x)
             found = _solved(task, terms(weight), seen, x, SOLVED)
             rows.append({"problem": name, "method": method, "weight": weight, **found})
             print(rows[-1], flush=True)
@@ -117,8 +118,12 @@ def _middle(image: Tensor) -> Tensor:
     return image[:, top : top + SIDE, left : left + SIDE]
 
 
-def _best(psnr: Callable[[float], float]) -> float:
+def _best(task: Task, terms: Terms, seen: Tensor, x: Tensor) -> float:
     """The weight from which both neighbours on the ladder are worse; PSNR has one hill."""
+
+    def psnr(weight: float) -> float:
+        return _solved(task, terms(weight), seen, x, SEARCHED)["psnr"]
+
     known = {0: psnr(1.0)}
     at = 0
     while True:

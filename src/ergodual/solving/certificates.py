@@ -315,8 +315,8 @@ def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
     """
     far_away = torch.finfo(z.dtype).eps ** -0.5  # where Moreau's identity still has half the digits
     t = column(as_step(far_away / largest(z).clamp(min=torch.finfo(z.dtype).tiny ** 0.5)), z)
-    found, open_, noise = torch.zeros_like(z), torch.ones(len(z), dtype=torch.bool), 0.0
-    open_ = open_.to(z.device)
+    found, noise = torch.zeros_like(z), 0.0
+    open_ = torch.ones(len(z), dtype=torch.bool, device=z.device)
     for _ in range(3):
         near, far = prox(t * z, t), prox(10 * t * z, 10 * t)
         size = norms(far)
