@@ -239,6 +239,9 @@ CORE_OPERATORS: dict[str, Operators] = {
     "conv, circular": Operators(
         lambda seed=61: ed.Conv(kernel(2, 2, 2, 3, seed=seed), padding="circular"), (2, 3, 4)
     ),
+    "conv, reflect": Operators(
+        lambda seed=61: ed.Conv(kernel(2, 1, 3, 2, seed=seed), padding="reflect"), (1, 3, 4)
+    ),
     "conv, strided": Operators(
         lambda seed=61: ed.Conv(kernel(4, 1, 4, seed=seed), stride=2, padding="none"), (1, 7)
     ),

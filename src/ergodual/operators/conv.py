@@ -18,9 +18,10 @@ from ergodual.operators.correlation import (
     correlate_adjoint,
     kernel_gradient,
 )
+from ergodual.operators.norms import lanczos_bound
 from ergodual.tensors import described, hold_learned, require
 
-Padding = Literal["same", "full", "none", "circular"]
+Padding = Literal["same", "full", "none", "circular", "reflect"]
 
 
 class Conv(Operator):
@@ -45,6 +46,8 @@ class Conv(Operator):
         - ``"full"``: zeros, k − 1 on both sides: all windows that touch the signal;
         - ``"none"``: only windows inside of the signal;
         - ``"circular"``: the signal again, centred as ``"same"``; the stride divides the signal.
+        - ``"reflect"``: the signal mirrored at its first and last samples, centred as ``"same"``,
+          so that filters see the border of an image as much as its middle.
 
     Raises
     ------
@@ -93,7 +96,7 @@ class Conv(Operator):
         whole = [n + before + after for n, (before, after) in zip(size, ends, strict=True)]
         found = correlate_adjoint(y, self.kernel, self.stride, whole)
         for axis, (n, (before, after)) in enumerate(zip(size, ends, strict=True)):
-            found = _unpadded(found, 2 + axis, n, before, after, self.padding == "circular")
+            found = _unpadded(found, 2 + axis, n, before, after, self.padding)
         return found.contiguous()
 
     def codomain(self, domain: Size) -> Size:
@@ -110,12 +113,12 @@ class Conv(Operator):
                 f"kernel of shape {tuple(self.kernel.shape)} takes {C_in}; give batches "
                 f"(batch, {axes})."
             )
-        inside = self.padding in ("none", "circular")
         for n, k, q in zip(domain[1:], taps, self.stride, strict=True):
-            if n < (k if inside else 1):
+            least = {"none": k, "circular": k, "reflect": k // 2 + 1}.get(self.padding, 1)
+            if n < least:
                 raise ErgodualError(
                     f"An axis of a sample of shape {tuple(domain)} has {n} entries, and this Conv "
-                    f'with padding "{self.padding}" needs at least {k if inside else 1}; '
+                    f'with padding "{self.padding}" needs at least {least}; '
                     'give longer signals or a smaller kernel, or take padding "same".'
                 )
             if self.padding == "circular" and n % q:
@@ -149,11 +152,18 @@ class Conv(Operator):
         """See :class:`Operator`; the norm on signals of any length and boundary.
 
         About 1 % per axis above the norm on long signals; see
-        :func:`~ergodual.operators.conv_norms.symbol_bound`.
+        :func:`~ergodual.operators.conv_norms.symbol_bound`. Only with padding ``"reflect"``, where
+        samples near the border count twice, it is Lanczos' estimate for signals of this shape.
         """
-        return symbol_bound(self.kernel, self.stride)
+        bound = symbol_bound(self.kernel, self.stride)
+        if self.padding != "reflect" or bound == 0:
+            return bound
+        unit = Conv(self.kernel.detach() / bound, self.stride, "reflect")
+        return bound * lanczos_bound(unit, self._domain_for_norm(domain))
 
     def norm_bound_in_graph(self, domain: Size | None = None) -> Tensor:
+        if self.padding == "reflect":
+            return super().norm_bound_in_graph(domain)
         return symbol_bound_in_graph(self.kernel, self.stride)
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -188,9 +198,8 @@ class Conv(Operator):
         if not any(map(any, ends)):
             return x
         backwards = [n for end in reversed(ends) for n in end]
-        return functional.pad(
-            x, backwards, "circular" if self.padding == "circular" else "constant"
-        )
+        mode = self.padding if self.padding in ("circular", "reflect") else "constant"
+        return functional.pad(x, backwards, mode)
 
 
 def _strides(stride: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
@@ -207,12 +216,17 @@ def _strides(stride: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
     return strides
 
 
-def _unpadded(z: Tensor, axis: int, n: int, before: int, after: int, around: bool) -> Tensor:
+def _unpadded(z: Tensor, axis: int, n: int, before: int, after: int, padding: Padding) -> Tensor:
     """The adjoint of padding an axis of n entries."""
     middle = z.narrow(axis, before, n)
-    if not around or before + after == 0:
+    if padding not in ("circular", "reflect") or before + after == 0:
         return middle
     middle = middle.clone(memory_format=torch.contiguous_format)
-    middle.narrow(axis, n - before, before).add_(z.narrow(axis, 0, before))
-    middle.narrow(axis, 0, after).add_(z.narrow(axis, before + n, after))
+    left, right = z.narrow(axis, 0, before), z.narrow(axis, before + n, after)
+    if padding == "circular":
+        middle.narrow(axis, n - before, before).add_(left)
+        middle.narrow(axis, 0, after).add_(right)
+    else:
+        middle.narrow(axis, 1, before).add_(left.flip(axis))
+        middle.narrow(axis, n - 1 - after, after).add_(right.flip(axis))
     return middle
