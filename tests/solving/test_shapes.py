@@ -1,6 +1,7 @@
 """Problems of images, stacks and inverse problems: certificates, other solvers, derivatives."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from cases import BATCH, Mixing, N, Slow, kernel, matrix, observation, parameter
 from torch import Tensor
 
 import ergodual as ed
+from ergodual.tensors import Number
 
 SHAPE = (6, 7)
 IMAGE = observation(5, sample=SHAPE) + 1
@@ -140,6 +142,56 @@ def test_denoising_is_one_problem_in_two_words() -> None:
     same = ed.InverseProblem(data=ed.SquaredL2(), F=ed.L21(0.1, dim=1), K=ed.Gradient())
     ours, theirs = (ed.solve(each, x, tol=1e-8).x for each in (problem, same))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+def counted(
+    dtype: torch.dtype = torch.float64, weight: Number = 0.3
+) -> tuple[Tensor, dict[str, Any]]:
+    """Counts of light, some of them 0, and the terms of their total variation."""
+    edge = torch.ones(2, 1, 16, 16, dtype=dtype)
+    edge[..., 8:] = 30.0
+    counts = torch.poisson(edge, torch.Generator().manual_seed(0))
+    F, K = ed.L21(weight, dim=1), ed.Gradient(axes=(-2, -1))
+    return counts, {"data": ed.KullbackLeibler(), "F": F, "K": K}
+
+
+def test_counts_are_denoised_as_by_a_stack() -> None:
+    counts, terms = counted()
+    assert (counts == 0).any()
+    stacked = ed.Diagonal(torch.ones_like(counts[0]))  # an identity by another name
+    expected = ed.solve(ed.InverseProblem(A=stacked, **terms), counts, tol=1e-9).x
+    for G in (None, ed.NonNegative()):
+        found = ed.solve(ed.InverseProblem(**terms, G=G), counts, tol=1e-9)
+        assert found.converged.all()
+        assert found.gap.isfinite().all()
+        torch.testing.assert_close(found.x, expected, rtol=0, atol=5e-3)
+    # r = 0 has a cost, to which the gap is relative: single precision is enough
+    counts, terms = counted(torch.float32)
+    rough = ed.solve(ed.InverseProblem(**terms), counts, tol=1e-4)
+    assert rough.converged.all()
+    assert rough.iterations.max() <= 512
+
+
+def test_derivatives_of_denoised_counts() -> None:
+    weight = parameter(0.3)
+    counts, terms = counted(weight=weight)
+    b = counts.clone().requires_grad_()
+    solved = ed.Solved(ed.InverseProblem(**terms), tol=1e-13, adjoint=ed.Piggyback(1e-7))
+    unrolled = ed.Unrolled(ed.InverseProblem(**terms), 4, output=ed.Last())
+    draw = torch.Generator().manual_seed(1)
+    v, h = torch.rand(counts.shape, generator=draw, dtype=counts.dtype) * (counts > 0), 1e-5
+    for layer, near in ((unrolled, 1e-6), (solved, 1e-5)):
+        found = torch.autograd.grad(layer(b).square().mean(), [weight, b])
+
+        def value(by: float, layer: torch.nn.Module = layer) -> float:
+            with torch.no_grad():
+                weight.add_(by)
+                moved = float(layer(counts + by * v).square().mean())
+                weight.sub_(by)
+            return moved
+
+        slope = (value(h) - value(-h)) / (2 * h)
+        assert float(found[0] + (found[1] * v).sum()) == pytest.approx(slope, rel=near)
 
 
 @pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(3000)])
