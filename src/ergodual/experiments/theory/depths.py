@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from torch import Tensor
 
 from ergodual.bilevel.loss import HalfSquared
@@ -83,7 +83,7 @@ def draw(content: dict[str, Any]) -> Figure:
             axis.set_xticks(
                 content["depths"][::2], [str(depth) for depth in content["depths"][::2]]
             )
-            axis.xaxis.minorticks_off()
+            axis.xaxis.set_minor_locator(NullLocator())
         axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes[0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes[0].set_ylabel("‖∂L/∂K‖, mean over mini-batches", fontsize=9)
