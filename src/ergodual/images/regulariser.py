@@ -71,7 +71,7 @@ class Regulariser:
         for name, value in (("noise", noise), ("strength", strength)):
             if not 0 < value < math.inf:
                 raise ErgodualError(f"The regulariser's {name} is {value}; it must be positive.")
-        K = Conv(self.kernel.clone(), padding="none").requires_grad_(False)
+        K = Conv(self.kernel.clone(), padding="reflect").requires_grad_(False)
         return Huber(strength * noise * self.weight, noise * self.width), K
 
     def save(self, path: Path) -> None:
