@@ -82,18 +82,24 @@ OTHERS = [
     *(Cell(rate=rate) for rate in (0.0125, 0.003)),
 ]
 CELLS = [*(Cell(weight, theta) for theta in THETAS for weight in WEIGHTS), *OTHERS]
+DEEPEST: dict[Kind, int] = {
+    "l1": 64,
+    "learned steps": 32,
+    "learned averages": 32,
+    "l21": 8,
+    "squared": 8,
+}
+"""To which depth each kind is learned beyond the cells."""
 BEYOND = [
     Run(Cell(), depth, output, kind, seed)
-    for depth in (2, 8, 32)
-    for kind in ("l1", "learned steps", "learned averages", "l21", "squared")
+    for depth in (2, 8, 32, 64)
+    for kind, deepest in DEEPEST.items()
     for seed in (0, 1, 2)
     for output in ("plain", "ergodic")
-    if not (kind == "learned averages" and output == "plain")
-    and not (kind == "l1" and seed == 0 and depth < 32)
-    and not (kind in ("l21", "squared") and depth > 8)
+    if depth <= deepest
+    and not (kind == "learned averages" and output == "plain")
+    and not (kind == "l1" and seed == 0 and depth < 32)  # of a cell
 ]
-
-
 BATCHES = 261
 """Mini-batches an epoch, of the 66,628 frames of ieee/train."""
 
