@@ -13,7 +13,6 @@ from ergodual.functions import (
     KullbackLeibler,
     NonNegative,
     SeparableSum,
-    Translated,
     Zero,
 )
 from ergodual.functions.sums import bind
@@ -156,8 +155,9 @@ class InverseProblem(LowerLevel):
 
     It is (1') with K ← (A; K), F ← data ⊕ F, offset (−b; 0), no shift and r = x: the estimate is
     Σ α_k r^k, and both A and K, and all functions, may be learned. Where A is the identity, F is
-    given and G is not (or is x ≥ 0 beside counts, which says nothing new), it is :class:`Problem`
-    with x̃ = b and the data term for its G: of total variation in a tenth of the time.
+    given and G is not (or is x ≥ 0 beside ``KullbackLeibler()``, which says nothing new), it is
+    :class:`Problem` with x̃ = b and the data term for its G: of total variation in a tenth of the
+    time.
 
     Parameters
     ----------
@@ -215,9 +215,9 @@ class InverseProblem(LowerLevel):
 
     def _denoises(self) -> bool:
         """Whether the data term is a function of x − b, and so its prox a step in x."""
-        counts = isinstance(self.data, KullbackLeibler) and self.data.counts is None
+        counts = type(self.data) is KullbackLeibler and self.data.counts is None
         # of means of counts x ≥ 0 says nothing new
-        rest = isinstance(self.G, Zero) or (counts and isinstance(self.G, NonNegative))
+        rest = isinstance(self.G, Zero) or (counts and type(self.G) is NonNegative)
         alone = isinstance(self.A, Identity) and rest
         return alone and not isinstance(self.F, Zero) and self.data.encloses_zero()
 
@@ -253,10 +253,8 @@ class InverseProblem(LowerLevel):
             )
         data, offset = self.data.observed(observation)
         if self._denoises():
-            # r is x − b for counts too, so that r = 0 is an estimate that costs something finite
-            if type(self.data).observed is not Function.observed:
-                data = Translated(data, -(observation + offset))
-            return self._posed((self.F, data, self.K), observation, None, domain, observation)
+            terms = (self.F, data, self.K)
+            return self._posed(terms, -offset, None, domain, observation)
         K, offset = self.operator(), offset.flatten(1)
         regularised = len(K.layout(domain)) > 1
         F = SeparableSum(data, self.F) if regularised else SeparableSum(data)

@@ -155,6 +155,20 @@ def counted(
     return counts, {"data": ed.KullbackLeibler(), "F": F, "K": K}
 
 
+class Background(ed.KullbackLeibler):
+    """Light of mean 5 beside that of x, which may then be negative, in an own way."""
+
+    def observed(self, observation: Tensor) -> tuple[ed.Function, Tensor]:
+        return ed.Translated(ed.KullbackLeibler(observation), -5.0), torch.zeros_like(observation)
+
+
+class AtLeastThree(ed.NonNegative):
+    """x ≥ 3."""
+
+    def __init__(self) -> None:
+        ed.Box.__init__(self, lower=3.0, upper=torch.inf)
+
+
 def test_counts_are_denoised_as_by_a_stack() -> None:
     counts, terms = counted()
     assert (counts == 0).any()
@@ -165,6 +179,17 @@ def test_counts_are_denoised_as_by_a_stack() -> None:
         assert found.converged.all()
         assert found.gap.isfinite().all()
         torch.testing.assert_close(found.x, expected, rtol=0, atol=5e-3)
+    # a background, a tilt, and what only looks like the plain one
+    for data, G in (
+        (ed.Translated(ed.KullbackLeibler(), -2.0), None),
+        (ed.Tilted(ed.KullbackLeibler(), 0.1), None),
+        (Background(), ed.NonNegative()),
+        (ed.KullbackLeibler(), AtLeastThree()),
+    ):
+        each = terms | {"data": data}
+        expected = ed.solve(ed.InverseProblem(A=stacked, **each, G=G), counts, tol=1e-9).x
+        found = ed.solve(ed.InverseProblem(**each, G=G), counts, tol=1e-9)
+        torch.testing.assert_close(found.x, expected, rtol=0, atol=2e-2)
     # r = 0 has a cost, to which the gap is relative: single precision is enough
     counts, terms = counted(torch.float32)
     rough = ed.solve(ed.InverseProblem(**terms), counts, tol=1e-4)
@@ -183,15 +208,17 @@ def test_derivatives_of_denoised_counts() -> None:
     for layer, near in ((unrolled, 1e-6), (solved, 1e-5)):
         found = torch.autograd.grad(layer(b).square().mean(), [weight, b])
 
-        def value(by: float, layer: torch.nn.Module = layer) -> float:
+        def value(in_weight: float, in_counts: float, layer: torch.nn.Module = layer) -> float:
             with torch.no_grad():
-                weight.add_(by)
-                moved = float(layer(counts + by * v).square().mean())
-                weight.sub_(by)
+                weight.add_(in_weight)
+                moved = float(layer(counts + in_counts * v).square().mean())
+                weight.sub_(in_weight)
             return moved
 
-        slope = (value(h) - value(-h)) / (2 * h)
-        assert float(found[0] + (found[1] * v).sum()) == pytest.approx(slope, rel=near)
+        slope = (value(h, 0) - value(-h, 0)) / (2 * h)
+        assert float(found[0]) == pytest.approx(slope, rel=near)
+        slope = (value(0, h) - value(0, -h)) / (2 * h)
+        assert float((found[1] * v).sum()) == pytest.approx(slope, rel=near)
 
 
 @pytest.mark.parametrize("adjoint", [ed.Implicit, ed.Piggyback, lambda: ed.Neumann(3000)])

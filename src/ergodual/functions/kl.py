@@ -10,6 +10,7 @@ from torch import Tensor
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function
 from ergodual.functions.box import NonNegative
+from ergodual.functions.translated import Translated
 from ergodual.tensors import hold, holds, real, require, revealed, total
 
 
@@ -68,7 +69,8 @@ class KullbackLeibler(Function):
     def observed(self, observation: Tensor) -> tuple[Function, Tensor]:
         if self.counts is not None:
             return super().observed(observation)
-        return KullbackLeibler(observation), torch.zeros_like(observation)
+        # around c, where r = 0 costs something finite
+        return Translated(KullbackLeibler(observation), -observation), -observation
 
     def value(self, x: Tensor) -> Tensor:
         c = self._c()

@@ -45,9 +45,10 @@ class Conv(Operator):
           stride 1 the outputs are as long as the inputs;
         - ``"full"``: zeros, k − 1 on both sides: all windows that touch the signal;
         - ``"none"``: only windows inside of the signal;
-        - ``"circular"``: the signal again, centred as ``"same"``; the stride divides the signal.
+        - ``"circular"``: the signal again, centred as ``"same"``; the stride divides the signal;
         - ``"reflect"``: the signal mirrored at its first and last samples, centred as ``"same"``,
-          so that filters see the border of an image as much as its middle.
+          so that filters see the border of an image as much as its middle; a signal has at least
+          k // 2 + 1 samples.
 
     Raises
     ------
@@ -149,21 +150,29 @@ class Conv(Operator):
         return Size((C_in, *(n + k - 1 - sum(end) for n, k, end in ends)))
 
     def norm_bound(self, domain: Size | None = None) -> float:
-        """See :class:`Operator`; the norm on signals of any length and boundary.
+        """See :class:`Operator`; the norm on signals of any length and boundary, unless they are
+        mirrored.
 
         About 1 % per axis above the norm on long signals; see
-        :func:`~ergodual.operators.conv_norms.symbol_bound`. Only with padding ``"reflect"``, where
-        samples near the border count twice, it is Lanczos' estimate for signals of this shape.
+        :func:`~ergodual.operators.conv_norms.symbol_bound`. With padding ``"reflect"``, where
+        samples near the border count twice, it is Lanczos' estimate for signals of this shape, or
+        of four kernels' lengths if they are longer.
         """
         bound = symbol_bound(self.kernel, self.stride)
         if self.padding != "reflect" or bound == 0:
             return bound
+        # of a large image that of a small one, whose border has all corners and edges of the large
+        # one's, or that of its middle
         unit = Conv(self.kernel.detach() / bound, self.stride, "reflect")
-        return bound * lanczos_bound(unit, self._domain_for_norm(domain))
+        small = self.alike(self._domain_for_norm(domain))
+        return bound * max(1.0, lanczos_bound(unit, small))
 
     def norm_bound_in_graph(self, domain: Size | None = None) -> Tensor:
-        if self.padding == "reflect":
-            return super().norm_bound_in_graph(domain)
+        require(
+            self.padding != "reflect",
+            'The norm of a Conv with padding "reflect" cannot be exported; export the layer '
+            "with_fixed_steps().",
+        )
         return symbol_bound_in_graph(self.kernel, self.stride)
 
     def tensors(self) -> tuple[Tensor, ...]:
