@@ -155,6 +155,25 @@ def counted(
     return counts, {"data": ed.KullbackLeibler(), "F": F, "K": K}
 
 
+def test_directions_that_a_blur_hardly_sees_are_no_scale() -> None:
+    """The minimum of the data term alone is thousands of times as far away as the solution."""
+    taps = torch.exp(-torch.arange(-4.0, 5.0).square() / 5)
+    A, K = ed.Blur(torch.outer(taps, taps) / taps.sum() ** 2), ed.Gradient(axes=(-2, -1))
+    draw = torch.Generator().manual_seed(0)
+    blocks = torch.rand(1, 1, 4, 4, generator=draw).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    b = A(blocks) + 0.01 * torch.randn(blocks.shape, generator=draw)
+    for weight in (0.1, 0.3):
+        F = ed.L21(weight, dim=1)
+
+        def objective(x: Tensor, F: ed.Function = F) -> float:
+            return float((A(x) - b).square().sum() / 2 + F.value(K(x)))
+
+        by_prox = ed.solve(ed.Problem(F, ed.Quadratic(A, b), K), torch.zeros_like(b), tol=1e-4)
+        stacked = ed.solve(ed.InverseProblem(A=A, data=ed.SquaredL2(), F=F, K=K), b, tol=1e-4)
+        assert by_prox.converged.all()
+        assert objective(by_prox.x) <= 1.001 * objective(stacked.x)
+
+
 class Background(ed.KullbackLeibler):
     """Light of mean 5 beside that of x, which may then be negative, in an own way."""
 

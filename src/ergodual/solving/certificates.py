@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ergodual.consistency import require_consistent
 from ergodual.errors import ErgodualError
+from ergodual.functions import Function
 from ergodual.instance import Instance
 from ergodual.operators.norms import matrix_of
 from ergodual.solving.feasible import dual_energy, shares
@@ -19,6 +20,10 @@ from ergodual.solving.newton import applies
 from ergodual.solving.scales import Scales, steps_of
 from ergodual.tensors import as_step, column, dots, largest, norms, total
 
+FLAT, FAR = 100.0, 10.0
+"""From which ratio of its curvatures on a function has directions that it hardly bends in, and how
+long a step is then, over the largest curvature's inverse.
+"""
 EVERY = 32
 """Iterations between two looks at the error, each of which costs as much as one or two iterations.
 """
@@ -255,7 +260,7 @@ class Pending:
         far away.
         """
         one = self.instance
-        r = _limit(one.G.prox, -one.K.adjoint(y, one.domain))
+        r = _led(one.G, -one.K.adjoint(y, one.domain))
         if one.shift is not None:
             return r
         return r * column((self.seen / norms(r)).nan_to_num(1.0).clamp(max=1), r)
@@ -304,7 +309,21 @@ def _aims(one: Instance, c: Tensor) -> tuple[Tensor, Tensor]:
     """By how much F alone would move c, and where G alone would have r; 0 where that has no end."""
     to = _limit(lambda z, step: one.F.prox(z / step, step), c)
     moved = torch.where(column(norms(to) > 0, c), to - c, 0.0)
-    return moved, _limit(one.G.prox, one.zeros_primal())
+    return moved, _led(one.G, one.zeros_primal())
+
+
+def _led(G: Function, slope: Tensor) -> Tensor:
+    """Where G − ⟨slope, ·⟩ alone would have r go; 0 where that has no end.
+
+    Of a smooth G with directions that it hardly bends in, as of a blur, a step from 0 that is long
+    beside its largest curvature: to its minimum such directions go so far that all else would be
+    small beside it.
+    """
+    smooth, convex = G.smoothness(), G.strong_convexity()
+    if math.isfinite(smooth) and smooth > FLAT * convex:
+        step = FAR / smooth
+        return G.prox(step * slope, step)
+    return _limit(G.prox, slope)
 
 
 def _limit(prox: Callable[[Tensor, Tensor], Tensor], z: Tensor) -> Tensor:
