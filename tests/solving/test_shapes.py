@@ -216,6 +216,24 @@ def test_counts_are_denoised_as_by_a_stack() -> None:
     assert rough.iterations.max() <= 512
 
 
+@pytest.mark.parametrize(("mean", "weight"), [(30.0, 1e-6), (30.0, 1e-8), (1e6, 0.03), (1e7, 0.03)])
+def test_certificates_of_counts_hold_in_single_precision(mean: float, weight: float) -> None:
+    draw = torch.Generator().manual_seed(1)
+    counts = torch.poisson(torch.full((1, 1, 12, 12), mean).double(), draw)
+    terms = {"F": ed.L21(weight, dim=1), "K": ed.Gradient(axes=(-2, -1))}
+    problem = ed.InverseProblem(data=ed.KullbackLeibler(), **terms)
+    found = ed.solve(problem, counts.float(), tol=1e-4)
+    assert found.converged.all()
+    one, exact = problem.instance(counts).detached(), ed.solve(problem, counts, tol=1e-9)
+
+    def objective(r: Tensor) -> float:
+        return float(one.primal(r))
+
+    idle = objective(torch.zeros_like(counts))
+    off = (objective(found.r.double()) - objective(exact.r)) / idle
+    assert off <= 1.5 * float(found.error) + 1e-6
+
+
 def test_derivatives_of_denoised_counts() -> None:
     weight = parameter(0.3)
     counts, terms = counted(weight=weight)

@@ -75,12 +75,16 @@ class KullbackLeibler(Function):
     def value(self, x: Tensor) -> Tensor:
         c = self._c()
         log = torch.where(c > 0, c * (c / x.clamp(min=0)).log(), 0.0)
-        return total(torch.where(x >= 0, x - c + log, torch.inf))
+        # beside c the two terms are nearly opposite: by their difference from it, without that
+        near = (x - c).abs() < 0.5 * c
+        u = torch.where(near, x - c, 0.0) / torch.where(near, c, 1.0)
+        found = torch.where(near, c * (u - u.log1p()), x - c + log)
+        return total(torch.where(x >= 0, found, torch.inf))
 
     def conjugate(self, y: Tensor) -> Tensor:
         c = self._c()
         left = 1 - y
-        inside = torch.where(c > 0, -c * left.clamp(min=0).log(), 0.0)
+        inside = torch.where(c > 0, -c * (-y).clamp(min=-1).log1p(), 0.0)
         return total(torch.where(left >= 0, inside, torch.inf))
 
     def share_in_domain(self, y: Tensor) -> Tensor:
