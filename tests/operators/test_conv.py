@@ -311,6 +311,10 @@ REFUSALS = {
         lambda: Conv(FLAT, padding="reflect").norm_bound(),
         "norm of Conv depends on the shape of a sample; give domain=",
     ),
+    "norm in a graph, reflect": (
+        lambda: Conv(FLAT, padding="reflect").norm_bound_in_graph(Size((1, 8))),
+        "cannot be exported; export the layer with_fixed_steps",
+    ),
     "empty": (lambda: Conv(FLAT)(random(1, 1, 0)), "has 0 entries, .* at least 1"),
     "stride, circular": (
         lambda: Conv(FLAT, 2, "circular")(random(1, 1, 7)),
