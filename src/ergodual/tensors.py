@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
+from numpy.random import default_rng  # at once: loaded later, it swallows a Ctrl-C
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
@@ -127,7 +127,7 @@ def held_in_order(module: nn.Module, *methods: str, base: type[nn.Module]) -> tu
 def random_like(like: Tensor, seed: int) -> Tensor:
     """Normally distributed numbers, shaped like this and of its type, the same for a seed."""
     # numpy's, as torch.vmap lets none of torch's own be drawn
-    numbers = np.random.default_rng(seed).standard_normal(tuple(like.shape))
+    numbers = default_rng(seed).standard_normal(tuple(like.shape))
     return torch.from_numpy(numbers).to(like)
 
 

@@ -180,6 +180,12 @@ def test_a_full_disk(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[s
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_nothing_is_loaded_late_that_swallows_an_interrupt() -> None:
+    # one in sixteen signals during the import of this compiled package is lost
+    command = "import sys, ergodual; sys.exit('numpy.random' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
+
+
 def test_interrupted(tmp_path: Path, model: str) -> None:
     soundfile.write(tmp_path / "in.flac", np.tile(STORED, 2000), 16_000, "PCM_16")
     arguments = [
