@@ -74,8 +74,8 @@ def test_everything_is_in_the_page(page: Path) -> None:
     text = page.read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
     assert (
-        len(sources) == 1 + 2 * 6 + 4
-    )  # the icon; of each of two clips four players and two pictures; four of the run
+        len(sources) == 1 + 2 * 6 + 5
+    )  # the icon; of each of two clips four players and two pictures; four of the run, the levels
     assert all(source.startswith("data:") for source in sources)
     true, stored, restored, wrong = players(page)[:4]
     assert len(true) == 6400
@@ -94,7 +94,7 @@ def test_in_a_browser(page: Path, tmp_path: Path) -> None:
         widths = browser.execute_script(
             "return [...document.images].map(image => image.complete && image.naturalWidth)"
         )
-        assert len(widths) == 8
+        assert len(widths) == 9
         assert all(width > 300 for width in widths)
         sounds = browser.execute_async_script(DECODED)
         assert len(sounds) == 8

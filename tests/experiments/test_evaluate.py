@@ -100,7 +100,12 @@ def test_the_table(
         str(recordings("train", samples=8000)),
     ]
     assert main(["evaluate", "--corpus", str(corpus), "--out", str(out), *options]) == 0
-    assert "4 bits, mean over 2 files" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4 bits, mean over 2 files" in said
+    assert "4 bits, level over the original in dB" in said
+    assert "4000–8000" in said
+    drawing = (out / "levels.svg").read_text()
+    assert all(name in drawing for name in ("3 bits", "4 bits", "quantized", "ergodic"))
     rows = json.loads((out / "measures.json").read_text())["rows"]
     assert {row["method"] for row in rows} == {
         "quantized",
@@ -122,6 +127,8 @@ def test_the_table(
                 - by_name[bits, "quantized", "snr_db"]["mean"]
             )
             assert row["mean"] == pytest.approx(difference)
+    # the noise of the quantizer is white, and these recordings are not
+    assert by_name[3, "quantized", "level_4000_8000_db"]["mean"] > 1
     with (out / "measures.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [float(row["mean"] or "nan") for row in table] == pytest.approx(

@@ -36,6 +36,47 @@ def test_what_they_give(measure, estimate: np.ndarray, value: float) -> None:
     assert measure(CLEAN, estimate) == pytest.approx(value, abs=1e-6, nan_ok=True)
 
 
+def filtered(factors: dict[tuple[float, float], float]) -> np.ndarray:
+    """Noise whose frequencies from LOW to HIGH Hz are multiplied."""
+    spectrum = np.fft.rfft(NOISE)
+    f = np.fft.rfftfreq(len(NOISE), 1 / RATE)
+    for (low, high), factor in factors.items():
+        spectrum[(low <= f) & (f < high)] *= factor
+    return np.fft.irfft(spectrum, len(NOISE))
+
+
+@pytest.mark.parametrize("dB", [-3.0, 0.0, 2.5])
+def test_an_attenuated_octave_reads_so(dB: float) -> None:
+    # an octave of the frames sees a little of its neighbours: a few of its 64 frequencies
+    levels = m.band_levels_db(NOISE, filtered({(2000, 4000): 10 ** (dB / 20)}), RATE)
+    assert list(levels) == [
+        *("level_125_250_db", "level_250_500_db", "level_500_1000_db", "level_1000_2000_db"),
+        *("level_2000_4000_db", "level_4000_8000_db"),
+    ]
+    for name, level in levels.items():
+        expected = dB if name == "level_2000_4000_db" else 0.0
+        assert level == pytest.approx(expected, abs=0.06), name
+
+
+@pytest.mark.parametrize(
+    ("rate", "last"), [(8000, (2000, 4000)), (11_025, (4000, 5512.5)), (44_100, (16_000, 22_050))]
+)
+def test_octaves_end_at_half_the_rate(rate: int, last: tuple[float, float]) -> None:
+    octaves = m.octaves(rate)
+    assert octaves[0] == (125, 250)
+    assert octaves[-1] == last
+    assert all(one[1] == other[0] for one, other in zip(octaves, octaves[1:], strict=False))
+
+
+def test_levels_of_silence() -> None:
+    tone = np.sin(2 * np.pi * 750 * np.arange(RATE) / RATE)
+    levels = m.band_levels_db(tone, 0 * tone, RATE)
+    assert levels["level_500_1000_db"] == pytest.approx(-100, abs=0.1)  # the floor
+    assert levels["level_4000_8000_db"] == pytest.approx(0, abs=0.1)
+    doubled = m.band_levels_db(tone, 2 * tone, RATE)
+    assert doubled["level_500_1000_db"] == pytest.approx(20 * math.log10(2))
+
+
 def test_pesq_of_a_recording_that_is_too_short() -> None:
     pytest.importorskip("pesq")
     assert math.isnan(m.pesq_wideband(CLEAN[:1000], CLEAN[:1000], 16_000))
@@ -60,7 +101,9 @@ def test_more_noise_is_worse_in_every_measure() -> None:
         assert (better < worse) if name == "lsd_db" else (better > worse), name
 
 
-@pytest.mark.parametrize("measure", [m.snr_db, m.si_sdr_db])
+@pytest.mark.parametrize(
+    "measure", [m.snr_db, m.si_sdr_db, lambda c, e: m.band_levels_db(c, e, RATE)]
+)
 def test_refusals(measure) -> None:
     with pytest.raises(ed.ErgodualError, match="one length"):
         measure(CLEAN, CLEAN[1:])

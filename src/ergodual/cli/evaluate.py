@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -33,7 +34,8 @@ class Evaluate:
     perceptron of as many parameters as a model, which learn from these recordings; the DCT solved
     to convergence; l1 analysis with a Gabor frame; and the learned models. OUT gets measures.json
     and measures.csv: mean, 95 % interval and lowest value over the files. PESQ is among them after
-    pip install ergodual[pesq].
+    pip install ergodual[pesq]. Among them are the levels over the original, octave by octave, which
+    show what is too weak or too strong; levels.svg draws them after pip install ergodual[report].
     """
 
     corpus: Path
@@ -118,7 +120,24 @@ class Evaluate:
         console = Console()
         for bits in self.bits:
             console.print(_table(bits, [row for row in rows if row.bits == bits]))
-        console.print(f"{self.out / 'measures.json'}\n{self.out / 'measures.csv'}", soft_wrap=True)
+            console.print(_levels(bits, [row for row in rows if row.bits == bits]))
+        files = [self.out / "measures.json", self.out / "measures.csv", *self._draw(rows)]
+        console.print("\n".join(map(str, files)), soft_wrap=True)
+
+    def _draw(self, rows: list[Row]) -> list[Path]:
+        """The levels, where there is something to draw with."""
+        if importlib.util.find_spec("matplotlib") is None:
+            return []
+        from ergodual.experiments.level_plots import levels_figure
+        from ergodual.experiments.plots import save_figure
+        from ergodual.speech.measures import is_level
+
+        panels: dict[str, dict[str, dict[str, float]]] = {}
+        for row in rows:
+            if is_level(row.measure):
+                panel = panels.setdefault(f"{row.bits} bits", {})
+                panel.setdefault(row.method, {})[row.measure] = row.mean
+        return [save_figure(levels_figure(panels), self.out / "levels")]
 
     def _command(self) -> str:
         options = [
@@ -144,6 +163,23 @@ def _table(bits: int, rows: list[Row]) -> Table:
     for method in dict.fromkeys(row.method for row in rows):
         cells = [by_name.get((method, measure)) for measure in there]
         table.add_row(method, *("" if cell is None else _cell(cell) for cell in cells))
+    return table
+
+
+def _levels(bits: int, rows: list[Row]) -> Table:
+    from rich.table import Table
+
+    from ergodual.speech.measures import is_level, octave_of
+
+    found = {(row.method, octave_of(row.measure)): row for row in rows if is_level(row.measure)}
+    table = Table(title=f"{bits} bits, level over the original in dB, octaves in Hz; 0 is right")
+    table.add_column("method")
+    octaves = sorted({octave for _, octave in found})
+    for low, high in octaves:
+        table.add_column(f"{low:.0f}–{high:.0f}", justify="right")
+    for method in dict.fromkeys(row.method for row in rows):
+        cells = [found.get((method, octave)) for octave in octaves]
+        table.add_row(method, *("" if cell is None else f"{cell.mean:+.1f}" for cell in cells))
     return table
 
 

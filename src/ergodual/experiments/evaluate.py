@@ -24,7 +24,7 @@ from ergodual.speech.corpora import find_audio, load_corpus
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.frames import normalize
 from ergodual.speech.half_steps import Estimator, half_step
-from ergodual.speech.measures import measures
+from ergodual.speech.measures import band_levels_db, measures
 from ergodual.speech.quantizers import Kind, Levels, quantizer_of
 from ergodual.speech.stream import restore_channel
 
@@ -133,6 +133,8 @@ def _measured(
         seconds = time.perf_counter() - begun
         for measure, take in measures(rate).items():
             found[method, measure] = take(clean, restored)
+        for measure, level in band_levels_db(clean, restored, rate).items():
+            found[method, measure] = level
         found[method, "delta_snr_db"] = found[method, "snr_db"] - found["quantized", "snr_db"]
         if method != "quantized":
             found[method, "audio_seconds_per_second"] = len(clean) / rate / seconds

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ergodual.errors import ErgodualError
 from ergodual.experiments.classical import converged_dct
+from ergodual.experiments.level_plots import levels_figure
 from ergodual.experiments.plots import (
     figure_bytes,
     operator_figure,
@@ -35,7 +36,7 @@ from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio
 from ergodual.speech.corpora import find_audio
 from ergodual.speech.frames import normalize
-from ergodual.speech.measures import measures
+from ergodual.speech.measures import band_levels_db, measures
 from ergodual.speech.model import ModelSpec, load_model
 from ergodual.speech.quantizers import Kind, quantizer_of
 from ergodual.speech.stream import estimator_of, restore_channel
@@ -164,7 +165,7 @@ def write_report(
         table=table,
         before=before,
         after=after,
-        figures=_figures(run),
+        figures=_figures(run) | {"levels": _svg(_levels_figure(heard))},
         configuration=run.config,
     )
     write_atomically(file, page)
@@ -210,7 +211,22 @@ def _clip(run: Run, file: Path, seconds: float) -> dict[str, Any]:
             name: {key: take(clean, signal) for key, take in measures(rate).items()}
             for name, signal in found.items()
         },
+        "levels": {name: band_levels_db(clean, signal, rate) for name, signal in found.items()},
     }
+
+
+def _levels_figure(clips: list[dict[str, Any]]) -> Figure:
+    """Means over the clips that have the octave."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for clip in clips:
+        for method, levels in clip["levels"].items():
+            for name, level in levels.items():
+                found.setdefault(method, {}).setdefault(name, []).append(level)
+    means = {
+        method: {name: statistics.fmean(values) for name, values in levels.items()}
+        for method, levels in found.items()
+    }
+    return levels_figure({"mean over the clips": means})
 
 
 def _table(clips: list[dict[str, dict[str, float]]]) -> dict[str, Any]:

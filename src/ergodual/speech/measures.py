@@ -21,6 +21,8 @@ SHORTEST = 0.4
 """Seconds of which ESTOI needs at least so many."""
 FLOOR = 1e-10
 """Power of a frequency, relative to the loudest one, below which all are taken as equal."""
+LOWEST_BAND = 125.0
+"""Frequency in Hz at which the first octave begins."""
 
 
 def snr_db(clean: Signal, estimate: Signal) -> float:
@@ -61,13 +63,66 @@ def log_spectral_distance_db(clean: Signal, estimate: Signal, rate: int) -> floa
     of the log power spectra.
     """
     clean, estimate = _alike(clean, estimate)
-    spectra = [
-        np.square(np.abs(np.fft.rfft(_frames(x, rate) * np.hanning(round(FRAME * rate)))))
-        for x in (clean, estimate)
-    ]
+    spectra = [_powers(x, rate) for x in (clean, estimate)]
     floor = FLOOR * spectra[0].max()
     logarithms = [10 * np.log10(np.maximum(spectrum, floor)) for spectrum in spectra]
     return float(np.sqrt(np.square(logarithms[0] - logarithms[1]).mean(1)).mean())
+
+
+def octaves(rate: int) -> list[tuple[float, float]]:
+    """The octaves from 125 Hz on, as pairs of frequencies in Hz; the last one ends at half the
+    sampling rate.
+    """
+    found, low = [], LOWEST_BAND
+    while low < rate / 2:
+        found.append((low, min(2 * low, rate / 2)))
+        low *= 2
+    return found
+
+
+def band_levels_db(clean: Signal, estimate: Signal, rate: int) -> dict[str, float]:
+    """How much too strong an estimate is in each octave: 10 log₁₀(P̂/P) in dB, P the power of all
+    frames of 32 ms at its frequencies, by the name ``level_LOW_HIGH_db`` of the octave in Hz.
+
+    0 is right, whatever the phases; noise that was added reads positive, and so does one of the
+    quantizer, while an estimate with the least squared error is rather too weak where little is
+    known. To both powers so little is added (``FLOOR`` of the whole) that silence reads 0.
+
+    Raises
+    ------
+    ErgodualError
+        If the signals differ in shape or the clean one is silent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ergodual.speech.measures import band_levels_db
+    >>> low, high = (np.sin(2 * np.pi * f * np.arange(8000) / 16_000) for f in (750, 3000))
+    >>> levels = band_levels_db(low + high, low + high / 2, 16_000)
+    >>> round(levels["level_500_1000_db"], 1), round(levels["level_2000_4000_db"], 1)
+    (0.0, -6.0)
+    """
+    clean, estimate = _alike(clean, estimate)
+    true, found = (_powers(x, rate).sum(0) for x in (clean, estimate))
+    frequencies = np.fft.rfftfreq(round(FRAME * rate), 1 / rate)
+    floor = FLOOR * true.sum()
+    levels = {}
+    for low, high in octaves(rate):
+        within = (low <= frequencies) & (frequencies < high)
+        ratio = (found[within].sum() + floor) / (true[within].sum() + floor)
+        levels[f"level_{low:.0f}_{high:.0f}_db"] = 10 * math.log10(ratio)
+    return levels
+
+
+def octave_of(name: str) -> tuple[float, float]:
+    """LOW and HIGH of ``level_LOW_HIGH_db``."""
+    _, low, high, _ = name.split("_")
+    return float(low), float(high)
+
+
+def is_level(name: str) -> bool:
+    """Whether a measure is one of :func:`band_levels_db`."""
+    return name.startswith("level_")
 
 
 def estoi(clean: Signal, estimate: Signal, rate: int) -> float:
@@ -128,6 +183,13 @@ def _decibels(signal: float, noise: float) -> float:
     if signal == 0:
         return -math.inf
     return 10 * math.log10(signal / noise) if noise else math.inf
+
+
+def _powers(signal: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
+    """|Σ_t w_t x_t e^(−iωt)|² of each frame under a Hann window, ``(frames, frequencies)``."""
+    windowed = _frames(signal, rate) * np.hanning(round(FRAME * rate))
+    powers: NDArray[np.float64] = np.square(np.abs(np.fft.rfft(windowed)))
+    return powers
 
 
 def _frames(signal: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
