@@ -158,7 +158,7 @@ def test_what_a_run_leaves(
 def test_killed_in_the_middle_of_an_epoch_and_resumed(
     recordings: Callable[..., Path], tmp_path: Path
 ) -> None:
-    corpus, dev = recordings(count=6, samples=10_000), recordings("dev", 1)
+    corpus, dev = recordings(count=6, samples=5_000), recordings("dev", 1)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     arguments = ["--dev", str(dev), "--epochs", "6", "--batch", "2"]
     assert train(corpus, whole, *arguments) == 0

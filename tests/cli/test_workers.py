@@ -162,7 +162,7 @@ def test_a_worker_that_is_killed(recordings: Callable[..., Path], tmp_path: Path
     """torchrun starts all again, they go on from the last checkpoint, and the log is that of an
     undisturbed run.
     """
-    corpus, dev = recordings(count=8, samples=16_000), recordings("dev", 1)
+    corpus, dev = recordings(count=8, samples=6_000), recordings("dev", 1)
     options = ["--dev", str(dev), "--epochs", "4"]
     with torchrun(2, corpus, tmp_path / "whole", *options) as process:
         finish(process)
@@ -181,7 +181,7 @@ def test_a_worker_that_is_killed(recordings: Callable[..., Path], tmp_path: Path
 def test_another_number_of_processes_goes_on(
     recordings: Callable[..., Path], tmp_path: Path
 ) -> None:
-    corpus, out = recordings(count=8, samples=16_000), tmp_path / "run"
+    corpus, out = recordings(count=8, samples=6_000), tmp_path / "run"
     options = ["--dev", str(recordings("dev", 1)), "--epochs", "4"]
     assert (
         main(

@@ -3,6 +3,7 @@
 All pairs are covered; every row is held against the tape and against central differences.
 """
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -155,15 +156,17 @@ def smooth(row: dict[str, str], found: dict[str, Tensor]) -> list[str]:
     return [n for n in found if not (kinked and n.split(".")[-1] in ("weight", "radius"))]
 
 
-def missed(model: ed.Unrolled, x: Tensor, found: dict[str, Tensor], names: list[str]) -> float:
-    """How far slopes in three random directions are from central differences, relatively.
+def missed(
+    model: ed.Unrolled, x: Tensor, found: dict[str, Tensor], names: list[str], count: int = 3
+) -> float:
+    """How far slopes in so many random directions are from central differences, relatively.
 
     By five points each, so that neither truncation nor rounding shows.
     """
     inputs = inputs_of(model, x)
     generator = torch.Generator().manual_seed(6)
     h, worst = 2e-5, 0.0
-    for _ in range(3):
+    for _ in range(count):
         directions = {
             name: torch.randn(inputs[name].shape, generator=generator, dtype=torch.float64)
             for name in names
@@ -243,7 +246,8 @@ def require_exact(row: dict[str, str], model: ed.Unrolled, tape: ed.Unrolled) ->
         assert relative(found, taped) <= 1e-12
         with torch.no_grad():
             torch.testing.assert_close(model(x), tape(x), rtol=0, atol=1e-13)
-        assert missed(model, x, found, names) <= 1e-6
+        # one is enough here: values and slopes are the tape's, which differences have confirmed
+        assert missed(model, x, found, names, 1) <= 1e-6
         return
     pytest.fail("Every observation lies at a kink.")
 
@@ -254,15 +258,16 @@ def moving(K: ed.Operator) -> bool:
 
 def test_the_table_moves_something() -> None:
     """No operator's parameters have a gradient that vanishes wherever they stand in the table."""
-    largest: dict[str, float] = {}
-    for row in ROWS[::3]:
-        found = gradients(model_of(row, ed.Reverse()), observed(row, 21))
-        sizes = [float(t.norm()) for name, t in found.items() if ".K." in name or ".A." in name]
-        largest[row["operator"]] = max(largest.get(row["operator"], 0.0), *sizes, 0.0)
     fixed = {name for name, (make, _) in OPERATORS.items() if not moving(make())}
     assert "gradient" in fixed
-    assert set(largest) == {row["operator"] for row in ROWS}
-    assert all(size > 1e-3 for name, size in largest.items() if name not in fixed)
+    still = {row["operator"] for row in ROWS} - fixed
+    for row in ROWS[::3]:
+        if row["operator"] in still:
+            found = gradients(model_of(row, ed.Reverse()), observed(row, 21))
+            sizes = [float(t.norm()) for name, t in found.items() if ".K." in name or ".A." in name]
+            if max(sizes, default=0.0) > 1e-3:
+                still.remove(row["operator"])
+    assert not still
 
 
 def test_blocks_of_outer_products_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,13 +280,20 @@ def test_blocks_of_outer_products_change_nothing(monkeypatch: pytest.MonkeyPatch
             assert relative(gradients(model, x), gradients(tape, x)) <= 1e-12
 
 
-@pytest.mark.parametrize("segments", [1, 2, 3, 5, 100, None])
-@pytest.mark.parametrize("rows", [BATCH, 3 * BATCH, 10_000])
+@pytest.mark.parametrize(
+    ("case", "rows", "segments"),
+    [
+        (i, *each)
+        for i, each in enumerate(
+            itertools.product([BATCH, 3 * BATCH, 10_000], [1, 2, 3, 5, 100, None])
+        )
+    ],
+)
 def test_checkpoints_change_no_bit(
-    rows: int, segments: int | None, monkeypatch: pytest.MonkeyPatch
+    case: int, rows: int, segments: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ergodual.primal_dual.backward.BLOCK_ROWS", rows)
-    for row in ROWS[::30]:
+    for row in ROWS[7 * case :: 126]:  # others each time
         whole, model = (model_of(row, a) for a in (ed.Reverse(), ed.Checkpointed(segments)))
         x = observed(row, 21)
         assert torch.equal(model(x), whole(x))
@@ -291,7 +303,7 @@ def test_checkpoints_change_no_bit(
 
 @pytest.mark.parametrize("b", [1, 2, 3, 4])
 def test_truncated_takes_the_earlier_iterates_as_constants(b: int) -> None:
-    for row in ROWS[::20]:
+    for row in ROWS[20 * b :: 80]:
         model = model_of(row, ed.Truncated(b))
         x = observed(row, 21)
         ours = gradients(model, x)
