@@ -175,6 +175,34 @@ def test_at_a_kink_the_derivative_is_zero_on_the_bound(
     assert ours.tolist() == [slope]
 
 
+@pytest.mark.parametrize(
+    ("f", "which", "z", "expected"),
+    [
+        # beside numbers of which the radius is less than a rounding
+        (ed.Simplex(), "prox", [1e8, 1e8 - 64, 3.0], [1.0, 0.0, 0.0]),
+        (ed.Simplex(), "prox", [1e8, -2e8, 1e8], [0.5, 0.0, 0.5]),
+        (ed.L1Ball(1.0), "prox", [1e8, 3.0, -1e8], [0.5, 0.0, -0.5]),
+        (ed.L1Ball(1.0), "prox", [0.2, 0.0, -0.8], [0.2, 0.0, -0.8]),
+        (ed.L1Ball(0.0), "prox", [0.2, 0.0, -0.8], [0.0, 0.0, 0.0]),
+        # what is not a number is not hidden
+        (ed.L1(), "prox", [math.nan, 1.5, 0.5], [math.nan, 0.5, 0.0]),
+        (ed.Simplex(), "prox", [math.nan, 1.0, 0.5], [math.nan] * 3),
+        (ed.L1Ball(1.0), "prox", [math.nan, 1.0, 0.5], [math.nan, 1.0, 0.5]),
+        # weights of 0 and balls without bounds
+        (ed.Huber(0.0, 1.0, dim=1), "conjugate", [0.0, 0.0, 0.0], 0.0),
+        (ed.Huber(0.0, 1.0, dim=1), "conjugate", [0.0, 1.0, 0.0], math.inf),
+        (ed.Nuclear(0.0, shape=(1, 3)), "prox_conjugate", [0.1, 0.7, -0.3], [0.0, 0.0, 0.0]),
+        (ed.L2Ball(math.inf), "conjugate", [0.0, 0.0, 0.0], 0.0),
+        (ed.L1Ball(math.inf), "conjugate", [0.0, 0.0, 0.0], 0.0),
+        (ed.L1Ball(math.inf), "conjugate", [0.0, 1.0, 0.0], math.inf),
+    ],
+)
+def test_at_the_ends(f: ed.Function, which: str, z: list[float], expected: object) -> None:
+    steps = (1.0,) if which.startswith("prox") else ()
+    found = getattr(f, which)(torch.tensor([z]), *steps)
+    torch.testing.assert_close(found, torch.tensor([expected]), equal_nan=True)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("groups", [{"dim": 1}, {"size": 2}, {"dim": -1}], ids=str)
 def test_groups_of_zeros(groups: dict[str, int], dtype: torch.dtype) -> None:

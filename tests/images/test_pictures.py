@@ -47,6 +47,28 @@ def test_read(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found[0], expected, atol=2e-7)
 
 
+WIDE = np.tile(COLOUR, (1, 9, 1))[:, :53]
+DEEP = GREY.astype(np.uint16) * 250
+TURNED = {"exif": Image.Exif()}
+TURNED["exif"][0x0112] = 6
+AS_SAVED = {
+    # a row of a BMP file is here 160 bytes long
+    "row of 160.bmp": (WIDE, {}, (WIDE / 255) @ (0.299, 0.587, 0.114)),
+    "turned.tif": (GREY, TURNED, np.rot90(GREY, -1) / 255),
+    "turned, deep.tif": (DEEP, TURNED, np.rot90(DEEP, -1) / 65535),
+    "turned, packed.tif": (DEEP, {**TURNED, "compression": "tiff_lzw"}, np.rot90(DEEP, -1) / 65535),
+    "white is 0.tif": (GREY, {"tiffinfo": {262: 0}}, GREY / 255),  # which Pillow turns on writing
+    "white is 0, deep.tif": (DEEP, {"tiffinfo": {262: 0}}, 1 - DEEP / 65535),
+}
+
+
+@pytest.mark.parametrize("name", AS_SAVED)
+def test_read_as_the_file_says(name: str, tmp_path: Path) -> None:
+    array, options, expected = AS_SAVED[name]
+    Image.fromarray(array).save(tmp_path / name, **options)  # type: ignore[arg-type]
+    np.testing.assert_allclose(read_image(tmp_path / name)[0], expected, atol=2e-7)
+
+
 def nan() -> Image.Image:
     numbers = (GREY / 255).astype(np.float32)
     numbers[1, 2] = np.nan
@@ -60,12 +82,24 @@ def animation(path: Path) -> None:
 
 REFUSED = {
     "clear.png": (lambda p: with_alpha(100).save(p), "transparent pixels; give it a background"),
+    "a clear grey.png": (
+        lambda p: Image.fromarray(GREY).save(p, transparency=10),
+        "transparent pixels; give it a background",
+    ),
+    "signed.tif": (
+        lambda p: Image.fromarray(GREY).save(p, tiffinfo={339: 2}),
+        "has signed integers; convert them",
+    ),
+    "deep colour.ppm": (
+        lambda p: p.write_bytes(b"P6 1 1 1023\n" + bytes(6)),
+        "more than 8 bits a channel in colour",
+    ),
     "nan.tif": (lambda p: nan().save(p), "NaN or not between 0 and 1"),
     "large.tif": (lambda p: Image.fromarray(GREY.astype(np.float32)).save(p), "not between 0 and"),
     "two.tif": (animation, "holds several images"),
     "text.png": (lambda p: p.write_text("no image"), "is no image that can be read"),
     "cut.png": (lambda p: p.write_bytes(whole()[:60]), "is damaged"),
-    "deep colour.png": (lambda p: p.write_bytes(deep_colour()), "16 bits a channel in colour"),
+    "deep colour.png": (lambda p: p.write_bytes(deep_colour()), "8 bits a channel in colour"),
     "missing.png": (lambda p: None, "There is no file"),
     "folder.png": (lambda p: p.mkdir(), "is no image that can be read"),
 }

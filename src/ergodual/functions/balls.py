@@ -8,7 +8,6 @@ import torch
 from torch import Size, Tensor
 
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.clip import shrink
 from ergodual.tensors import (
     Number,
     column,
@@ -56,6 +55,12 @@ class _Ball(Function):
         inside = everywhere(self.sizes(x) <= slack * self.radius)
         return torch.where(inside, 0.0, torch.inf).to(x.dtype)
 
+    def _support(self, sizes: Tensor) -> Tensor:
+        """ε times the dual norms of samples, ``(batch, 1, …)``, as ``(batch,)``; 0 of 0, whatever
+        ε: inf · 0 is not a number.
+        """
+        return torch.where(sizes > 0, self.radius * sizes, 0.0).flatten()
+
     def parameter_shape(self, sample: Size) -> Size:
         return Size([1] * len(sample))
 
@@ -87,7 +92,7 @@ class L2Ball(_Ball):
     """
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return (self.radius * column(norms(y), y)).flatten()
+        return self._support(column(norms(y), y))
 
     def sizes(self, x: Tensor) -> Tensor:
         return column(norms(x), x)
@@ -143,14 +148,18 @@ class L1Ball(_Ball):
         return column(total(x.abs()), x)
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return (self.radius * column(largest(y), y)).flatten()
+        return self._support(column(largest(y), y))
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
-        t = threshold(z.abs(), self.radius)
-        p = shrink(z, -t.relu(), t.relu())
+        # from the largest on, beside which t may be all rounding
+        top = column(largest(z.detach()), z)
+        below = z.abs() - top
+        t = threshold(below, self.radius)
+        over = t + top
+        p = torch.where(over > 0, z.sign() * (below - t).relu(), z)
         # subtracting leaves a sum that may be off by a rounding of z, which counts where z is large
         share = (self.radius / self.sizes(p).clamp(min=torch.finfo(z.dtype).tiny)).clamp(max=1)
-        return torch.where(t > 0, p * share.detach(), p)
+        return torch.where(over > 0, p * share.detach(), p)
 
 
 class Simplex(Function):
@@ -198,8 +207,10 @@ class Simplex(Function):
         return (self.total * column(y.flatten(1).amax(1), y)).flatten()
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
-        t = threshold(z, self.total)
-        p = torch.where(z > t, z - t, 0.0)
+        # from the largest on, beside which t may be all rounding
+        below = z - column(z.detach().flatten(1).amax(1), z)
+        t = threshold(below, self.total)
+        p = torch.where(below <= t, 0.0, below - t)  # not a number where z is none
         share = self.total / column(total(p), p).clamp(min=torch.finfo(z.dtype).tiny)
         return p * share.detach()
 

@@ -36,7 +36,8 @@ def shrink(z: Tensor, lower: Number, upper: Number) -> Tensor:
         inside = torch.where(upper == lower, z - upper.detach(), inside)
     elif not isinstance(lower, Tensor) and upper == lower:
         return z - upper
-    return torch.where(z > upper, z - upper, torch.where(z < lower, z - lower, inside))
+    # what is not a number stays so
+    return torch.where(z > upper, z - upper, torch.where(z >= lower, inside, z - lower))
 
 
 def shrink_vjp_(p: Tensor, lower: Number, upper: Number, grad: Tensor) -> Tensor:

@@ -91,14 +91,14 @@ class Huber(Function):
 
     def conjugate(self, y: Tensor) -> Tensor:
         # a projection is outside by a rounding; not less than that counts
-        size = self._sizes(y)
+        size = self._exact_sizes(y)
         slack = 1 + room(1 if self.dim is None else y.shape[self.dim], y.dtype)
         inside = everywhere(size <= slack * self.weight)
         share = torch.where(size > 0, size / self.weight, 0.0)  # of a weight of 0 none counts
         return torch.where(inside, total(0.5 * self.width * size * share), torch.inf)
 
     def share_in_domain(self, y: Tensor) -> Tensor:
-        return share_within(self._sizes(y), self.weight)
+        return share_within(self._exact_sizes(y), self.weight)
 
     def prox(self, z: Tensor, step: Number) -> Tensor:
         bound = step * self.weight
@@ -196,6 +196,11 @@ class Huber(Function):
         # the derivative of the root at 0 is made 0 instead of infinite
         squares = x.square().sum(self._axis(x.ndim), keepdim=True)
         return squares.clamp(min=torch.finfo(x.dtype).tiny).sqrt()
+
+    def _exact_sizes(self, y: Tensor) -> Tensor:
+        """The same, 0 of a group of zeros."""
+        size, least = self._sizes(y), torch.finfo(y.dtype).tiny ** 0.5
+        return size if self.dim is None else torch.where(size > least, size, 0.0)
 
     def _largest(self, bound: Number, z: Tensor) -> Tensor:
         """max(bound, |z|), with the derivative of |z| where they meet."""

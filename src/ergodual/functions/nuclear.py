@@ -131,7 +131,8 @@ class _Cut(torch.autograd.Function):
         U, s, Vh = torch.linalg.svd(Z, full_matrices=False)
         # what is inside stays as it is, to the last bit
         over = (U * (s - bound).clamp(min=0).unsqueeze(-2)) @ Vh
-        return Z - over  # type: ignore[no-any-return]
+        # and of a bound of 0 nothing is left, not even rounding
+        return torch.where(bound.unsqueeze(-1) > 0, Z - over, 0.0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], _output: Tensor) -> None:

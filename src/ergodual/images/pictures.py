@@ -18,6 +18,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm", 
 """Of the files that a folder of images is made of."""
 DEPTHS = {"L": 255, "I;16": 65535, "I;16B": 65535, "I;16L": 65535, "F": 1}
 """What is white, in the modes of grey images that are read as they are."""
+PHOTOMETRIC, SAMPLE_FORMAT = 262, 339
+"""Tags of TIFF."""
 GREY = (0.299, 0.587, 0.114)
 """Luma of ITU-R BT.601."""
 
@@ -37,7 +39,8 @@ def read_image(path: Path | str, colour: bool = False) -> Tensor:
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
+        # by the open file, as Pillow maps that of a name to memory, and then rotates it wrongly
+        with path.open("rb") as file, Image.open(file) as image:
             return _values(path, image, colour)
     except FileNotFoundError as error:
         raise ErgodualError(f"There is no file {path}; give an image.") from error
@@ -110,14 +113,23 @@ def find_images(folder: Path | str) -> list[Path]:
 def _values(path: Path, image: Image.Image, colour: bool) -> Tensor:
     if getattr(image, "n_frames", 1) > 1:
         raise ErgodualError(f"{path} holds several images; give one of them.")
-    if image.mode not in DEPTHS and _deep(image):
+    if image.mode not in (*DEPTHS, "I") and _deep(image):
         raise ErgodualError(
-            f"{path} has 16 bits a channel in colour, of which only 8 would be read; convert it to "
-            "8 bits, or to grey."
+            f"{path} has more than 8 bits a channel in colour, of which only 8 would be read; "
+            "convert it to 8 bits, or to grey."
         )
+    tags = getattr(image, "tag_v2", {})  # of TIFF
+    if 2 in tags.get(SAMPLE_FORMAT, ()):
+        raise ErgodualError(f"{path} has signed integers; convert them to unsigned ones.")
+    clear = image.info.get("transparency")
     image = ImageOps.exif_transpose(image)
     if image.mode in DEPTHS:
-        numbers = torch.from_numpy(np.array(image, dtype=np.float32)) / DEPTHS[image.mode]
+        numbers = torch.from_numpy(np.array(image, dtype=np.float32))
+        if clear is not None and bool((numbers == clear).any()):
+            raise _transparent(path)
+        numbers = numbers / DEPTHS[image.mode]
+        if image.mode != "L" and tags.get(PHOTOMETRIC) == 0:  # 0 is white, which Pillow leaves
+            numbers = 1 - numbers
         _require_unit(path, numbers)
         return numbers.expand(3 if colour else 1, -1, -1).clone()
     if image.mode not in (
@@ -139,7 +151,7 @@ def _values(path: Path, image: Image.Image, colour: bool) -> Tensor:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if np.array(image)[..., 3].min() < 255:
-            raise ErgodualError(f"{path} has transparent pixels; give it a background.")
+            raise _transparent(path)
     numbers = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32)) / 255
     numbers = numbers.permute(2, 0, 1).contiguous()
     return numbers if colour else luma(numbers)
@@ -151,8 +163,18 @@ def luma(image: Tensor) -> Tensor:
 
 
 def _deep(image: Image.Image) -> bool:
-    """Whether Pillow reads fewer bits than there are."""
-    return any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    """Whether Pillow reads fewer bits than there are: as its raw mode says, or, in a PPM file, the
+    number of white.
+    """
+    args = [tile[3] for tile in getattr(image, "tile", ())]
+    each = [a for arg in args for a in (arg if isinstance(arg, tuple) else (arg,))]
+    if any(isinstance(a, str) and ";16" in a for a in each):
+        return image.format != "BMP"  # of which these are the bits of a pixel
+    return image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in each)
+
+
+def _transparent(path: Path) -> ErgodualError:
+    return ErgodualError(f"{path} has transparent pixels; give it a background.")
 
 
 def _require_unit(path: Path, numbers: Tensor) -> None:
