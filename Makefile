@@ -12,7 +12,7 @@
 # make docs-serve          the site at http://localhost:8000
 # make docs-check          the site's spelling, and every page in headless Chromium at two widths
 # make bench               what gradients, steps, memory, inference and data cost, into results/benchmarks (about 25 minutes, and hours for filters and bilevel)
-# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions, zoo, recordings, restoring, peers, reuse
+# make bench ONLY=NAME     one of gradient, against, memory, precision, step, inference, data, scale, solve, networks, norms, filters, lasso, bilevel, trial, outputs, regressions, zoo, recordings, restoring, peers, fista, reuse
 # make trial               2,000 random problems solved, certified and differentiated, against CVXPY and differences (about three minutes on two cores)
 # make fuzz                10,000 spoilt files through the commands, into results/ordeals (about five minutes)
 # make kills               100 kills of a folder run, each followed by the same command, into results/ordeals (about five minutes)

@@ -34,6 +34,7 @@ NAMES = (
     "recordings",
     "restoring",
     "peers",
+    "fista",
     "reuse",
 )
 
