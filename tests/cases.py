@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import ergodual as ed
 from ergodual.operators.channel import Channel
+from ergodual.operators.colour import Opponent
 from ergodual.speech.quantizers import (
     a_law,
     mid_rise,
@@ -285,6 +286,7 @@ MORE_OPERATORS: dict[str, Operators] = {
     "a channel": Operators(
         lambda seed=7: Channel(ed.Dense(matrix(seed=seed)), 1, 0, (2, 3)), (2, N)
     ),
+    "opponent colours": Operators(lambda seed=0: Opponent(2.0).double(), (3, 2)),
     "sparse": Operators(
         lambda seed=71: ed.Sparse(SPARSE, (3,), (2, 2), weights(5, seed=seed)), FLAT
     ),

@@ -1,5 +1,5 @@
 """``python -m recipes.images all DATA TRAIN``, or in steps: ``train NAME TRAIN OUT``, ``measure
-DATA OUT [NAME …]``, ``table DATA OUT``, ``ship OUT``, ``inverse DATA``.
+DATA OUT [NAME …]``, ``table DATA OUT``, ``ship OUT``, ``inverse DATA``, ``colour DATA``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ergodual.memory import reuse_memory
-from recipes.images import inverse
+from recipes.images import colour, inverse
 from recipes.images.measuring import measure, table
 from recipes.images.photographs import ship
 from recipes.images.training import RECIPES, train
@@ -34,6 +34,8 @@ def main() -> None:
         ship(Path(given[0]))
     elif what == "inverse":
         inverse.measure(Path(given[0]))
+    elif what == "colour":
+        colour.measure(Path(given[0]), WORK)
     else:
         data, folder = given
         steps = [["train", name, folder, str(WORK)] for name in RECIPES]

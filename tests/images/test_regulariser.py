@@ -10,6 +10,7 @@ from skimage import data
 import ergodual as ed
 from ergodual.images import add_noise, psnr
 from ergodual.images.regulariser import Regulariser, load_regulariser
+from ergodual.operators.colour import Opponent
 
 
 def small() -> Regulariser:
@@ -82,3 +83,38 @@ def test_the_one_that_comes_with_the_package_denoises() -> None:
     found = ed.solve(ed.Problem(F, ed.SquaredL2(), K), noisy[None], tol=1e-4)
     assert float(found.error) <= 1e-4
     assert psnr(found.x[0], image) > psnr(noisy, image) + 5
+
+
+def test_colours_together_are_better_than_by_channel() -> None:
+    image = torch.from_numpy(data.chelsea()[100:164, 150:214] / 255).float().permute(2, 0, 1)
+    noisy = add_noise(image, 25 / 255)
+
+    def denoised(colour: bool, x_tilde: torch.Tensor) -> torch.Tensor:
+        F, K = ed.load_regulariser("natural-grey").terms(noise=25 / 255, colour=colour)
+        found = ed.solve(ed.Problem(F, ed.SquaredL2(), K), x_tilde, tol=1e-4)
+        assert float(found.error.max()) <= 1e-4
+        return found.x.reshape(image.shape)
+
+    alone, together = denoised(False, noisy[:, None]), denoised(True, noisy[None])
+    assert psnr(together, image) > psnr(alone, image) + 0.8
+    grey = image.mean(0).expand(1, 3, -1, -1)  # that a grey image is seen as one of its size
+    (F, K), (F_grey, K_grey) = (small().terms(noise=1.0, colour=colour) for colour in (True, False))
+    torch.testing.assert_close(
+        F.value(K(grey)), F_grey.value(K_grey(3**0.5 * grey[:, :1])), rtol=1e-5, atol=0.0
+    )
+
+
+def test_colours_behind_a_blur() -> None:
+    F, K = small().terms(noise=0.1, colour=True)
+    A = ed.Blur(torch.full((3, 3), 1 / 9))
+    problem = ed.InverseProblem(A=A, data=ed.SquaredL2(), F=F, K=K)
+    b = A(torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(2)))
+    assert float(ed.solve(problem, b, tol=1e-4).error) <= 1e-4
+
+
+def test_other_channels_are_refused() -> None:
+    F, K = small().terms(noise=0.1, colour=True)
+    with pytest.raises(ed.ErgodualError, match=r"shape \(4, 12, 12\); give colours, \(3, height"):
+        ed.solve(ed.Problem(F, ed.SquaredL2(), K), torch.rand(1, 4, 12, 12))
+    with pytest.raises(ed.ErgodualError, match="chroma is 0; it must be positive"):
+        Opponent(0)
