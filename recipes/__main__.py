@@ -18,6 +18,7 @@ from recipes import (
     release,
     rivals,
     shipped,
+    spectral,
     whole,
 )
 
@@ -25,9 +26,9 @@ WORK = Path("runs")
 
 
 def main() -> None:
-    """CORPORA holds librispeech/train and dev (models, gains, shipped), ieee/train and dev
-    (quality, whole, convex, rivals, map), or both (detection; relatives, of which those that are
-    named after it, all if none is).
+    """CORPORA holds librispeech/train and dev (models, gains, shipped, spectral), ieee/train and
+    dev (quality, whole, convex, rivals, map), or both (detection; relatives, of which those that
+    are named after it, all if none is).
     """
     if sys.argv[1] == "release":
         release.main(sys.argv[2])
@@ -38,7 +39,7 @@ def main() -> None:
         return
     recipes = {"models": models, "gains": gains, "quality": quality, "detection": detection}
     recipes |= {"whole": whole, "shipped": shipped, "convex": convex, "rivals": rivals}
-    recipes |= {"map": claims_map}
+    recipes |= {"map": claims_map, "spectral": spectral}
     # what is measured of one is of the runs of the other
     work = WORK / ("whole" if name == "convex" else name)
     recipes[name].main(corpora, work.resolve())

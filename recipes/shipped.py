@@ -1,4 +1,6 @@
-"""What the shipped models come to on whole recordings of other speakers, file by file."""
+"""What the shipped models come to on whole recordings of other speakers, file by file, and how it
+sounds.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ergodual.files import write_atomically
 from ergodual.speech.corpora import load_corpus
 from ergodual.speech.dequantizer import Dequantizer
-from ergodual.speech.measures import snr_db
+from ergodual.speech.measures import band_levels_db, measures, octave_of, snr_db
 from ergodual.speech.quantizers import Levels, a_law, mid_rise, mid_tread, mu_law
 from recipes.training import ROOT, SHIPPED
 
 FILE = ROOT / "results" / "whole" / "shipped.json"
 HARM = 0.05
 """In dB, that no file may lose."""
+RATE = 16_000
+HEARD = {"estoi": ("ESTOI", ".3f"), "pesq_wb": ("PESQ", ".2f"), "lsd_db": ("LSD in dB", ".1f")}
+"""What stands for how it sounds, beside the levels: heading and format."""
 
 
 def main(corpora: Path, work: Path) -> None:
@@ -47,13 +53,14 @@ def _quantizers() -> Iterator[tuple[Levels, int]]:
 def _row(
     recordings: list[Tensor], quantizer: Levels, bits: int, tool: Dequantizer
 ) -> dict[str, Any]:
-    before, after = [], []
+    before, after, heard = [], [], []
     for x in recordings:
         stored = quantizer.quantize(x).numpy()
         stream = tool.stream(quantizer, bits)
         restored = np.concatenate([stream.push(stored), stream.finish()])
         before.append(snr_db(x.numpy(), stored))
         after.append(snr_db(x.numpy(), restored))
+        heard.append([sound(x.numpy(), signal) for signal in (stored, restored)])
     gains = np.array(after) - before
     return {
         "quantizer": quantizer.name,
@@ -62,7 +69,20 @@ def _row(
         "restored": round(statistics.mean(after), 2),
         "least gain": round(float(gains.min()), 2),
         "harmed": int((gains < -HARM).sum()),
+        "sound": {
+            name: [round(statistics.mean(pair[i][name] for pair in heard), 3) for i in (0, 1)]
+            for name in heard[0][0]
+        },
     }
+
+
+def sound(clean: NDArray[np.float64], signal: NDArray[np.float64]) -> dict[str, float]:
+    """How it sounds, as far as numbers say it, and the level of each octave."""
+    taken = measures(RATE)
+    assert "pesq_wb" in taken, "pip install ergodual[pesq]"
+    return {name: taken[name](clean, signal) for name in HEARD} | band_levels_db(
+        clean, signal, RATE
+    )
 
 
 def table() -> str:
@@ -74,3 +94,24 @@ def table() -> str:
         gain, harmed = f"{row['least gain']:+.2f}", f"{row['harmed']} of {row['files']}"
         lines.append(f"| {row['quantizer']} | {' | '.join(numbers)} | {gain} | {harmed} |")
     return "\n".join(lines)
+
+
+def heard_table() -> str:
+    """How it sounds, for the card."""
+    rows = json.loads(FILE.read_text())["rows"]
+    levels = [name for name in rows[0]["sound"] if name not in HEARD]
+    columns = HEARD | {name: (_octave(name), "+.1f") for name in levels}
+    headings = [heading for heading, _ in columns.values()]
+    lines = [f"| | {' | '.join(headings)} |", f"|{'---|' * (len(columns) + 1)}"]
+    for row in rows:
+        cells = (
+            " → ".join(format(value, form) for value in row["sound"][name])
+            for name, (_, form) in columns.items()
+        )
+        lines.append(f"| {row['quantizer']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _octave(name: str) -> str:
+    low, high = octave_of(name)
+    return f"{low:.0f}–{high:.0f} Hz"

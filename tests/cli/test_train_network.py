@@ -33,7 +33,11 @@ def train(corpus: Path, out: Path, *more: str) -> int:
 
 @pytest.mark.parametrize(
     "more",
-    [["--model", "network", "--precision", "medium"], ["--model", "convex", "--bias", "0.5"]],
+    [
+        ["--model", "network", "--precision", "medium"],
+        ["--model", "convex", "--bias", "0.5"],
+        ["--model", "network", "--loss", "spectral"],
+    ],
 )
 def test_train_resume_and_dequantize(
     more: list[str], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -93,6 +97,30 @@ def test_bad_values(
 ) -> None:
     assert train(corpus, tmp_path / "run", "--model", "network", *more) == 2
     assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("losses", [("squared", "spectral"), ("spectral", "squared")])
+def test_a_run_keeps_its_loss(
+    losses: tuple[str, str], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, (old, new) = tmp_path / "run", losses
+    assert train(corpus, run, "--model", "network", "--loss", old) == 0
+    again = ["train", "--out", str(run), "--resume", "--epochs", "2"]
+    assert main([*again, "--loss", new]) == 2
+    assert f"loss was '{old}' and is now '{new}'" in capsys.readouterr().err
+    assert main(again) == 0
+    _, _, metadata = load_model(run / "model.safetensors")
+    assert metadata["training"].get("loss", "squared") == old
+    assert (run / "log.jsonl").read_text().count("\n") == 3
+
+
+def test_refused_losses(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(corpus, tmp_path / "run", "--loss", "spectral") == 2
+    assert "--loss spectral means nothing for --model frames" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train(corpus, tmp_path / "run", "--model", "network", "--loss", "loud")
+    assert "'squared'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -15,6 +15,7 @@ from ergodual.bilevel.workers import Workers
 from ergodual.speech import learning
 from ergodual.speech.crops import Cropping, delayed
 from ergodual.speech.learning import Learning, Recipe
+from ergodual.speech.spectral import SpectralDistance
 from tests.speech.networks import small
 
 RECIPE = Recipe(epochs=3, batch=4, lr=1e-2, seed=0, rounded=False)
@@ -23,6 +24,7 @@ RECIPE = Recipe(epochs=3, batch=4, lr=1e-2, seed=0, rounded=False)
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "RIM", 40)
+    monkeypatch.setattr(learning, "DISTANCE", SpectralDistance((32, 64)))
 
 
 def recordings(count: int = 3) -> list[Tensor]:
@@ -73,14 +75,47 @@ def test_it_learns(model: str, rounded: bool, tmp_path: Path) -> None:
         assert one.network.unrolled.steps.theta == 1.0
 
 
-@pytest.mark.parametrize("stop", [2, 4, 9])
-def test_it_goes_on_bit_for_bit(stop: int, tmp_path: Path) -> None:
-    whole, interrupted = made(), made()
+def test_a_spectral_term_brings_spectra_nearer(tmp_path: Path) -> None:
+    errors, distances = [], []
+    for spectral in (0.0, 0.5):
+        one = made(RECIPE._replace(epochs=30, spectral=spectral))
+        (tmp_path / str(spectral)).mkdir()
+        last = run(one, tmp_path / str(spectral))[-1]
+        assert last.dev_loss is not None
+        wholes = [one._loss_of_whole(x) for x in one.dev]
+        assert last.dev_loss == pytest.approx(float(torch.stack(wholes).mean()))
+        one.recipe = RECIPE._replace(spectral=1.0)  # to measure both alike
+        with torch.no_grad():
+            squared, distance = one._errors(one.cropping.of(64, 1, 0))
+        errors.append(float(squared.mean()))
+        distances.append(float(distance.mean()))
+    assert distances[1] < 0.97 * distances[0]
+    assert errors[1] > errors[0]
+
+
+@pytest.mark.parametrize("spectral", [0.0, 0.5])
+def test_a_step_follows_the_gradient_of_the_loss(spectral: float) -> None:
+    """Of one recording: then the weights, relative to the mean error, are all alike."""
+    recipe = RECIPE._replace(spectral=spectral, batch=1)
+    cropping = Cropping(recordings(1), 256, 4)
+    one, other = (Learning(small(), cropping, [], recipe, Workers()) for _ in range(2))
+    one.history.epochs = [None]  # type: ignore[list-item]
+    one._step(0)
+    other._losses(*other._errors(cropping.of(1, recipe.seed, 1))).sum().backward()
+    ours, theirs = (
+        torch.cat([p.grad.flatten() for p in learned.network.parameters() if p.grad is not None])
+        for learned in (one, other)
+    )
+    torch.testing.assert_close(ours / ours.norm(), theirs / theirs.norm(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("stop", "spectral"), [(2, 0.0), (4, 0.0), (9, 0.0), (4, 0.3)])
+def test_it_goes_on_bit_for_bit(stop: int, spectral: float, tmp_path: Path) -> None:
+    whole, interrupted, again = (made(RECIPE._replace(spectral=spectral)) for _ in range(3))
     (tmp_path / "whole").mkdir()
     expected = run(whole, tmp_path / "whole")
     with pytest.raises(InterruptedError):
         run(interrupted, tmp_path, stop, every=1)
-    again = made()
     with torch.no_grad():
         again.network.log_thresholds += 1  # it is the checkpoint's that counts
     epochs = run(again, tmp_path)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAY_DIFFER = ("corpus", "dev", "epochs", "threads", "checkpoint_every")
 """Options that may be others when a run is gone on with; the recordings themselves may not."""
 
+UNSAID = {"model": "frames", "quantizer": "mid-rise", "loss": "squared"}
+"""Of options that configurations do not hold: what they stand for."""
+
 
 def kept_of(config: dict[str, Any]) -> dict[str, Any]:
     """What of a configuration must not change."""
@@ -77,9 +80,10 @@ class RunFolder:
             found = read_json(self.config, "start again in another folder")
             field = first_difference(kept_of(found), kept_of(config))
             if field is not None:
+                old, new = ({**UNSAID, **one}.get(field) for one in (found, config))
                 raise ErgodualError(
-                    f"{path} belongs to another configuration: {field} was {found.get(field)!r} "
-                    f"and is now {config.get(field)!r}; give the same value, or another --out."
+                    f"{path} belongs to another configuration: {field} was {old!r} and is now "
+                    f"{new!r}; give the same value, or another --out."
                 )
             yield
             return

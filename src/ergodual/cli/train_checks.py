@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 NOT_OF_THE_RESULT = ("out", "resume", "tensorboard", "device", "store")
 """Options that are not written down."""
 OF_NETWORKS = (
-    *("corpus", "dev", "model", "bits", "depth", "frame", "lr", "batch", "epochs", "bias"),
-    *("init", "seed", "threads", "precision", "checkpoint_every"),
+    *("corpus", "dev", "model", "bits", "depth", "frame", "loss", "lr", "batch", "epochs"),
+    *("bias", "init", "seed", "threads", "precision", "checkpoint_every"),
 )
 """Those that are, of models of whole recordings."""
 
@@ -54,9 +54,11 @@ def resolved(options: TrainOptions) -> dict[str, Any]:
         name: getattr(options, name) and str(getattr(options, name))
         for name in ("corpus", "dev", "init")
     }
+    # what was once the only one is not written down, so that runs from then can be resumed
+    if options.loss == "squared":
+        del values["loss"]
     if options.model == "frames":
         _check_frames(options)
-        # once the only ones: runs from then can still be resumed
         del values["model"]
         if options.quantizer == "mid-rise":
             del values["quantizer"]
@@ -99,6 +101,11 @@ def _check_network(options: TrainOptions) -> None:
 
 
 def _check_frames(options: TrainOptions) -> None:
+    if options.loss != "squared":
+        raise ErgodualError(
+            f"--loss {options.loss} means nothing for --model frames; leave it out, or take "
+            "--model network."
+        )
     if options.rows is not None and options.rows < options.frame:
         raise ErgodualError(
             f"The value of --rows is {options.rows}; it must be at least --frame, {options.frame}."

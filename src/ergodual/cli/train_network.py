@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ergodual.bilevel.workers import Workers
     from ergodual.cli.train_options import TrainOptions
 
+SPECTRAL = 1.0
+"""How many dB of the squared error a dB of the spectral distance is worth in --loss spectral."""
+
 
 def learn(options: TrainOptions, config: dict[str, Any], workers: Workers) -> None:
     """Learn, and write what OUT gets."""
@@ -48,7 +51,12 @@ def learn(options: TrainOptions, config: dict[str, Any], workers: Workers) -> No
         }
         cropping = Cropping(recordings["train"], LENGTH, options.bits, options.bias)
     recipe = Recipe(
-        options.epochs, config["batch"], config["lr"], options.seed, options.precision == "medium"
+        options.epochs,
+        config["batch"],
+        config["lr"],
+        options.seed,
+        options.precision == "medium",
+        SPECTRAL if options.loss == "spectral" else 0.0,
     )
     learning = Learning(network, cropping, recordings.get("dev", []), recipe, workers)
     console = Console(soft_wrap=True, quiet=not workers.leads)
@@ -81,6 +89,8 @@ def learn(options: TrainOptions, config: dict[str, Any], workers: Workers) -> No
     if workers.leads:
         recorder.finish(history)
         title = "Mean squared error in half steps, in dB, mean over the recordings"
+        if recipe.spectral:
+            title += ", plus the spectral distance"
         say_outcome(console, folder, history, title)
 
 

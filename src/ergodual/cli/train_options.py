@@ -21,8 +21,8 @@ class TrainOptions:
     model: Literal["frames", "network", "convex"] = "frames"
     """What is learned: one operator for frames, the paper's; for whole recordings, an operator of
     each iteration (network), or one convex problem, which the iterations approach (convex). Those
-    take --bits, --depth, --frame, --lr, --batch, --epochs, --bias, --init, --seed and --precision;
-    an epoch draws as many samples as there are.
+    take --bits, --depth, --frame, --loss, --lr, --batch, --epochs, --bias, --init, --seed and
+    --precision; an epoch draws as many samples as there are.
     """
     bits: int = 4
     """Word length of the quantizer, 1 to 16."""
@@ -33,6 +33,12 @@ class TrainOptions:
     output: Literal["plain", "ergodic"] = "ergodic"
     """The estimate: the last iterate (plain), or the average with weights proportional to 1/k
     (ergodic).
+    """
+    loss: Literal["squared", "spectral"] = "squared"
+    """Of whole recordings, what is made small: the squared error in dB (squared), or the sum of
+    that and the mean distance of the log spectra in dB, each with the weight 1 (spectral), which
+    gives up some SNR for spectra that are nearer. The log and the choice of the best epoch are by
+    the same loss.
     """
     optimizer: Literal["sgd", "adam"] = "sgd"
     """How the parameters move."""

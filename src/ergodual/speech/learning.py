@@ -2,12 +2,14 @@
 
 The loss is the mean over recordings of the logarithm of their squared error, as their SNR in dB
 counts it: a piece's error has the weight of one over that of its recording, which is followed.
+Where wanted so many times the spectral distance of the pieces, in dB too, is added to it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from ergodual.products import all_in_use, rounded_products
 from ergodual.speech.crops import Cropping, Crops
 from ergodual.speech.network import Network
 from ergodual.speech.quantizers import MidRise, mid_rise
+from ergodual.speech.spectral import SpectralDistance
 from ergodual.speech.windows import WindowStream
 
 LENGTH = 5120
@@ -44,6 +47,9 @@ MEASURED = 1_000_000
 """Samples of the recordings that are only measured: every second, third, … of them is left."""
 FINE = 4
 """Bits above which bfloat16 would round the levels."""
+DISTANCE = SpectralDistance()
+DECIBEL = math.log(10) / 10
+"""Of a power, as its natural logarithm."""
 
 
 class Recipe(NamedTuple):
@@ -61,6 +67,9 @@ class Recipe(NamedTuple):
         Decides what is drawn.
     rounded
         Whether products are made in bfloat16 while learning.
+    spectral
+        So many dB of the squared error is a dB of the spectral distance worth; 0 for the squared
+        error alone.
     """
 
     epochs: int
@@ -68,6 +77,7 @@ class Recipe(NamedTuple):
     lr: float
     seed: int
     rounded: bool
+    spectral: float = 0.0
 
 
 class Learning:
@@ -142,7 +152,7 @@ class Learning:
         if not self.history.epochs:
             crops = self.cropping.of(self.recipe.batch, self.recipe.seed, 0)
             with torch.no_grad():
-                self.total += float(_decibels(self._squared_errors(crops)).sum())
+                self.total += float(self._losses(*self._errors(crops)).sum())
             on_epoch(self._close(len(crops.files), None))
             save()
         while len(self.history.epochs) <= self.recipe.epochs:
@@ -164,20 +174,24 @@ class Learning:
             group["lr"] = self._rate(batch)
         self.stepper.zero_grad()
         mine = self.workers.share.of(torch.arange(len(crops.files)))
-        squared = torch.zeros(len(crops.files))
+        squared, distances = torch.zeros(2, len(crops.files)).unbind()
         diverged = NotFiniteError(
             f"The training left the finite numbers in mini-batch {number + 1} at the learning rate "
             f"{self._rate(batch):g}; lower it and start again."
         )
         with self._precision():
             try:
-                own = self._squared_errors(Crops(*(t[mine] for t in crops)))
+                own, far = self._errors(Crops(*(t[mine] for t in crops)))
             except ErgodualError as error:  # parameters that no problem has
                 raise diverged from error
-            squared[mine] = own.detach()
-            self.workers.total([squared])
+            squared[mine], distances[mine] = own.detach(), far.detach()
+            self.workers.total([squared, distances])
             weights = self._weights(crops.files, squared)
-            (own @ weights[mine] / len(squared)).backward()
+            loss = own @ weights[mine]
+            if self.recipe.spectral:
+                # the gradient of the squared errors is that of their logarithms times their mean
+                loss = loss + self.errors.nanmean() * self.recipe.spectral * DECIBEL * far.sum()
+            (loss / len(squared)).backward()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         self.workers.total(gradients)
         norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_NORM))
@@ -185,17 +199,27 @@ class Learning:
             raise diverged
         self.stepper.step()
         project_(self.network)
-        decibels = float(_decibels(squared).sum())
+        decibels = float(self._losses(squared, distances).sum())
         self.total += decibels
         self.progress = self.progress._replace(step=batch + 1, norms=self.progress.norms + norm)
         return decibels / len(squared)
 
-    def _squared_errors(self, crops: Crops) -> Tensor:
-        """The mean squared error of each piece without its rim."""
+    def _errors(self, crops: Crops) -> tuple[Tensor, Tensor]:
+        """The mean squared error of each piece without its rim, and its spectral distance, 0 where
+        that does not count.
+        """
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.rounded):
             x_hat = self.network(crops.x_tilde)
-        squared: Tensor = (x_hat - crops.x_true)[:, RIM:-RIM].square().mean(1)
-        return squared
+        x_hat, x_true = x_hat[:, RIM:-RIM], crops.x_true[:, RIM:-RIM]
+        squared: Tensor = (x_hat - x_true).square().mean(1)
+        return squared, self._distances(x_hat, x_true)
+
+    def _distances(self, x_hat: Tensor, x_true: Tensor) -> Tensor:
+        return DISTANCE(x_hat, x_true) if self.recipe.spectral else x_true.new_zeros(len(x_true))
+
+    def _losses(self, squared: Tensor, distances: Tensor) -> Tensor:
+        """Of each piece, in dB."""
+        return _decibels(squared) + self.recipe.spectral * distances
 
     def _weights(self, files: Tensor, squared: Tensor) -> Tensor:
         """One over the recordings' errors, relative to their mean; what was found now counts."""
@@ -223,14 +247,12 @@ class Learning:
     def _close(self, pieces: int, rate: float | None) -> Epoch:
         begun, done = time.perf_counter(), self.progress
         with torch.no_grad(), self.layers.watched():
-            errors = [
-                mean_squared_error(self.network, x, self.cropping.quantizer) for x in self.dev
-            ]
+            losses = [float(self._loss_of_whole(x)) for x in self.dev]
         sigma, tau, weights = self.layers.numbers()
         entry = Epoch(
             epoch=len(self.history.epochs),
             train_loss=float(self.total) / pieces,
-            dev_loss=float(_decibels(torch.tensor(errors)).mean()) if errors else None,
+            dev_loss=statistics.fmean(losses) if losses else None,
             gradient_norm=done.norms / done.step if done.step else None,
             norm=self.layers.norm(),
             sigma=sigma,
@@ -242,6 +264,13 @@ class Learning:
         self.history.epochs.append(entry)
         self.progress, self.total = Progress(), torch.zeros(1)
         return entry
+
+    def _loss_of_whole(self, x: Tensor) -> Tensor:
+        """Of a whole recording, in dB."""
+        half = self.cropping.quantizer.radius
+        x_hat, x_true = restored(self.network, x, self.cropping.quantizer) / half, x.double() / half
+        squared = (x_hat - x_true).square().mean()
+        return self._losses(squared, self._distances(x_hat[None], x_true[None])[0])
 
     def _save(self, path: Path, identity: dict[str, Any]) -> None:
         if self.workers.leads:
@@ -264,13 +293,12 @@ class Learning:
         ((self.errors, self.total),) = saved.memories or [[self.errors, self.total]]
 
 
-def mean_squared_error(network: nn.Module, x: Tensor, quantizer: MidRise) -> float:
-    """Of a whole recording, in squared half steps."""
+def restored(network: nn.Module, x: Tensor, quantizer: MidRise) -> Tensor:
+    """What becomes of a whole recording that is quantized, in float64."""
     assert isinstance(network, Network)
     stream = WindowStream(network, mid_rise(quantizer.bits))
     stored = quantizer.quantize(x).double().numpy()
-    x_hat = np.concatenate([stream.push(stored), stream.finish()])
-    return float(np.square((x_hat - x.double().numpy()) / quantizer.radius).mean())
+    return torch.from_numpy(np.concatenate([stream.push(stored), stream.finish()]))
 
 
 def _decibels(squared: Tensor) -> Tensor:
