@@ -188,6 +188,8 @@ def test_at_a_kink_the_derivative_is_zero_on_the_bound(
         (ed.L1(), "prox", [math.nan, 1.5, 0.5], [math.nan, 0.5, 0.0]),
         (ed.Simplex(), "prox", [math.nan, 1.0, 0.5], [math.nan] * 3),
         (ed.L1Ball(1.0), "prox", [math.nan, 1.0, 0.5], [math.nan, 1.0, 0.5]),
+        (ed.Nuclear(1.0, shape=(1, 3)), "prox", [math.inf, 1.0, 0.5], [math.nan] * 3),
+        (ed.Nuclear(1.0, shape=(1, 3)), "value", [math.nan, 1.0, 0.5], math.nan),
         # weights of 0 and balls without bounds
         (ed.Huber(0.0, 1.0, dim=1), "conjugate", [0.0, 0.0, 0.0], 0.0),
         (ed.Huber(0.0, 1.0, dim=1), "conjugate", [0.0, 1.0, 0.0], math.inf),

@@ -70,6 +70,8 @@ def test_foreign_operators(name: str) -> None:
     make, domain = MADE[name]
     K = make()
     ed.check_operator(K, observation(sample=domain))
+    nothing = observation(sample=domain)[:0]
+    assert K.adjoint(K(nothing), torch.Size(domain)).shape == nothing.shape
     problem = ed.Problem(ed.L1(0.2), ed.SquaredL2(), K)
     x = observation(sample=domain)
     solution = ed.solve(problem, x, tol=1e-8)

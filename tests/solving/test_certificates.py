@@ -230,6 +230,18 @@ def test_feasible_neighbours_of_infeasible_samples_are_solved() -> None:
         assert solution.status == [status] * len(b)
 
 
+def test_what_falls_up_to_a_bound_is_not_called_unbounded() -> None:
+    """A direction that both bounds of a box cut off has to be seen far beyond them."""
+    slope = torch.tensor([0.08, 0.18, -0.17, 0.12, 0.11, -0.29], dtype=torch.float64)
+    weight = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.15], dtype=torch.float64)
+    b = torch.tensor([[0.01, 0.0, -0.23, 0.04, -0.2, -0.1]], dtype=torch.float64)
+    F = ed.Tilted(ed.L1(0.012), slope)
+    K, G = ed.Stack(ed.Gradient()), ed.Box(radius=0.14)
+    solution = ed.solve(I(data=ed.SquaredL2(weight), F=F, K=K, G=G), b)
+    assert solution.status == ["solved"]
+    assert torch.allclose(solution.x.abs()[:, [0, 2, 3, 5]], torch.full((4,), 0.14).double())
+
+
 UNBOUNDED: dict[str, Callable[[], Made]] = {
     "a kernel": lambda: (I(A=dense(5, 12), data=ed.SquaredL2(), G=Linear(12)), seen(5)),
     "a cone": lambda: (P(ed.NonNegative(), Linear(12), ed.Identity()), seen(12)),

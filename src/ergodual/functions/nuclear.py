@@ -74,7 +74,7 @@ class Nuclear(Function):
         require_weight("Nuclear's weight", self.weight)
 
     def value(self, x: Tensor) -> Tensor:
-        values = torch.linalg.svdvals(self._matrices(x)).flatten(1).sum(1)
+        values = _values(self._matrices(x)).flatten(1).sum(1)
         return (self.weight * column(values, x)).flatten()
 
     def conjugate(self, y: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Nuclear(Function):
 
     def _largest(self, y: Tensor) -> Tensor:
         """σ_1 of all matrices of a sample, ``(batch, 1, …)``."""
-        return column(torch.linalg.svdvals(self._matrices(y)).flatten(1).amax(1), y)
+        return column(_values(self._matrices(y)).flatten(1).amax(1), y)
 
     def _matrices(self, x: Tensor) -> Tensor:
         if self.shape is not None and math.prod(x.shape[1:]) == math.prod(self.shape):
@@ -121,6 +121,27 @@ class Nuclear(Function):
         return x
 
 
+def _finite(Z: Tensor) -> tuple[Tensor, Tensor]:
+    """Which matrices are, ``(…, 1)``; and Z with zeros for the others, of which torch raises what
+    is no sentence.
+    """
+    finite = Z.isfinite().all(-1).all(-1, keepdim=True)
+    return finite, torch.where(finite.unsqueeze(-1), Z, 0.0)
+
+
+def _values(Z: Tensor) -> Tensor:
+    """The singular values; no numbers where the matrix has some that are not finite."""
+    finite, Z = _finite(Z)
+    return torch.where(finite, torch.linalg.svdvals(Z), torch.nan)
+
+
+def _decomposed(Z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, the same values, and Vᵀ."""
+    finite, Z = _finite(Z)
+    U, s, Vh = torch.linalg.svd(Z, full_matrices=False)
+    return U, torch.where(finite, s, torch.nan), Vh
+
+
 class _Cut(torch.autograd.Function):
     """Z ↦ U diag(min(s, bound)) Vᵀ, of which torch's own derivative fails where values repeat."""
 
@@ -128,7 +149,7 @@ class _Cut(torch.autograd.Function):
 
     @staticmethod
     def forward(Z: Tensor, bound: Tensor) -> Tensor:
-        U, s, Vh = torch.linalg.svd(Z, full_matrices=False)
+        U, s, Vh = _decomposed(Z)
         # what is inside stays as it is, to the last bit
         over = (U * (s - bound).clamp(min=0).unsqueeze(-2)) @ Vh
         # and of a bound of 0 nothing is left, not even rounding
@@ -155,7 +176,7 @@ class _Cut(torch.autograd.Function):
 
 def _derivative(Z: Tensor, bound: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
     """Of :class:`_Cut` along H, which is a symmetric map; and along the bound."""
-    U, s, Vh = torch.linalg.svd(Z, full_matrices=False)
+    U, s, Vh = _decomposed(Z)
     inside = s < bound
     tiny = torch.finfo(s.dtype).tiny
     cut = torch.where(inside, s, bound)

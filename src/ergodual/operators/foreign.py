@@ -242,13 +242,15 @@ class _Products:
 
     def product(self, x: Tensor, forwards: bool) -> Tensor:
         """Kx or Kᵀx, without a tape."""
+        shape = self.codomain if forwards else self.domain
+        if not len(x):
+            return x.new_zeros((0, *shape))
         columns = x.detach().cpu().flatten(1).numpy().T
         op = self.operator
         if len(x) == 1:
             found = (op.matvec if forwards else op.rmatvec)(columns[:, 0])
         else:
             found = (op.matmat if forwards else op.rmatmat)(columns)
-        shape = self.codomain if forwards else self.domain
         rows = np.ascontiguousarray(np.reshape(found, (-1, len(x))).T)
         return torch.from_numpy(rows).to(x).reshape(len(x), *shape)
 

@@ -20,6 +20,8 @@ SURE = 1e3
 """How many roundings an energy must rise by, and how much larger than r a radius must be."""
 SMALL = 1e-3
 """Entries of a primal ray that are left out, relative to the largest."""
+LEFT = 0.5
+"""How much of a direction has to be left in the domain of G, far away."""
 STEPS = (1e4, 1e8)
 """Where the energies F(Kr) + G(r) are looked at along a ray, relative to the size of r."""
 
@@ -164,6 +166,8 @@ def primal_ray(pending: Pending, r: Tensor, d: Tensor, budget: int) -> tuple[Ten
             lambda z: z * free,
         )
         d = _of_length_1(_within(domains.G, d, steps[1]))
+    # of bounds on both sides next to nothing is left
+    asked = asked & (norms(d) > LEFT)
     room_F = SURE * torch.finfo(d.dtype).eps * pending.norm
     energies = []
     for step in steps:
