@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 
 from ergodual.cli import main
@@ -153,10 +154,55 @@ def test_what_one_recording_cannot_tell_is_null(
     assert not (out / LEFT).exists()
 
 
+def elsewhere(corpus: Path, folder: Path, length: int | None = None) -> Path:
+    """As another program leaves it: here what was quantized, by other means than evaluate's."""
+    (folder / "4").mkdir(parents=True)
+    for file in find_audio(corpus):
+        target = folder / "4" / f"{file.stem}.flac"
+        assert main(["quantize", str(file), str(target), "--bits", "4", "--normalize"]) == 0
+        if length is not None:
+            soundfile.write(target, soundfile.read(target)[0][:length], 16_000)
+    return folder
+
+
+def test_what_was_restored_elsewhere_is_in_the_table(
+    recordings: Callable[..., Path], tmp_path: Path
+) -> None:
+    corpus, out = recordings(count=2, samples=8000), tmp_path / "out"
+    other = elsewhere(corpus, tmp_path / "other")
+    options = ["--bits", "4", "--models", f"ergodic={model(tmp_path)}", "--no-gabor"]
+    options += ["--restored", f"other={other}"]
+    assert main(["evaluate", "--corpus", str(corpus), "--out", str(out), *options]) == 0
+    rows = json.loads((out / "measures.json").read_text())["rows"]
+    mean = {(row["method"], row["measure"]): row["mean"] for row in rows}
+    assert mean["other", "delta_snr_db"] == pytest.approx(0, abs=1e-4)
+    for measure in ("snr_db", "lsd_db", "level_1000_2000_db"):
+        assert mean["other", measure] == pytest.approx(mean["quantized", measure], rel=1e-3)
+    assert ("other", "audio_seconds_per_second") not in mean
+
+
+def test_what_was_not_restored_whole(
+    recordings: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = recordings(count=2, samples=8000)
+    given = ["evaluate", "--corpus", str(corpus), "--out", str(tmp_path / "out"), "--bits", "4"]
+    given += ["--models", f"a={model(tmp_path)}", "--no-gabor"]
+    short = elsewhere(corpus, tmp_path / "short", 7000)
+    assert main([*given, "--restored", f"other={short}"]) == 2
+    assert "has 7000 samples at 16000 Hz and the recording 8000" in capsys.readouterr().err
+    next((short / "4").iterdir()).unlink()
+    assert main([*given, "--restored", f"other={short}"]) == 2
+    assert "has nothing for" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--models", "speech-16k"], "give NAME=MODEL"),
+        (["--restored", "folder"], "give NAME=FOLDER"),
+        (["--restored", "dct=folder"], "the name of another row"),
+        (["--restored", "other=nowhere"], "nowhere/4 is not a folder"),
         (["--models", "a=nothing"], "no model 'nothing'"),
         (["--bits", "0"], "0 bits"),
         (["--threads", "0"], "--threads is 0"),

@@ -50,6 +50,10 @@ class Evaluate:
     """Learned models as NAME=MODEL: a model that comes with Ergodual, a file, or a folder of files
     for several word lengths.
     """
+    restored: tuple[str, ...] = ()
+    """What other programs made of these recordings, as NAME=FOLDER: FOLDER/BITS holds files by the
+    same names, restored from what ergodual quantize --normalize makes of them.
+    """
     train: Path | None = None
     """Folder of recordings for those methods that have to learn here."""
     gabor: bool = True
@@ -76,19 +80,23 @@ class Evaluate:
             MidRise(bits)
         if self.quantizer in ("mu-law", "a-law") and self.bits != (8,):
             raise ErgodualError(f"--quantizer {self.quantizer} has 8 bits; add --bits 8.")
-        models = {}
-        for given in self.models:
-            name, is_, model = given.partition("=")
-            if not (name and is_ and model):
-                raise ErgodualError(
-                    f"--models has {given!r}; give NAME=MODEL, for instance ergodic=speech-16k."
-                )
-            models[name] = model
+        models = _pairs("--models", self.models, "NAME=MODEL, for instance ergodic=speech-16k")
+        restored = {
+            name: Path(folder)
+            for name, folder in _pairs("--restored", self.restored, "NAME=FOLDER").items()
+        }
+        taken = {"quantized", "linear", "perceptron", "dct", "gabor", *models} & restored.keys()
+        if taken:
+            raise ErgodualError(
+                f"--restored has {min(taken)!r}, which is the name of another row; give another."
+            )
         if self.out.is_file():
             raise ErgodualError(f"{self.out} is a file; --out must be a folder.")
         check_threads(self.threads)
         torch.set_num_threads(self.threads)
-        setting = Setting(self.corpus, self.bits, self.quantizer, models, self.train, self.gabor)
+        setting = Setting(
+            self.corpus, self.bits, self.quantizer, models, self.train, self.gabor, restored
+        )
         with progress_bar("%") as bar:
             task = bar.add_task("measuring", total=100, note="")
             rows = evaluate(
@@ -145,7 +153,21 @@ class Evaluate:
             f"--bits {' '.join(map(str, self.bits))}",
             f"--quantizer {self.quantizer}",
         ]
-        return " ".join(["ergodual evaluate", *options, f"--models {' '.join(self.models)}"])
+        options.append(f"--models {' '.join(self.models)}")
+        if self.restored:
+            options.append(f"--restored {' '.join(self.restored)}")
+        return " ".join(["ergodual evaluate", *options])
+
+
+def _pairs(option: str, given: tuple[str, ...], form: str) -> dict[str, str]:
+    """NAME=VALUE as a dictionary."""
+    found = {}
+    for one in given:
+        name, is_, value = one.partition("=")
+        if not (name and is_ and value):
+            raise ErgodualError(f"{option} has {one!r}; give {form}.")
+        found[name] = value
+    return found
 
 
 def _table(bits: int, rows: list[Row]) -> Table:

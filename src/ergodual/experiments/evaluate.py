@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from scipy.stats import t
 
 from ergodual.errors import ErgodualError
 from ergodual.experiments.classical import Linear, Perceptron, converged_dct, gabor
+from ergodual.experiments.elsewhere import find_elsewhere, read_restored
 from ergodual.speech.audio import read_audio
 from ergodual.speech.corpora import find_audio, load_corpus
 from ergodual.speech.dequantizer import Dequantizer
@@ -82,6 +83,9 @@ class Setting:
         left out.
     gabor
         Whether the Gabor frame, which takes most of the time, is in it.
+    restored
+        Folders of what other programs made of the quantized recordings, by the name of their rows;
+        see :func:`ergodual.experiments.elsewhere.find_elsewhere`.
     """
 
     corpus: Path
@@ -90,6 +94,7 @@ class Setting:
     models: dict[str, str]
     train: Path | None = None
     gabor: bool = True
+    restored: dict[str, Path] = field(default_factory=dict)
 
 
 def evaluate(
@@ -100,10 +105,12 @@ def evaluate(
     Raises
     ------
     ErgodualError
-        If a recording is not whole or is silent, or a model cannot be used.
+        If a recording is not whole or is silent, a model cannot be used, or what was restored
+        elsewhere is not there.
     """
     files = find_audio(setting.corpus)
     learned = {name: Dequantizer.load(file) for name, file in setting.models.items()}
+    elsewhere = find_elsewhere(setting.corpus, setting.restored, setting.bits)
     rows: list[Row] = []
     for number, bits in enumerate(setting.bits):
         report(f"{bits} bits: learning what to compare with", number / len(setting.bits))
@@ -112,14 +119,20 @@ def evaluate(
         methods = dict(_methods(setting, quantizer, learned))
         for done, file in enumerate(files):
             report(f"{bits} bits: {file.name}", (number + done / len(files)) / len(setting.bits))
-            for (method, measure), value in _measured(file, methods, quantizer, bits).items():
+            others = {name: elsewhere[name, bits][file] for name in setting.restored}
+            measured = _measured(file, methods, others, quantizer, bits)
+            for (method, measure), value in measured.items():
                 found.setdefault((method, measure), []).append(value)
         rows += [_row(bits, method, measure, values) for (method, measure), values in found.items()]
     return rows
 
 
 def _measured(
-    file: Path, methods: dict[str, Restore], quantizer: Levels, bits: int
+    file: Path,
+    methods: dict[str, Restore],
+    others: dict[str, Path],
+    quantizer: Levels,
+    bits: int,
 ) -> dict[tuple[str, str], float]:
     samples, rate, _ = read_audio(file)
     if not samples.any():
@@ -127,17 +140,23 @@ def _measured(
     clean = normalize(samples).astype(np.float64)
     stored = quantizer.quantize(torch.from_numpy(clean)).numpy()
     found: dict[tuple[str, str], float] = {}
+
+    def take(method: str, restored: NDArray[np.float64]) -> None:
+        for measure, taken in measures(rate).items():
+            found[method, measure] = taken(clean, restored)
+        for measure, level in band_levels_db(clean, restored, rate).items():
+            found[method, measure] = level
+        found[method, "delta_snr_db"] = found[method, "snr_db"] - found["quantized", "snr_db"]
+
     for method, restore in methods.items():
         begun = time.perf_counter()
         restored = restore(stored, quantizer, bits)
         seconds = time.perf_counter() - begun
-        for measure, take in measures(rate).items():
-            found[method, measure] = take(clean, restored)
-        for measure, level in band_levels_db(clean, restored, rate).items():
-            found[method, measure] = level
-        found[method, "delta_snr_db"] = found[method, "snr_db"] - found["quantized", "snr_db"]
+        take(method, restored)
         if method != "quantized":
             found[method, "audio_seconds_per_second"] = len(clean) / rate / seconds
+    for method, other in others.items():
+        take(method, read_restored(other, clean, rate))
     return found
 
 
