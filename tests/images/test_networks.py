@@ -108,6 +108,7 @@ def test_denoise_continues_the_image_and_keeps_its_units() -> None:
         (torch.zeros(20, 20), 0.1, "of more than 8 pixels"),
         (torch.full((1, 20, 20), torch.nan), 0.1, "not finite"),
         (torch.zeros(1, 20, 20), 0.0, "must be positive"),
+        (torch.zeros(1, 20, 20), float("inf"), "must be positive"),
     ],
 )
 def test_denoise_refuses(image: Tensor, sigma: float, said: str) -> None:

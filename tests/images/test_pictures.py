@@ -29,6 +29,7 @@ READ = {
     "grey.png": (Image.fromarray(GREY), GREY / 255),
     "deep.png": (Image.fromarray(GREY.astype(np.uint16) * 257 + 3), (GREY * 257.0 + 3) / 65535),
     "deep.tif": (Image.fromarray(GREY.astype(np.uint16) * 250), GREY * 250.0 / 65535),
+    "deep.pgm": (Image.fromarray(GREY.astype(np.uint16) * 250), GREY * 250.0 / 65535),
     "float.tif": (Image.fromarray((GREY / 300).astype(np.float32)), GREY / 300),
     "black and white.png": (Image.fromarray(GREY > 100), (GREY > 100) * 1.0),
     "colour.png": (Image.fromarray(COLOUR), LUMA),
@@ -158,7 +159,9 @@ def test_colours_stay_and_values_beyond_are_cut(tmp_path: Path) -> None:
         ("a.png", torch.zeros(2, 2, 2), 8, "a tensor of shape"),
         ("a.png", torch.zeros(3, 2, 2), 16, "give 8, or 16 for a grey image"),
         ("a.txt", torch.zeros(1, 2, 2), 8, "no suffix of an image"),
-        ("a.jpg", torch.zeros(1, 2, 2), 16, "cannot hold such an image"),
+        ("a.jpg", torch.zeros(1, 2, 2), 16, "cannot hold 16 bits"),
+        ("a.webp", torch.zeros(1, 2, 2), 16, "cannot hold 16 bits"),
+        ("a.gif", torch.zeros(1, 2, 2), 16, "cannot hold 16 bits"),
     ],
 )
 def test_not_written(name: str, image: torch.Tensor, bits: int, said: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -38,7 +39,10 @@ def denoise(model: Callable[[Tensor], Tensor], noisy: Tensor, sigma: float) -> T
         "pixels.",
     )
     require(noisy.isfinite(), "The image has entries that are not finite; repair them.")
-    require(sigma > 0, f"The noise's standard deviation is {sigma}; it must be positive.")
+    require(
+        0 < sigma < math.inf,
+        f"The noise's standard deviation is {sigma}; it must be positive and finite.",
+    )
     height, width = noisy.shape[1:]
     y = functional.pad(noisy.unsqueeze(1) / sigma, [RIM] * 4, mode="reflect")
     with torch.no_grad():

@@ -20,6 +20,8 @@ DEPTHS = {"L": 255, "I;16": 65535, "I;16B": 65535, "I;16L": 65535, "F": 1}
 """What is white, in the modes of grey images that are read as they are."""
 PHOTOMETRIC, SAMPLE_FORMAT = 262, 339
 """Tags of TIFF."""
+DEEP = frozenset({"PNG", "TIFF", "PPM", "JPEG2000"})
+"""The kinds of files that hold 16 bits as they are; others cut them off."""
 GREY = (0.299, 0.587, 0.114)
 """Luma of ITU-R BT.601."""
 
@@ -76,6 +78,8 @@ def write_image(path: Path | str, image: Tensor, bits: int = 8) -> None:
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise ErgodualError(f"{path} has no suffix of an image; call it .png, say.")
+    if bits == 16 and kind not in DEEP:
+        raise ErgodualError(f"{path} cannot hold 16 bits; take .png.")
     levels = (image.double().clamp(0, 1) * (2**bits - 1)).round().squeeze(0) if grey else None
     if levels is None:
         levels = (image.double().clamp(0, 1) * 255).round().permute(1, 2, 0)
@@ -122,12 +126,13 @@ def _values(path: Path, image: Image.Image, colour: bool) -> Tensor:
     if 2 in tags.get(SAMPLE_FORMAT, ()):
         raise ErgodualError(f"{path} has signed integers; convert them to unsigned ones.")
     clear = image.info.get("transparency")
+    depths = {**DEPTHS, "I": 65535} if image.format == "PPM" else DEPTHS
     image = ImageOps.exif_transpose(image)
-    if image.mode in DEPTHS:
+    if image.mode in depths:
         numbers = torch.from_numpy(np.array(image, dtype=np.float32))
         if clear is not None and bool((numbers == clear).any()):
             raise _transparent(path)
-        numbers = numbers / DEPTHS[image.mode]
+        numbers = numbers / depths[image.mode]
         if image.mode != "L" and tags.get(PHOTOMETRIC) == 0:  # 0 is white, which Pillow leaves
             numbers = 1 - numbers
         _require_unit(path, numbers)
