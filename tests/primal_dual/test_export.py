@@ -38,6 +38,16 @@ NETWORKS: dict[str, tuple[Callable[[], ed.Unrolled], tuple[int, ...]]] = {
         ),
         (8, 8),
     ),
+    "a sparse matrix, a simplex, an l1 ball": (
+        lambda: ed.Unrolled(
+            ed.InverseProblem(
+                A=ed.Tomography(6, 4), data=ed.LInf(0.4), F=ed.L1(0.1), G=ed.Simplex()
+            ),
+            3,
+            ed.StepSizes.balanced(),
+        ),
+        (4, 9),
+    ),
 }
 
 

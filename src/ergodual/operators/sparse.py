@@ -13,7 +13,7 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.operators.base import Operator
-from ergodual.tensors import hold, require, transformed
+from ergodual.tensors import hold, require, traced
 
 
 class Sparse(Operator):
@@ -141,7 +141,8 @@ class Sparse(Operator):
 
     def _taped(self, x: Tensor) -> bool:
         wanted = torch.is_grad_enabled() and (x.requires_grad or self.values.requires_grad)
-        return wanted or transformed()
+        # nor do graphs for export and tensors without numbers take compressed matrices
+        return wanted or traced() or x.is_meta
 
 
 def _parts(matrix: Any) -> tuple[tuple[Tensor, Tensor], Tensor, tuple[int, int]]:
