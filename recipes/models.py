@@ -117,5 +117,8 @@ def card(commands: dict[Name, str]) -> str:
     )
     shown = "\n".join(f"{command}" for command in commands.values())
     return template.format(
-        table="\n".join([heading, *lines]), commands=shown, whole=shipped.table()
+        table="\n".join([heading, *lines]),
+        commands=shown,
+        whole=shipped.table(),
+        heard=shipped.heard_table(),
     )

@@ -100,7 +100,7 @@ def heard_table() -> str:
     """How it sounds, for the card."""
     rows = json.loads(FILE.read_text())["rows"]
     levels = [name for name in rows[0]["sound"] if name not in HEARD]
-    columns = HEARD | {name: (_octave(name), "+.1f") for name in levels}
+    columns = HEARD | {name: (_octave(name), "+z.1f") for name in levels}
     headings = [heading for heading, _ in columns.values()]
     lines = [f"| | {' | '.join(headings)} |", f"|{'---|' * (len(columns) + 1)}"]
     for row in rows:
