@@ -18,37 +18,42 @@ from torch import Size, Tensor
 import ergodual as ed
 from ergodual.files import write_atomically
 from ergodual.images import add_noise, find_images, psnr, read_image, ssim
+from ergodual.images.regulariser import CHROMA
 from ergodual.operators.colour import Opponent
 from recipes.images.measuring import RESULTS
 
 SIGMA, SIDE, TOLERANCE = 25 / 255, 256, 1e-4
 """Noise, pixels of the middles of images, and to what is solved."""
-BY_CHANNEL, JOINT = (0.7, 0.8, 0.9), (0.9, 1.1, 1.3)
+BY_CHANNEL, JOINT = (0.6, 0.7, 0.8, 0.9), (0.9, 1.0, 1.1, 1.2, 1.3)
+OPPONENT = (0.7, 0.8, 0.9, 1.0)
 """λ/σ of total variation, of which the best for the images that are measured is shown."""
 Estimate = Callable[[Tensor], ed.Solution]
+Row = dict[str, float]
 
 
 class JointGradient(ed.Operator):
     """The derivatives of all channels on one axis, ``(batch, 3, *s)`` to ``(batch, 6, *s)``."""
 
-    def __init__(self) -> None:
+    def __init__(self, chroma: float | None = None) -> None:
         super().__init__()
-        self.inner = ed.Gradient(axes=(-2, -1))
+        colours = ed.Identity() if chroma is None else Opponent(chroma)
+        self.inner = ed.Gradient(axes=(-2, -1)) @ colours
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x).flatten(1, 2)
+        return self.inner(x).flatten(1, -3)
 
     def adjoint(self, y: Tensor, domain: Size | None = None) -> Tensor:
-        return self.inner.adjoint(y.unflatten(1, (2, -1)), domain)
+        domain = self.domain(y.shape[1:]) if domain is None else domain
+        return self.inner.adjoint(y.unflatten(1, self.inner.codomain(domain)[:-2]), domain)
 
     def codomain(self, domain: Size) -> Size:
-        return Size((2 * domain[0], *domain[1:]))
+        return Size((6, *domain[1:]))
 
     def domain(self, codomain: Size) -> Size:
-        return Size((codomain[0] // 2, *codomain[1:]))
+        return Size((3, *codomain[1:]))
 
     def norm_bound(self, domain: Size | None = None) -> float:
-        return 8**0.5
+        return self.inner.norm_bound(domain)
 
 
 def _solved(F: ed.Function, K: ed.Operator, noisy: Tensor) -> ed.Solution:
@@ -61,9 +66,9 @@ def variation(weight: float, noisy: Tensor) -> ed.Solution:
     return _solved(ed.L21(weight * SIGMA, dim=1), K, noisy[:, None])
 
 
-def joint_variation(weight: float, noisy: Tensor) -> ed.Solution:
-    """Of the vectors of all channels' derivatives."""
-    return _solved(ed.L21(weight * SIGMA, dim=1), JointGradient(), noisy[None])
+def joint_variation(weight: float, noisy: Tensor, chroma: float | None = None) -> ed.Solution:
+    """Of the vectors of all channels' derivatives, or of those of opponent colours."""
+    return _solved(ed.L21(weight * SIGMA, dim=1), JointGradient(chroma), noisy[None])
 
 
 def by_channel(noisy: Tensor) -> ed.Solution:
@@ -87,6 +92,7 @@ def joint(noisy: Tensor) -> ed.Solution:
 METHODS: dict[str, Estimate] = {
     **{f"TV by channel {w}": partial(variation, w) for w in BY_CHANNEL},
     **{f"TV of vectors {w}": partial(joint_variation, w) for w in JOINT},
+    **{f"TV of opponent vectors {w}": partial(joint_variation, w, chroma=CHROMA) for w in OPPONENT},
     "natural-grey by channel": by_channel,
     "natural-grey, colour=True": joint,
     "natural-grey, opponent colours": opponent,
@@ -99,12 +105,13 @@ def measure(folder: Path, out: Path) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for index, path in enumerate(find_images(folder)):
         file = kept / f"{path.stem}.json"
-        if not file.exists():
-            write_atomically(file, json.dumps(_rows(path, index)) + "\n")
+        known = json.loads(file.read_text()) if file.exists() else {}
+        if METHODS.keys() - known:
+            write_atomically(file, json.dumps(known | _rows(path, index, known)) + "\n")
             print(path.name, flush=True)
     images = [json.loads(file.read_text()) for file in sorted(kept.iterdir())]
     rows = [_summary(name, [image[name] for image in images]) for name in METHODS]
-    for kind in ("TV by channel", "TV of vectors"):
+    for kind in ("TV by channel", "TV of vectors", "TV of opponent vectors"):
         some = [row for row in rows if row["method"].startswith(kind)]
         best = max(some, key=lambda row: float(row["psnr"]))
         rows = [row for row in rows if row is best or row not in some]
@@ -123,16 +130,16 @@ def measure(folder: Path, out: Path) -> None:
         print(row)
 
 
-def _rows(path: Path, index: int) -> dict[str, dict[str, float]]:
-    """Of one image, by method."""
+def _rows(path: Path, index: int, known: dict[str, Row]) -> dict[str, Row]:
+    """Of one image, by the methods that are not known."""
     whole = read_image(path, colour=True)
     top, left = ((n - SIDE) // 2 for n in whole.shape[1:])
     image = whole[:, top : top + SIDE, left : left + SIDE]
     noisy = add_noise(image, SIGMA, index)
     found = {}
-    for name, estimate in METHODS.items():
+    for name in METHODS.keys() - known:
         begun = time.process_time()
-        solution = estimate(noisy)
+        solution = METHODS[name](noisy)
         seconds = time.process_time() - begun
         x = solution.x.reshape(image.shape)
         found[name] = {
@@ -145,7 +152,7 @@ def _rows(path: Path, index: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def _summary(name: str, rows: list[dict[str, float]]) -> dict[str, Any]:
+def _summary(name: str, rows: list[Row]) -> dict[str, Any]:
     def mean(key: str) -> float:
         return math.fsum(row[key] for row in rows) / len(rows)
 
