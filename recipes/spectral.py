@@ -29,7 +29,7 @@ from recipes.training import ROOT, SHIPPED
 FILE = ROOT / "results" / "whole" / "spectral.json"
 BITS, BATCH, RATE, SECONDS, TIMED = 4, 8, 3e-4, 120.0, 20
 """Seconds of the processor for a training; mini-batches that are timed before."""
-WEIGHTS = (0.0, 0.1, 1.0)
+WEIGHTS = (0.0, 0.1, 1.0, 5.0)
 """Of the spectral distance; with 0 it is the squared error alone."""
 
 
