@@ -125,7 +125,7 @@ def _joined(made: Made) -> nn.Module:
 RECIPES = {
     "convex": Recipe(lambda made: _near_solution(), 40, 2e-3, 3e-3),
     "convex-all": Recipe(lambda made: _near_solution(), 40, 2e-3, 3e-3, sigma=RANGE),
-    "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 40),
+    "iterations": Recipe(lambda made: Centred(an_operator_per_iteration()), 80),
     "body": Recipe(lambda made: UNet(), 30),
     "maps": Recipe(_joined, 30, 1e-3, 2.5e-3, 1e-3, ("iterations", "body")),
     "dncnn-small": Recipe(lambda made: DnCNN(16, 12), 60),
