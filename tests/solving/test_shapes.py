@@ -174,6 +174,16 @@ def test_directions_that_a_blur_hardly_sees_are_no_scale() -> None:
         assert objective(by_prox.x) <= 1.001 * objective(stacked.x)
 
 
+def test_counts_of_images_with_a_tilt_are_told_to_be_unbounded() -> None:
+    counts, terms = counted()
+    data = ed.Tilted(ed.KullbackLeibler(), -1.5)  # falls by half of x, where all is light
+    problem = ed.InverseProblem(
+        A=ed.Diagonal(torch.ones(16, 16).double()), **terms | {"data": data}
+    )
+    with pytest.warns(ed.NotConvergedWarning, match="unbounded"):
+        assert ed.solve(problem, counts).status == ["unbounded"] * 2
+
+
 class Background(ed.KullbackLeibler):
     """Light of mean 5 beside that of x, which may then be negative, in an own way."""
 

@@ -91,6 +91,11 @@ class Function(nn.Module):
     def smoothness(self) -> float:
         """A Lipschitz constant of ∇f, infinite where f has a kink; f* is strongly convex with its
         inverse.
+
+        ``solve`` tells by it whether a smooth G has directions that it hardly bends in. Give it for
+        a G of your own that has, as least squares behind a strong blur: without it the minimum of G
+        alone, which is far away in such directions, is taken for the scale of x, and a sample may
+        be called solved too early, in float32 above all.
         """
         return math.inf
 

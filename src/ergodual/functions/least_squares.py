@@ -16,16 +16,21 @@ from ergodual.operators.elementary import Diagonal, Identity
 from ergodual.operators.spectral import Blur, Dct, Fourier
 from ergodual.operators.stft import Stft
 from ergodual.operators.wavelet import Wavelet
-from ergodual.tensors import Number, dots, largest, room, total
+from ergodual.tensors import Number, dots, largest, require_weight, room, total
+
+FLAT = 100.0
+"""From which ratio of its curvatures on least squares have directions that they hardly see."""
 
 
 class Quadratic(Function):
-    """f(x) = ½ ‖Ax − b‖², taken by its prox, so that only the regulariser has a dual variable.
+    """f(x) = ½ λ ‖Ax − b‖², taken by its prox, so that only the regulariser has a dual variable.
 
-    With AᵀA = WᵀDW in a basis W where it is diagonal, prox_{τf}(z) = Wᵀ(1 + τD)⁻¹W(z + τAᵀb) and
-    f*(y) = ½ (y + Aᵀb)ᵀ(AᵀA)⁺(y + Aᵀb) − ½ ‖b‖² on the range of AᵀA, ∞ elsewhere (Afonso,
+    With λAᵀA = WᵀDW in a basis W where it is diagonal, prox_{τf}(z) = Wᵀ(1 + τD)⁻¹W(z + τλAᵀb) and
+    f*(y) = ½ (y + λAᵀb)ᵀ(λAᵀA)⁺(y + λAᵀb) − ½ λ‖b‖² on the range of AᵀA, ∞ elsewhere (Afonso,
     Bioucas-Dias, Figueiredo, "Fast image recovery using variable splitting", 2010). As the G of
-    ``Problem(F, Quadratic(A, b), K)``, whose observation is then the zero image.
+    ``Problem(F, Quadratic(A, b), K)``, whose observation is then the zero image;
+    ``solve(InverseProblem(A=A, data=SquaredL2(λ), …), b)`` poses it so by itself where that is
+    faster.
 
     Parameters
     ----------
@@ -36,11 +41,13 @@ class Quadratic(Function):
         ``(batch, *codomain)``, or one for all samples, ``(1, *codomain)``.
     domain
         The shape of a sample of x, where that of b does not tell it.
+    weight
+        λ ≥ 0, a number that is not learned.
 
     Raises
     ------
     ErgodualError
-        If A is none of these or is learned, or b does not fit it.
+        If A is none of these or is learned, b does not fit it, or the weight is negative.
 
     Examples
     --------
@@ -54,8 +61,15 @@ class Quadratic(Function):
     _back: Tensor
     eigenvalues: Tensor
 
-    def __init__(self, A: Operator, b: Tensor, domain: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        A: Operator,
+        b: Tensor,
+        domain: tuple[int, ...] | None = None,
+        weight: float = 1.0,
+    ) -> None:
         super().__init__()
+        require_weight("Quadratic's weight", weight)
         if any(t.requires_grad for t in A.tensors()):
             raise ErgodualError(
                 f"Quadratic's {type(A).__name__} is learned, and its eigenvalues are not; call "
@@ -69,22 +83,30 @@ class Quadratic(Function):
             )
         self.A = A
         self.register_buffer("b", b)
-        self.register_buffer("_back", A.adjoint(b, shape))
+        self.weight = weight
+        self.register_buffer("_back", weight * A.adjoint(b, shape))
         with torch.no_grad():
             self._basis = _diagonalised(A, shape)
-        self.register_buffer("eigenvalues", self._basis.eigenvalues.to(b))
+        self.register_buffer("eigenvalues", weight * self._basis.eigenvalues.to(b))
+
+    @property
+    def separable(self) -> bool:  # type: ignore[override]
+        """Whether A is diagonal."""
+        return isinstance(self.A, Identity | Diagonal)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self._back,)
 
     def value(self, x: Tensor) -> Tensor:
-        return 0.5 * total((self.A(x) - self.b).square())
+        return 0.5 * self.weight * total((self.A(x) - self.b).square())
 
     def conjugate(self, y: Tensor) -> Tensor:
         d, moved = self.eigenvalues, y + self._back
         seen = d > d.amax() * d.numel() * torch.finfo(d.dtype).eps
         inverse = torch.where(seen, 1 / torch.where(seen, d, 1.0), 0.0)
-        found = 0.5 * dots(moved, self._filtered(moved, inverse)) - 0.5 * total(self.b.square())
+        # around A⁺b: the square of all of y + λAᵀb less that of b would cost the digits of both
+        least = self._filtered(self._back, inverse)
+        found = dots(y, 0.5 * self._filtered(y, inverse) + least) - self.value(least)
         # what is outside of the range by a rounding does not count
         beside = largest(self._filtered(moved, (~seen).to(d)))
         slack = room(y[0:1].numel(), y.dtype) * largest(moved)
@@ -98,6 +120,11 @@ class Quadratic(Function):
 
     def smoothness(self) -> float:
         return float(self.eigenvalues.amax())
+
+    def steady(self) -> bool:
+        """Whether f bends alike in all directions in which it bends at all, as behind a mask."""
+        d = self.eigenvalues
+        return bool(((d == 0) | (FLAT * d >= d.amax())).all())
 
     def check(self, batch: int, sample: Size) -> None:
         if sample != self._back.shape[1:] or len(self._back) not in (1, batch):

@@ -16,6 +16,9 @@ from ergodual.solving.newton import applies
 from ergodual.solving.restarted import Restarted
 from ergodual.solving.solution import Solution, Start
 
+FLAT = 1e4
+"""From which ratio of its curvatures on a strongly convex G is not taken for one."""
+
 S = TypeVar("S", bound="State")
 
 
@@ -52,7 +55,9 @@ def default_method(one: Instance, start: Solution | Start | Tensor | None) -> Me
 
     From an earlier solution Halpern's: accelerated steps begin too large for one that is near.
     """
-    linear = one.G.strong_convexity() > 0 and one.F.smoothness() < math.inf
-    if linear and not applies(one):
+    mu, smooth = one.G.strong_convexity(), one.G.smoothness()
+    # as good as none where G has directions that it hardly bends in, as of a blur
+    strongly = mu > 0 and not FLAT * mu < smooth < math.inf
+    if strongly and one.F.smoothness() < math.inf and not applies(one):
         return ChambollePock(accelerated=True)
     return Restarted() if start is None or isinstance(start, Tensor) else Restarted("halpern")

@@ -187,4 +187,5 @@ def _into(indicator: Function, z: Tensor) -> Tensor:
 
 def _within(indicator: Function, d: Tensor, step: Tensor) -> Tensor:
     """What is left of a direction where a step of this length is brought back into a domain."""
+    step = column(step.flatten(), d)
     return _into(indicator, step * d) / step

@@ -92,7 +92,7 @@ def solve(
             f"solve got a {type(problem).__name__}; give one Problem or InverseProblem (the "
             "problems of a network's iterations have no common solution)."
         )
-    one = problem.instance(observation)
+    one = problem.to_solve(observation)
     return solve_instance(one, tol, method, max_iterations, start, norm)
 
 
@@ -238,7 +238,8 @@ def _check(one: Instance) -> None:
             f"The observations are {one.like.dtype}; convert them and the problem to float32 or "
             "float64."
         )
-    bad = (~seen.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
+    # what is observed, even where it is in the functions alone
+    bad = (~one.like.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad:
         raise ErgodualError(
             f"Sample {bad[0]} of the observations has an entry that is not finite; remove it."

@@ -118,7 +118,7 @@ class Solved(nn.Module):
         self.adjoint.require_no_transform()
         changed = F is not None or G is not None
         problem = self.problem.with_functions(F, G) if changed else self.problem
-        one = problem.instance(observation)
+        one = problem.to_solve(observation)
         if torch.is_grad_enabled():
             self.adjoint.check(one)
         start = self.start if start is None else start
