@@ -168,8 +168,8 @@ class InverseProblem(LowerLevel):
     ``solve`` and ``Solved`` take the data term by its prox, as G = ``Quadratic(A, b)`` beside F and
     K alone, where that pays: A is ``Diagonal``, ``Fourier`` or a circular ``Blur`` whose singular
     values are 0 or within a factor of 10, the data term ``SquaredL2()`` with one weight, neither is
-    learned, F is given and G is not. The solution is the same, in less than half of the iterations,
-    and its y is that of Kx. ``Unrolled``, whose iterations are what was learned, keeps the stack.
+    learned, F is given and G is not. The solution is the same, in about half of the iterations, and
+    its y is that of Kx. ``Unrolled``, whose iterations are what was learned, keeps the stack.
 
     Parameters
     ----------
@@ -252,10 +252,12 @@ class InverseProblem(LowerLevel):
         """The same as ``solve`` and ``Solved`` pose it: with G = ``Quadratic(A, b)`` where the data
         term has such a prox, and else :meth:`instance`.
         """
-        G = plain(self)._least_squares(observation)
+        require_batch(observation)
+        one = plain(self)
+        G = one._least_squares(observation)
         if G is None:
             return self.instance(observation)
-        one, domain = plain(self), self._domain(observation)
+        domain = one._domain(observation)
         offset = observation.new_zeros(len(observation), *one.K.codomain(domain))
         return one._posed((one.F, G, one.K), None, offset, domain, observation)
 
@@ -265,8 +267,11 @@ class InverseProblem(LowerLevel):
         single precision its digits.
         """
         A, data = self.A, self.data
-        closed = isinstance(A, Diagonal | Fourier | Blur) and getattr(A, "boundary", "") != "zero"
+        closed = type(A) in (Diagonal, Fourier, Blur) and getattr(A, "boundary", "") != "zero"
         fixed = not any(t.requires_grad for t in (*A.tensors(), *data.tensors()))
+        # what does not fit is refused where the stack is posed
+        fixed &= all(t.dtype == observation.dtype for t in A.tensors())
+        fixed &= all(t.device == observation.device for t in A.tensors())
         alone = isinstance(self.G, Zero) and not isinstance(self.F, Zero)
         if not (closed and fixed and alone and type(data) is SquaredL2):
             return None

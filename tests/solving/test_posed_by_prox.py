@@ -119,6 +119,10 @@ def test_much_weight_on_the_data_in_single_precision(name: str) -> None:
 def test_observations_that_are_no_numbers_or_none() -> None:
     problem, b = posed("a mask")
     assert ed.solve(problem, b[:0]).x.shape == (0, *SHAPE)
+    with pytest.raises(ed.ErgodualError, match="convert one of them"):
+        ed.solve(problem, b.float())
+    with pytest.raises(ed.ErgodualError, match="give a torch tensor"):
+        ed.solve(problem, b.tolist())  # type: ignore[arg-type]
     b[1, 0, 0] = torch.nan
     with pytest.raises(ed.ErgodualError, match="Sample 1 of the observations"):
         ed.solve(problem, b)
