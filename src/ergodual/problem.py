@@ -21,7 +21,7 @@ from ergodual.functions.sums import bind
 from ergodual.instance import Instance
 from ergodual.operators import Blur, Diagonal, Fourier, Identity, Operator, Stack
 from ergodual.operators.unmatched import is_unmatched
-from ergodual.tensors import plain, traced
+from ergodual.tensors import holds, plain, traced
 
 
 class LowerLevel(nn.Module):
@@ -269,7 +269,8 @@ class InverseProblem(LowerLevel):
         A, data = self.A, self.data
         closed = type(A) in (Diagonal, Fourier, Blur) and getattr(A, "boundary", "") != "zero"
         fixed = not any(t.requires_grad for t in (*A.tensors(), *data.tensors()))
-        # what does not fit is refused where the stack is posed
+        # what does not fit, or is not finite, is refused where the stack is posed
+        fixed &= holds(observation.isfinite())
         fixed &= all(t.dtype == observation.dtype for t in A.tensors())
         fixed &= all(t.device == observation.device for t in A.tensors())
         alone = isinstance(self.G, Zero) and not isinstance(self.F, Zero)

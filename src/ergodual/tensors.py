@@ -327,10 +327,10 @@ def revealed(t: Tensor) -> Tensor:
 def require(condition: bool | Tensor, message: str | Callable[[], str]) -> None:
     """Raise :class:`ErgodualError` unless the condition holds everywhere.
 
-    Of a tensor in a graph for export, that is not known. A message that shows tensors, which takes
-    long, is better made only when it is needed.
+    Of a tensor in a graph for export, or of the device meta, that is not known. A message that
+    shows tensors, which takes long, is better made only when it is needed.
     """
-    if isinstance(condition, Tensor) and torch.compiler.is_exporting():
+    if isinstance(condition, Tensor) and (torch.compiler.is_exporting() or condition.is_meta):
         return
     if not holds(condition):
         raise ErgodualError(message if isinstance(message, str) else message())
@@ -356,6 +356,18 @@ def require_weight(said: str, value: Number) -> None:
     require_nonnegative(said, value)
     finite = _least_and_largest(value)[1] < math.inf
     require(finite, f"{said} is infinite; give a finite number (a bound is a Box, or an L2Ball).")
+
+
+def require_finite(said: str, value: Number) -> None:
+    """Raise :class:`ErgodualError` where a number is infinite, or none."""
+
+    def message() -> str:
+        numbers = torch.as_tensor(revealed(value) if isinstance(value, Tensor) else value).detach()
+        wrong = float(numbers[~numbers.isfinite()][0])
+        return f"{said} is {wrong:g}; give finite numbers."
+
+    finite = value.isfinite() if isinstance(value, Tensor) else math.isfinite(value)
+    require(finite, message)
 
 
 def _least_and_largest(value: Number) -> tuple[Number, Number]:

@@ -267,6 +267,33 @@ def test_projections_are_inside(radius: float, size: int, dtype: torch.dtype) ->
     assert ball.value(outside).isinf().equal(z.norm(dim=1) > radius)
 
 
+MOVED: dict[str, Callable[[], ed.Function]] = {
+    "box": lambda: ed.Translated(ed.Box(radius=0.3), 0.1),
+    "ball": lambda: ed.Translated(ed.L2Ball(0.3), 100.0),
+    "simplex": lambda: ed.Translated(ed.Simplex(), torch.linspace(-30, 30, 4)),
+    "l1": lambda: ed.Conjugate(ed.Tilted(ed.L1(0.3), 0.1)),
+    "l21": lambda: ed.Conjugate(ed.Tilted(ed.L21(0.3, size=2), 100.0)),
+    "linear": lambda: ed.Conjugate(ed.Linear(0.1)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", MOVED)
+def test_moved_projections_are_inside(name: str, dtype: torch.dtype) -> None:
+    f, z = MOVED[name]().to(dtype), observation(batch=200, n=4).to(dtype)
+    p = f.prox(10 * z, 1.0)
+    for value in (f.value, torch.vmap(lambda x: f.value(x[None])[0])):
+        assert not value(p).any()
+        assert value(p + 1e-2 * z).isinf().any()
+
+
+def test_a_moved_box_has_a_gap() -> None:
+    problem = ed.Problem(ed.L1(), ed.Translated(ed.Box(radius=0.3), 0.1), ed.Dense(matrix()))
+    found = ed.solve(problem, observation(), tol=1e-8)
+    assert found.converged.all()
+    assert found.gap.isfinite().all()
+
+
 @given(
     st.lists(st.floats(-10, 10), min_size=1, max_size=6), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)
 )
@@ -314,6 +341,19 @@ def poisson() -> Callable[[torch.Tensor], object]:
             lambda: ed.Spline(torch.tensor([0.0, 1.0]), torch.ones(4, 1)).check(1, (3,)),
             "4 channels",
         ),
+        (
+            lambda: ed.Spline(torch.tensor([0.0, 1.0]), torch.ones(1), math.nan),
+            "slope is nan; give",
+        ),
+        (lambda: ed.Tilted(ed.L1(), math.nan), "Tilted's slope is nan; give finite"),
+        (lambda: ed.Linear(torch.tensor([1.0, math.inf])), "Linear's slope is inf; give finite"),
+        (lambda: ed.Translated(ed.L1(), -math.inf), "Translated's shift is -inf; give finite"),
+        (
+            lambda: torch.vmap(lambda b: ed.Translated(ed.L1(), b).value(b))(
+                torch.tensor([[[1.0]], [[math.nan]]])
+            ),
+            "Translated's shift is nan; give finite",
+        ),
         (lambda: ed.Tilted(1.0, 1.0), "Tilted got a float"),  # type: ignore[arg-type]
         (lambda: ed.Conjugate(1.0), "Conjugate got a float"),  # type: ignore[arg-type]
         (lambda: ed.L1(torch.tensor([1.0, math.nan])), "must not be negative"),
@@ -342,6 +382,8 @@ def poisson() -> Callable[[torch.Tensor], object]:
         (lambda: ed.Box(lower=1.1, upper=1.0), "above its upper"),
         (lambda: ed.Box(lower=-1.0, upper=torch.tensor([1.0, -2.0])), "above its upper"),
         (lambda: ed.Box(radius=math.nan), "radius is nan"),
+        (lambda: ed.Box(lower=math.inf, upper=math.inf), "bounds are the same infinity"),
+        (lambda: ed.Box(lower=-math.inf, upper=torch.tensor([0.0, -math.inf])), "same infinity"),
     ],
 )
 def test_refusals(make, said: str) -> None:

@@ -82,6 +82,10 @@ def test_the_gradient_in_the_data() -> None:
         ),
         (lambda: ed.Quadratic(fixed(5, 3), torch.ones(1, 4).double()), "make them agree"),
         (
+            lambda: ed.Quadratic(ed.Identity(), torch.tensor([[1.0, torch.nan]])),
+            "Quadratic's b is nan",
+        ),
+        (
             lambda: ed.Problem(
                 ed.L1(), ed.Quadratic(ed.Identity(), torch.ones(2, 3)), ed.Identity()
             ).instance(torch.zeros(3, 3)),

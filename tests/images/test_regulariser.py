@@ -52,6 +52,7 @@ def test_a_file_and_back(tmp_path: Path) -> None:
     [
         ({}, "noise is missing"),
         ({"noise": 0.0}, "noise is 0.0; it must be positive"),
+        ({"noise": "a"}, "noise is a str; give a number"),
         ({"noise": 0.1, "strength": float("nan")}, "strength is nan; it must be positive"),
     ],
 )

@@ -359,6 +359,18 @@ def test_iterations_may_be_a_float() -> None:
         ({"tol": math.nan}, "tolerance is nan"),
         ({"max_iterations": -1}, "number of iterations is -1"),
         ({"observation": torch.full((1, N), math.nan, dtype=torch.float64)}, "not finite"),
+        (
+            {
+                "problem": ed.InverseProblem(
+                    A=ed.Diagonal(torch.ones(N).double()),
+                    data=ed.SquaredL2(),
+                    F=ed.L1(),
+                    K=ed.Identity(),
+                ),
+                "observation": torch.full((1, N), math.nan, dtype=torch.float64),
+            },
+            "Sample 0 of the observations has an entry that is not finite",
+        ),
         ({"observation": torch.ones(1, N + 1, dtype=torch.float64)}, r"shape \(4,\)"),
         ({"observation": torch.ones(1, N)}, "float32"),
         ({"norm": -1.0}, "norm is -1"),

@@ -50,7 +50,7 @@ class Box(Function):
     Raises
     ------
     ErgodualError
-        If the bounds are missing, given twice, or exclude each other.
+        If the bounds are missing, given twice, or exclude each other or every number.
 
     Examples
     --------
@@ -99,6 +99,12 @@ class Box(Function):
                 f"Box's bounds do not fit each other: {error}; give tensors that broadcast."
             ) from error
         require(ordered, "Box's lower bound lies above its upper one; exchange them.")
+        lower, upper = torch.as_tensor(self._lower), torch.as_tensor(self._upper)
+        require(
+            (lower < math.inf) & (upper > -math.inf),
+            "Box's bounds are the same infinity, between which no number lies; give finite ones, "
+            "or -inf and inf.",
+        )
 
     def project_(self) -> None:
         super().project_()

@@ -16,7 +16,15 @@ from ergodual.operators.elementary import Diagonal, Identity
 from ergodual.operators.spectral import Blur, Dct, Fourier
 from ergodual.operators.stft import Stft
 from ergodual.operators.wavelet import Wavelet
-from ergodual.tensors import Number, dots, largest, require_weight, room, total
+from ergodual.tensors import (
+    Number,
+    dots,
+    largest,
+    require_finite,
+    require_weight,
+    room,
+    total,
+)
 
 FLAT = 100.0
 """From which ratio of its curvatures on least squares have directions that they hardly see."""
@@ -47,7 +55,8 @@ class Quadratic(Function):
     Raises
     ------
     ErgodualError
-        If A is none of these or is learned, b does not fit it, or the weight is negative.
+        If A is none of these or is learned, b does not fit it or is not finite, or the weight is
+        negative.
 
     Examples
     --------
@@ -81,6 +90,7 @@ class Quadratic(Function):
                 f"Quadratic's b has samples of shape {tuple(b.shape[1:])}, and A makes "
                 f"{tuple(A.codomain(shape))} of x of shape {tuple(shape)}; make them agree."
             )
+        require_finite("Quadratic's b", b)
         self.A = A
         self.register_buffer("b", b)
         self.weight = weight

@@ -9,7 +9,17 @@ from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function
-from ergodual.tensors import Number, described, everywhere, hold, require, require_weight, total
+from ergodual.tensors import (
+    Number,
+    described,
+    everywhere,
+    hold,
+    real,
+    require,
+    require_finite,
+    require_weight,
+    total,
+)
 
 
 class Spline(Function):
@@ -35,8 +45,8 @@ class Spline(Function):
     Raises
     ------
     ErgodualError
-        If the knots do not increase, a curvature is negative, or, when it is used, there are other
-        channels.
+        If the knots do not increase, a curvature is negative, a slope is not finite, or, when it is
+        used, there are other channels.
 
     Examples
     --------
@@ -78,11 +88,13 @@ class Spline(Function):
         if slope is None:
             self.slope = None
         else:
-            hold(self, "slope", slope)
+            hold(self, "slope", real("Spline's slope", slope))
         self.require_valid()
 
     def require_valid(self) -> None:
         require_weight("Spline's curvature", self.curvature)
+        if self.slope is not None:
+            require_finite("Spline's slope", self.slope)
 
     def tensors(self) -> tuple[Tensor, ...]:
         return (self.curvature, *([self.slope] if isinstance(self.slope, Tensor) else []))

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ergodual.functions.base import Function, ProxGradient
 from ergodual.functions.quadratic import Zero
-from ergodual.functions.wrapped import Wrapped
-from ergodual.tensors import Number, hold, real, shown, total
+from ergodual.functions.wrapped import Wrapped, moved_value
+from ergodual.tensors import Number, hold, real, require_finite, shown, total
 
 
 class Tilted(Wrapped):
@@ -27,6 +27,11 @@ class Tilted(Wrapped):
         c: a number, or a tensor that broadcasts against a sample, or against the batch if it has as
         many axes; an nn.Parameter is learned.
 
+    Raises
+    ------
+    ErgodualError
+        If a slope is not finite.
+
     Examples
     --------
     >>> ed.Tilted(ed.NonNegative(), 1.0).prox(torch.tensor([[3.0, 0.5]]), 1.0)
@@ -40,12 +45,21 @@ class Tilted(Wrapped):
     def __init__(self, function: Function, slope: Number) -> None:
         super().__init__(function)
         hold(self, "slope", real(f"{type(self).__name__}'s slope", slope))
+        self._require_own()
+
+    def _require_own(self) -> None:
+        require_finite(f"{type(self).__name__}'s slope", self.slope)
+
+    def require_valid(self) -> None:
+        self._require_own()
+        super().require_valid()
 
     def value(self, x: Tensor) -> Tensor:
         return self.function.value(x) + total(self.slope * x)
 
     def conjugate(self, y: Tensor) -> Tensor:
-        return self.function.conjugate(y - self.slope)
+        f = self.function
+        return moved_value(f.conjugate, f.prox_conjugate, y, self.slope)
 
     def domain_indicator(self) -> Function | None:
         return self.function.domain_indicator()

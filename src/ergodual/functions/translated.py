@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function, ProxGradient
-from ergodual.functions.wrapped import Wrapped
-from ergodual.tensors import Number, hold, holds, real, shown, total
+from ergodual.functions.wrapped import Wrapped, moved_value
+from ergodual.tensors import Number, hold, holds, real, require_finite, shown, total
 
 
 class Translated(Wrapped):
@@ -28,6 +28,11 @@ class Translated(Wrapped):
         b: a tensor that broadcasts against a sample, or against the batch if it has as many axes;
         an nn.Parameter is learned.
 
+    Raises
+    ------
+    ErgodualError
+        If a shift is not finite.
+
     Examples
     --------
     >>> ed.Translated(ed.L1(), 2.0).prox(torch.tensor([[5.0, 2.5]]), 1.0)
@@ -41,9 +46,17 @@ class Translated(Wrapped):
     def __init__(self, function: Function, shift: Number) -> None:
         super().__init__(function)
         hold(self, "shift", real("Translated's shift", shift))
+        self._require_own()
+
+    def _require_own(self) -> None:
+        require_finite("Translated's shift", self.shift)
+
+    def require_valid(self) -> None:
+        self._require_own()
+        super().require_valid()
 
     def value(self, x: Tensor) -> Tensor:
-        return self.function.value(x - self.shift)
+        return moved_value(self.function.value, self.function.prox, x, self.shift)
 
     def conjugate(self, y: Tensor) -> Tensor:
         return self.function.conjugate(y) + total(self.shift * y)

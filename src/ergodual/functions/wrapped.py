@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import ClassVar, Self
 
+import torch
 from torch import Size, Tensor
 
 from ergodual.errors import ErgodualError
 from ergodual.functions.base import Function
-from ergodual.tensors import described
+from ergodual.tensors import Number, column, described, norms, traced
 
 
 class Wrapped(Function):
@@ -79,3 +81,24 @@ class Wrapped(Function):
     def _own(self) -> tuple[Tensor, ...]:
         held = (getattr(self, name) for name in self.own)
         return tuple(t for t in held if isinstance(t, Tensor))
+
+
+def moved_value(
+    value: Callable[[Tensor], Tensor],
+    prox: Callable[[Tensor, Number], Tensor],
+    x: Tensor,
+    by: Number,
+) -> Tensor:
+    """``value(x - by)`` of each sample; where x − by lies outside of the domain by a rounding of x
+    and of what it is moved by, as b + prox(z − b) − b does, the value at the nearest point of it.
+    """
+    inner = x - by
+    found = value(inner)
+    if not (traced() or found.is_meta) and bool(found.isfinite().all()):
+        return found
+    near = prox(inner, torch.finfo(x.dtype).tiny ** 0.5)
+    by = torch.as_tensor(by, dtype=x.dtype, device=x.device)
+    rounding = 2 * torch.finfo(x.dtype).eps * norms(x.abs() + by.abs())
+    beside = norms(near - inner) <= rounding
+    there = value(inner + torch.where(column(beside, x), near - inner, 0.0).detach())
+    return torch.where(found.isfinite() | ~beside, found, there)

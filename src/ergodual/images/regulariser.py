@@ -18,6 +18,7 @@ from ergodual.functions import Huber
 from ergodual.operators import Conv, Operator
 from ergodual.operators.colour import Opponent
 from ergodual.released import data_files, data_names
+from ergodual.tensors import real
 
 NAMES = ("kernel", "weight", "width")
 GREATEST = 1e4
@@ -80,6 +81,7 @@ class Regulariser:
                 "deviation in the units of the image, as noise=25/255."
             )
         for name, value in (("noise", noise), ("strength", strength)):
+            real(f"The regulariser's {name}", value)
             if not 0 < value < math.inf:
                 raise ErgodualError(f"The regulariser's {name} is {value}; it must be positive.")
         weight, width = strength * noise * self.weight, noise * self.width
