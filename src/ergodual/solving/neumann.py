@@ -19,6 +19,10 @@ class Neumann(AtSolution):
     backpropagation for the unrolled primal-dual algorithm", EUSIPCO 2023). For any operator and
     functions; every sample has the steps that it was solved with.
 
+    At a kink, and where the solution is not unique, there is no such derivative and no warning, as
+    :class:`Implicit` gives: what comes is the sum of these b terms, with the derivatives that the
+    proxes have on the side of the kink on which rounding left the iterates.
+
     Parameters
     ----------
     b
@@ -78,7 +82,8 @@ class OneStep(Neumann):
     """One reverse step at the last iterates, as if their start were constant.
 
     The derivative of a single iteration (Bolte, Pauwels, Vaiter, "One-step differentiation of
-    iterative algorithms", NeurIPS 2023): good where the iteration converges fast.
+    iterative algorithms", NeurIPS 2023): good where the iteration converges fast. Of kinks it
+    warns as little as :class:`Neumann`.
 
     Examples
     --------

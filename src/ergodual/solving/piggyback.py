@@ -71,6 +71,9 @@ class Piggyback(AtSolution):
     differentiation", JMIV 2025. It is that of the linear system at the point that was found, and
     asks for a strongly convex G and a smooth F (``Huber``, ``SquaredL2``).
 
+    At a kink, where :class:`Implicit` warns, nothing is said if the iteration converges: what comes
+    is the slope of the side on which rounding left the iterates.
+
     Parameters
     ----------
     tol
@@ -92,8 +95,8 @@ class Piggyback(AtSolution):
     Warns
     -----
     NotDifferentiableWarning
-        In the backward pass, if a sample has not reached the tolerance, as where the derivative
-        does not exist.
+        In the backward pass, if a sample has not reached the tolerance, as may be where the
+        derivative does not exist.
 
     Examples
     --------
