@@ -490,3 +490,25 @@ def test_nothing_to_do(level: float) -> None:
         solution = ed.solve(problem, x, max_iterations=100)
         assert solution.converged.all()
         torch.testing.assert_close(solution.x, x, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_data_of_a_large_weight_are_solved_to_the_objective(dtype: torch.dtype) -> None:
+    """A little of x, to which the residual is relative, costs much there."""
+    taps = torch.exp(-torch.arange(-4.0, 5.0).square() / 5)
+    A, K = ed.Blur(torch.outer(taps, taps) / taps.sum() ** 2), ed.Gradient(axes=(-2, -1))
+    draw = torch.Generator().manual_seed(0)
+    blocks = torch.rand(1, 1, 4, 4, generator=draw).repeat_interleave(6, 2).repeat_interleave(6, 3)
+    F, weight = ed.L21(6.0, dim=1), 1e6
+    b = (A(blocks) + 1e-3 * torch.randn(blocks.shape, generator=draw)).to(dtype)
+    problem = ed.InverseProblem(A=A.to(dtype), data=ed.SquaredL2(weight), F=F, K=K)
+    found = ed.solve(problem, b, tol=1e-4)
+    assert found.converged.all()
+    A, b = A.double(), b.double()
+
+    def objective(x: Tensor) -> float:
+        return float(weight * (A(x) - b).square().sum() / 2 + F.value(K(x)))
+
+    by_prox = ed.Problem(F, ed.Quadratic(A, b, weight=weight), K)
+    best = objective(ed.solve(by_prox, torch.zeros_like(b), tol=1e-6).x)
+    assert objective(found.x.double()) <= 1.001 * best

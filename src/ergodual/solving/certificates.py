@@ -65,7 +65,9 @@ class Pending:
     solution does. There the gap is over |F(c + Kr) + G(r)|, the objective at the point, and the
     residual over √(2ω) ‖c + Kr‖/‖K‖, if those are smaller or r = 0 costs nothing or ∞; but over no
     less than tol times what r = 0 costs, nor than where rounding would decide. And the smaller of
-    both counts: bounds of G that are far away make the gap as useless as none.
+    both counts: bounds of G that are far away make the gap as useless as none. Where the gap is
+    infinite, the energies must also agree, to the tolerance, once −Kᵀy is moved into the domain of
+    G*, as solvers of linear programs ask for.
 
     Attributes
     ----------
@@ -170,7 +172,9 @@ class Pending:
         gap = gap.clamp(min=0).nan_to_num(nan=math.inf, posinf=math.inf)
         error = gap / self._at_stake(primal, rounded)
         if self.instance.shift is None:
-            error = torch.minimum(error, self._residual(r, Kx, y, v))
+            residual = self._residual(r, Kx, y, v)
+            apart = torch.where(gap.isinf(), self._apart(y, v, primal, rounded), 0.0)
+            error = torch.minimum(error, torch.maximum(residual, apart))
             # what costs more than r = 0 is no solution, however small its residual
             worse = (primal > 1.01 * self.unit) & primal.isfinite() & (self.unit != 1)
             error = torch.where(worse & (error <= self.tol), 1.0, error)
@@ -229,6 +233,17 @@ class Pending:
         moved_r, moved_y = moved_r.abs() + eps * r.abs(), moved_y.abs() + eps * y.abs()
         moved = (weight * total(moved_r.square()) + total(moved_y.square()) / weight).sqrt()
         return moved / torch.where(size > 0, (2 * weight).sqrt() * size, 1.0)
+
+    def _apart(self, y: Tensor, v: Tensor, primal: Tensor, rounded: Tensor) -> Tensor:
+        """How far the energies are apart where v is moved into the domain of G*, of what the gap is
+        relative to, or a millionth of what r = 0 costs; 0 where one is infinite all the same.
+
+        The residual alone measures x: beside data of a large weight, a little of x costs much.
+        """
+        near = self.instance.G.prox_conjugate(v, torch.finfo(v.dtype).tiny ** 0.5)
+        apart = (primal - dual_energy(self.instance, self.c, y, near)).abs()
+        relative = apart / torch.maximum(self._at_stake(primal, rounded), 1e-6 * self.unit)
+        return relative.nan_to_num(0.0, posinf=0.0)
 
     def _guess(self) -> Tensor:
         one, y = self.instance, self.nearest_dual()
