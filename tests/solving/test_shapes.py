@@ -145,11 +145,11 @@ def test_denoising_is_one_problem_in_two_words() -> None:
 
 
 def counted(
-    dtype: torch.dtype = torch.float64, weight: Number = 0.3
+    dtype: torch.dtype = torch.float64, weight: Number = 0.3, side: int = 16
 ) -> tuple[Tensor, dict[str, Any]]:
     """Counts of light, some of them 0, and the terms of their total variation."""
-    edge = torch.ones(2, 1, 16, 16, dtype=dtype)
-    edge[..., 8:] = 30.0
+    edge = torch.ones(2, 1, side, side, dtype=dtype)
+    edge[..., side // 2 :] = 30.0
     counts = torch.poisson(edge, torch.Generator().manual_seed(0))
     F, K = ed.L21(weight, dim=1), ed.Gradient(axes=(-2, -1))
     return counts, {"data": ed.KullbackLeibler(), "F": F, "K": K}
@@ -199,7 +199,7 @@ class AtLeastThree(ed.NonNegative):
 
 
 def test_counts_are_denoised_as_by_a_stack() -> None:
-    counts, terms = counted()
+    counts, terms = counted(side=8)
     assert (counts == 0).any()
     stacked = ed.Diagonal(torch.ones_like(counts[0]))  # an identity by another name
     expected = ed.solve(ed.InverseProblem(A=stacked, **terms), counts, tol=1e-9).x
@@ -246,7 +246,7 @@ def test_certificates_of_counts_hold_in_single_precision(mean: float, weight: fl
 
 def test_derivatives_of_denoised_counts() -> None:
     weight = parameter(0.3)
-    counts, terms = counted(weight=weight)
+    counts, terms = counted(weight=weight, side=8)
     b = counts.clone().requires_grad_()
     solved = ed.Solved(ed.InverseProblem(**terms), tol=1e-13, adjoint=ed.Piggyback(1e-7))
     unrolled = ed.Unrolled(ed.InverseProblem(**terms), 4, output=ed.Last())
