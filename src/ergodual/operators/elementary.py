@@ -212,6 +212,9 @@ class Gradient(Operator):
     def domain(self, codomain: Size) -> Size:
         return codomain[1:]
 
+    def alike(self, domain: Size) -> Size:
+        return Size(min(n, 8) for n in domain)
+
     def norm_bound(self, domain: Size | None = None) -> float:
         if self.axes is None:
             return 2 * math.sqrt(len(self._domain_for_norm(domain)))

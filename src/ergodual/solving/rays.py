@@ -65,8 +65,10 @@ class Watch:
         self.r, self.y, self.feasible = self.r[rows], self.y[rows], self.feasible[rows]
 
     def look(self, pending: Pending, point: Point, done: int) -> Rays | None:
-        """Which samples have no solution; None where it is not time to look."""
-        if done < self.next:
+        """Which samples have no solution; None where it is not time to look, or where all have one,
+        as a finite gap shows.
+        """
+        if done < self.next or bool(point.gap.isfinite().all()):
             return None
         one, c = pending.instance, pending.c
         self.feasible |= pending.primal(point.r, c + one.K(point.r)).isfinite()

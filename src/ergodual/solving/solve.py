@@ -138,8 +138,10 @@ def _solve(
     start: Solution | Start | Tensor | None,
     norm: float | None,
 ) -> Solution:
+    # a norm that was given is of the whole domain
+    probed = one.K.alike(one.domain) if norm is None else one.domain
     norm = _norm(one) if norm is None else norm
-    probe(one.K, one.domain, one.like, norm)
+    probe(one.K, probed, one.like, norm)
     pending = Pending.of(one, norm or 1.0, tol, scales_of(one, method.precondition))
     state = method.start(pending, *_first(pending, start))
     leave = one.F.per_sample is not None and one.G.per_sample is not None
