@@ -13,7 +13,6 @@ from scipy import signal
 
 from ergodual.files import write_atomically
 from ergodual.speech.audio import read_audio
-from ergodual.speech.benefit import helped
 from ergodual.speech.corpora import find_audio
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.found import Found
@@ -128,7 +127,7 @@ def _recordings(folder: Path, scaled: bool = True) -> Iterator[tuple[Path, Sampl
 
 def _restored(made: Made, subtype: str, tool: Dequantizer) -> tuple[Found, Samples]:
     (found,) = survey(lambda: [made.stored[:, None]], [""], subtype)
-    found = helped(found, tool.rate, tool.rate)
+    found = tool.helped(found, tool.rate)
     if found.quantizer is None:
         return found, made.stored
     stream = tool.stream_of(found)

@@ -16,7 +16,6 @@ from scipy import signal
 
 from ergodual.files import write_atomically
 from ergodual.speech.audio import read_audio
-from ergodual.speech.benefit import helped
 from ergodual.speech.corpora import find_audio
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
@@ -63,7 +62,7 @@ def gains(folder: Path, tool: Dequantizer) -> list[Gain]:
     for rate, down in ((tool.rate, 1), (tool.rate // 2, 2)):
         meant = [signal.resample_poly(x.astype(np.float64), 1, down) for x in clips]
         for quantizer, bits, dither in _settings():
-            found = helped(Found(quantizer, "", bits, dither=dither), rate, tool.rate)
+            found = tool.helped(Found(quantizer, "", bits, dither=dither), rate)
             if found.quantizer is None:
                 continue
             gained = [_gain(PEAK * x / np.abs(x).max(), found, tool) for x in meant]

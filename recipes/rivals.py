@@ -70,7 +70,7 @@ def learned(
 
     def run(batches: int, on_step: Callable[[float], None] = lambda loss: None) -> nn.Module:
         torch.manual_seed(0)
-        cropping = Cropping(recordings, LENGTH, BITS)
+        cropping = Cropping(recordings, LENGTH, MidRise(BITS))
         recipe = Recipe(1, BATCH, rate, 0, rounded=True)
         learning = Learning(RIVALS[name](), cropping, [], recipe, Workers())
         learning.batches = batches

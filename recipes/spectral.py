@@ -79,7 +79,8 @@ def learned(
     """
     network = shipped()
     recipe = Recipe(1, BATCH, RATE, 0, rounded=False, spectral=weight)
-    learning = Learning(network, Cropping(recordings, LENGTH, BITS, 0.5), [], recipe, Workers())
+    cropping = Cropping(recordings, LENGTH, MidRise(BITS), 0.5)
+    learning = Learning(network, cropping, [], recipe, Workers())
     learning.batches = batches
     start = time.process_time()
     with TemporaryDirectory() as folder:

@@ -37,6 +37,7 @@ def train(corpus: Path, out: Path, *more: str) -> int:
         ["--model", "network", "--precision", "medium"],
         ["--model", "convex", "--bias", "0.5"],
         ["--model", "network", "--loss", "spectral"],
+        ["--model", "network", "--quantizer", "mu-law", "--bits", "8"],
     ],
 )
 def test_train_resume_and_dequantize(
@@ -49,7 +50,7 @@ def test_train_resume_and_dequantize(
     assert "in dB" in said
     model, spec, metadata = load_model(run / "best.safetensors")
     assert isinstance(model, Network)
-    assert (spec.n, spec.depth, metadata["bits"]) == (32, 2, 3)
+    assert (spec.n, spec.depth, metadata["bits"]) == (32, 2, 8 if "mu-law" in more else 3)
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
     assert all(line["seconds"] > 0 for line in lines)
@@ -79,7 +80,8 @@ def test_train_resume_and_dequantize(
     [
         (["--learn", "steps"], "--learn means nothing for --model network"),
         (["--output", "plain"], "--output means nothing"),
-        (["--quantizer", "mu-law", "--bits", "8"], "--quantizer means nothing"),
+        (["--quantizer", "mu-law"], "give --bits 8"),
+        (["--quantizer", "a-law", "--bits", "8", "--bias", "0.5"], "leave out --bias"),
         (["--store", "x"], "--store means nothing"),
         (["--frame", "33"], "must be even"),
         (["--bias", "1"], "from 0 to 0.5"),
@@ -134,3 +136,22 @@ def test_a_model_of_another_kind_to_start_from(
     assert train(corpus, tmp_path / "other", "--model", "frames", "--init", init) == 2
     assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 2
     assert "of whole recordings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pays", [False, True])
+def test_bfloat16_only_where_it_pays(
+    pays: bool,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ergodual.cli.train_network.rounding_pays", lambda: pays)
+    for precision in ("highest", "medium"):
+        out = tmp_path / precision
+        assert train(corpus, out, "--model", "network", "--precision", precision) == 0
+        said = "no units for bfloat16" in capsys.readouterr().out
+        assert said == (precision == "medium" and not pays)
+    logs = [(tmp_path / p / "log.jsonl").read_text().splitlines() for p in ("highest", "medium")]
+    losses = [json.loads(log[-1])["train_loss"] for log in logs]
+    assert (losses[0] == losses[1]) == (not pays)

@@ -15,10 +15,12 @@ from ergodual.bilevel.workers import Workers
 from ergodual.speech import learning
 from ergodual.speech.crops import Cropping, delayed
 from ergodual.speech.learning import Learning, Recipe
+from ergodual.speech.quantizers import Levels, MidRise, a_law, mu_law
 from ergodual.speech.spectral import SpectralDistance
 from tests.speech.networks import small
 
 RECIPE = Recipe(epochs=3, batch=4, lr=1e-2, seed=0, rounded=False)
+FOUR = MidRise(4)
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +39,10 @@ def recordings(count: int = 3) -> list[Tensor]:
     return found
 
 
-def made(recipe: Recipe = RECIPE, model: str = "network", bits: int = 4) -> Learning:
-    cropping = Cropping(recordings(), 256, bits)
+def made(
+    recipe: Recipe = RECIPE, model: str = "network", quantizer: MidRise | Levels = FOUR
+) -> Learning:
+    cropping = Cropping(recordings(), 256, quantizer)
     return Learning(small(model), cropping, recordings(2), recipe, Workers())
 
 
@@ -59,7 +63,7 @@ def run(one: Learning, folder: Path, stop: int | None = None, every: int = 10**9
 @pytest.mark.parametrize("model", ["network", "convex"])
 @pytest.mark.parametrize("rounded", [False, True])
 def test_it_learns(model: str, rounded: bool, tmp_path: Path) -> None:
-    one = made(RECIPE._replace(rounded=rounded, epochs=30), model, bits=5 if rounded else 4)
+    one = made(RECIPE._replace(rounded=rounded, epochs=30), model, MidRise(5 if rounded else 4))
     epochs = run(one, tmp_path)
     assert [epoch.epoch for epoch in epochs] == list(range(31))
     assert epochs[0].dev_loss is not None
@@ -97,7 +101,7 @@ def test_a_spectral_term_brings_spectra_nearer(tmp_path: Path) -> None:
 def test_a_step_follows_the_gradient_of_the_loss(spectral: float) -> None:
     """Of one recording: then the weights, relative to the mean error, are all alike."""
     recipe = RECIPE._replace(spectral=spectral, batch=1)
-    cropping = Cropping(recordings(1), 256, 4)
+    cropping = Cropping(recordings(1), 256, FOUR)
     one, other = (Learning(small(), cropping, [], recipe, Workers()) for _ in range(2))
     one.history.epochs = [None]  # type: ignore[list-item]
     one._step(0)
@@ -164,7 +168,7 @@ def test_a_delay_is_one() -> None:
 
 @pytest.mark.parametrize("bias", [0.0, 0.5])
 def test_pieces_lie_in_their_cells(bias: float) -> None:
-    cropping = Cropping(recordings(), 256, 4, bias)
+    cropping = Cropping(recordings(), 256, FOUR, bias)
     files, x_tilde, x_true = cropping.of(64, 0, 5)
     assert float((x_true - x_tilde).abs().max()) <= 1 + 1e-4
     odd = (x_tilde % 2 == 1).all(1)
@@ -177,6 +181,20 @@ def test_pieces_lie_in_their_cells(bias: float) -> None:
     assert not torch.equal(cropping.of(64, 0, 6).x_true, x_true)
 
 
+@pytest.mark.parametrize("quantizer", [mu_law(), a_law()], ids=lambda law: law.name)
+def test_cells_that_differ(quantizer: Levels, tmp_path: Path) -> None:
+    one = made(RECIPE._replace(epochs=30), quantizer=quantizer)
+    epochs = run(one, tmp_path)
+    assert epochs[-1].train_loss < epochs[0].train_loss - 0.3
+    assert epochs[-1].dev_loss < epochs[0].dev_loss
+    crops = one.cropping.of(4, 0, 1)
+    lower, upper = (t * one.cropping.half for t in one.levels.cell(crops.x_tilde))
+    x_hat = one._estimates(crops.x_tilde).detach() * one.cropping.half
+    assert bool(((lower - 1e-6 <= x_hat) & (x_hat <= upper + 1e-6)).all())
+    cells = quantizer.cell(crops.x_tilde * one.cropping.half)
+    torch.testing.assert_close((lower, upper), cells, atol=1e-9, rtol=1e-6)
+
+
 def test_too_short_recordings() -> None:
     with pytest.raises(ed.ErgodualError, match="No recording has 5000 samples"):
-        Cropping(recordings(), 5000, 4)
+        Cropping(recordings(), 5000, FOUR)

@@ -157,7 +157,10 @@ def test_which_model_is_taken() -> None:
     assert tool._model(mid_rise(3), 3) is frames[3]
     assert tool._model(a_law(), 8) is frames[8]
     assert tool._model(OnLattice(mid_tread(4), wider=0.06), 4) is frames[4]
-    assert tool._model(mid_rise(4), 4, share=0.75) is frames[4]
+    own = ed.Dequantizer(frames, 16_000, network_g711=network)
+    assert own._model(a_law(), 8) is network
+    assert own._model(mid_rise(8), 8) is frames[8]
+    assert own._model(OnLattice(a_law(), wider=0.06), 8) is frames[8]
     fast = ed.Dequantizer(frames, 16_000, networks={4: network}, quality="fast")
     assert fast._model(mid_rise(4), 4) is frames[4]
     with pytest.raises(ed.ErgodualError, match="needs a model"):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 NOT_OF_THE_RESULT = ("out", "resume", "tensorboard", "device", "store")
 """Options that are not written down."""
 OF_NETWORKS = (
-    *("corpus", "dev", "model", "bits", "depth", "frame", "loss", "lr", "batch", "epochs"),
-    *("bias", "init", "seed", "threads", "precision", "checkpoint_every"),
+    *("corpus", "dev", "model", "bits", "quantizer", "depth", "frame", "loss", "lr", "batch"),
+    *("epochs", "bias", "init", "seed", "threads", "precision", "checkpoint_every"),
 )
 """Those that are, of models of whole recordings."""
 
@@ -57,11 +57,11 @@ def resolved(options: TrainOptions) -> dict[str, Any]:
     # what was once the only one is not written down, so that runs from then can be resumed
     if options.loss == "squared":
         del values["loss"]
+    if options.quantizer == "mid-rise":
+        del values["quantizer"]
     if options.model == "frames":
         _check_frames(options)
         del values["model"]
-        if options.quantizer == "mid-rise":
-            del values["quantizer"]
         return {name: value for name, value in values.items() if name not in NOT_OF_THE_RESULT}
     _check_network(options)
     return {name: value for name, value in values.items() if name in OF_NETWORKS}
@@ -84,6 +84,11 @@ def _check_network(options: TrainOptions) -> None:
                 f"--{name.replace('_', '-')} means nothing for --model {options.model}; leave it "
                 "out, or take --model frames."
             )
+    if options.quantizer != "mid-rise" and (options.bits != 8 or options.bias):
+        raise ErgodualError(
+            f"--quantizer {options.quantizer} has 8 bits, in cells that differ; give --bits 8, and "
+            "leave out --bias."
+        )
     if options.frame % 2:
         raise ErgodualError(
             f"The value of --frame is {options.frame}; frames overlap by half, so it must be even."

@@ -11,7 +11,9 @@ from rich.console import Console
 from ergodual.cli.corpora import describe, open_corpora
 from ergodual.cli.progress import progress_bar
 from ergodual.cli.run_folder import Recorder, RunFolder, initial, kept_of, say_outcome
+from ergodual.cli.train_checks import quantizer_of_run
 from ergodual.errors import ErgodualError
+from ergodual.products import rounding_pays
 from ergodual.speech.corpora import Corpus, bytes_of, find_audio
 from ergodual.speech.crops import Cropping
 from ergodual.speech.learning import LENGTH, Learning, Recipe
@@ -49,24 +51,28 @@ def learn(options: TrainOptions, config: dict[str, Any], workers: Workers) -> No
             for name, corpus in corpora.items()
             if isinstance(corpus, Corpus)
         }
-        cropping = Cropping(recordings["train"], LENGTH, options.bits, options.bias)
+        cropping = Cropping(recordings["train"], LENGTH, quantizer_of_run(options), options.bias)
+    console = Console(soft_wrap=True, quiet=not workers.leads)
+    rounded = options.precision == "medium"
+    if rounded and not rounding_pays():
+        console.print("This processor has no units for bfloat16: it is learned in float32.")
+        rounded = False
     recipe = Recipe(
         options.epochs,
         config["batch"],
         config["lr"],
         options.seed,
-        options.precision == "medium",
+        rounded,
         SPECTRAL if options.loss == "spectral" else 0.0,
     )
     learning = Learning(network, cropping, recordings.get("dev", []), recipe, workers)
-    console = Console(soft_wrap=True, quiet=not workers.leads)
     for name, loaded in corpora.items():
         describe(console, folders[name], loaded, options.frame)
     count = sum(p.numel() for p in network.parameters())
     console.print(f"{count:,} parameters; {learning.batches} mini-batches an epoch")
     metadata = {
         "bits": options.bits,
-        "quantizer": "mid-rise",
+        "quantizer": options.quantizer,
         "rate": corpora["train"].rate,
         "training": config,
     }

@@ -21,8 +21,8 @@ class TrainOptions:
     model: Literal["frames", "network", "convex"] = "frames"
     """What is learned: one operator for frames, the paper's; for whole recordings, an operator of
     each iteration (network), or one convex problem, which the iterations approach (convex). Those
-    take --bits, --depth, --frame, --loss, --lr, --batch, --epochs, --bias, --init, --seed and
-    --precision; an epoch draws as many samples as there are.
+    take --bits, --quantizer, --depth, --frame, --loss, --lr, --batch, --epochs, --bias, --init,
+    --seed and --precision; an epoch draws as many samples as there are.
     """
     bits: int = 4
     """Word length of the quantizer, 1 to 16."""

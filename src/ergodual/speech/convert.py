@@ -12,7 +12,6 @@ import soundfile
 
 from ergodual.errors import ErgodualError
 from ergodual.speech.audio import Audio, open_audio
-from ergodual.speech.benefit import helped
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
 from ergodual.speech.formats import LARGEST, Raw, container_of
@@ -111,8 +110,7 @@ def dequantize_file(
     _check_target(source, target, subtype)
     with open_audio(source, raw) as audio:
         channels = tuple(
-            helped(found, audio.rate, dequantizer.rate)
-            for found in surveyed(audio, bits, kind, dither)
+            dequantizer.helped(found, audio.rate) for found in surveyed(audio, bits, kind, dither)
         )
         subtype = subtype or _like(audio, target, channels)
         if all(found.quantizer is None for found in channels):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ergodual.bilevel.data import key_of
 from ergodual.errors import ErgodualError
-from ergodual.speech.quantizers import MidRise
+from ergodual.speech.quantizers import Levels, MidRise
 
 MARGIN = 64
 """Samples to both sides of a piece from which a delay takes what comes in."""
@@ -22,7 +22,7 @@ BIASED = 0.25
 
 
 class Crops(NamedTuple):
-    """Pieces of recordings, in half steps of the quantizer.
+    """Pieces of recordings, in the quantizer's (smallest) half steps.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class Cropping:
         Each over its own peak.
     length
         Samples a piece.
-    bits
-        The word length.
+    quantizer
+        What they are put through.
     bias
         A quarter of the pieces is quantized to levels that are moved by so many steps: with 0.5, 0
         is one of them, as it is for converters.
@@ -62,14 +62,19 @@ class Cropping:
     """
 
     def __init__(
-        self, recordings: Sequence[Tensor], length: int, bits: int, bias: float = 0.0
+        self,
+        recordings: Sequence[Tensor],
+        length: int,
+        quantizer: MidRise | Levels,
+        bias: float = 0.0,
     ) -> None:
         self.recordings = [x for x in recordings if len(x) >= length]
         if not self.recordings:
             raise ErgodualError(
                 f"No recording has {length} samples, of which a piece is made; give longer ones."
             )
-        self.length, self.quantizer, self.bias = length, MidRise(bits), bias
+        self.length, self.quantizer, self.bias = length, quantizer, bias
+        self.half = quantizer.step / 2
 
     def of(self, count: int, *key: int) -> Crops:
         """So many pieces, drawn by this key (seed, mini-batch)."""
@@ -82,8 +87,7 @@ class Cropping:
         shift = moved.to(x_true) * self.quantizer.step
         x_true = x_true * (1 - shift)  # so that no level is missing
         x_tilde = self.quantizer.quantize(x_true + shift) - shift
-        half = self.quantizer.radius
-        return Crops(files, x_tilde / half, x_true / half)
+        return Crops(files, x_tilde / self.half, x_true / self.half)
 
     def _piece(self, file: int, u: Sequence[float]) -> Tensor:
         x = self.recordings[file]

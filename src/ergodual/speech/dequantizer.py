@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, overload
 
@@ -53,8 +53,7 @@ class Dequantizer:
         What they gained on other recordings, for those who want to know what to expect.
     networks
         Models of whole recordings, by their word lengths; from the least of these to one above the
-        largest they are taken, but for G.711, with noise that was added before quantizing, and
-        where only a part of the change is made, as at other rates.
+        largest they are taken, but for G.711 and with noise that was added before quantizing.
     quality
         ``"fast"`` takes models of frames alone where there are any, which lag behind by less than
         a frame; ``"best"`` averages models of whole recordings over four grids of frames, which
@@ -79,10 +78,11 @@ class Dequantizer:
         gains: Gains | None = None,
         networks: dict[int, Network] | None = None,
         quality: Quality = "normal",
+        network_g711: Network | None = None,
     ) -> None:
         self.models, self.rate, self.overlap, self.g711 = models, rate, overlap, g711
         self.gains = Gains((), rate) if gains is None else gains
-        self.networks, self.quality = networks or {}, quality
+        self.networks, self.quality, self.network_g711 = networks or {}, quality, network_g711
         if not self.models and not self.networks:
             raise ErgodualError("A Dequantizer needs a model; give one for a word length.")
 
@@ -101,25 +101,40 @@ class Dequantizer:
         models: dict[int, Unrolled] = {}
         g711: dict[int, Unrolled] = {}
         networks: dict[int, Network] = {}
+        networks_g711: dict[int, Network] = {}
         rate = 0
         files = model_files(name)
         for file in files:
             model, spec, metadata = load_model(file)
             bits, rate = int(metadata["bits"]), int(metadata["rate"])
+            even = metadata["quantizer"] == "mid-rise"
             if isinstance(model, Network):
-                networks[bits] = model
+                (networks if even else networks_g711)[bits] = model
                 continue
             if isinstance(spec, ModelSpec) and spec.units != "half-steps":
                 raise ErgodualError(
                     f"{file} was trained in units of the signal; train it again with --units "
                     "half-steps."
                 )
-            trained_on = models if metadata["quantizer"] == "mid-rise" else g711
-            trained_on[bits] = model
+            (models if even else g711)[bits] = model
         # a table is of all the models in a folder
         gains = None if Path(name).is_file() else Gains.of_folder(files[0].parent, rate)
-        some = models or g711
-        return Dequantizer(some, rate, overlap, g711.get(8), gains, networks, quality)
+        return Dequantizer(
+            models or g711,
+            rate,
+            overlap,
+            g711.get(8),
+            gains,
+            networks if models or networks else networks_g711,
+            quality,
+            networks_g711.get(8),
+        )
+
+    def helped(self, found: Found, rate: int) -> Found:
+        """The same with as much of the change as is known to help at a rate in Hz, see
+        :func:`~ergodual.speech.benefit.helped`.
+        """
+        return helped(found, rate, self.rate, self._whole)
 
     def stream_of(self, found: Found) -> Restoring:
         """For one channel of which this was found out."""
@@ -136,20 +151,30 @@ class Dequantizer:
         """For one channel of samples that lay in these cells; the model is that of the nearest
         word length, or G.711's.
         """
-        model = self._model(cells, bits, share)
+        model = self._model(cells, bits)
         if isinstance(model, Network):
             return WindowStream(model, cells, centre, share, SHIFTS.get(self.quality, 1))
         frame = model.problem.K.tensors()[0].shape[-1]
         return Stream(model, frame, cells, self.overlap, centre, share)
 
-    def _model(self, cells: Cells, bits: int, share: float = 1.0) -> Unrolled | Network:
-        if self.g711 is not None and cells.companded:
-            return self.g711
-        usual = not cells.companded and cells.wider == 0 and share == 1 and self.quality != "fast"
+    @property
+    def _whole(self) -> Container[int]:
+        """The word lengths that models of whole recordings are taken for."""
+        if not self.networks or (self.quality == "fast" and self.models):
+            return ()
+        lengths = range(min(self.networks), max(self.networks) + BEYOND + 1)
+        return lengths if self.models else range(1, 17)
+
+    def _model(self, cells: Cells, bits: int) -> Unrolled | Network:
+        usual = cells.wider == 0 or not self.models
+        if cells.companded:
+            network = self.network_g711 if usual and self.quality != "fast" else None
+            known = network or self.g711
+            if known is not None:
+                return known
         some: Mapping[int, Unrolled | Network] = self.models
-        if self.networks and (usual or not self.models):
-            within = min(self.networks) <= bits <= max(self.networks) + BEYOND
-            some = self.networks if within or not self.models else self.models
+        if usual and bits in self._whole:
+            some = self.networks
         return some[min(some, key=lambda trained: (abs(trained - bits), trained))]
 
     @overload
@@ -231,7 +256,7 @@ class Dequantizer:
         self, number: int, channel: NDArray[np.float64], found: Found
     ) -> NDArray[np.float64]:
         """A channel in which this was found, or itself."""
-        found = helped(found, self.rate, self.rate)
+        found = self.helped(found, self.rate)
         if found.quantizer is None:
             warnings.warn(
                 f"Channel {number} is returned as it is: {found.said}.",

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from ergodual.speech.audio import open_audio
-from ergodual.speech.benefit import helped
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
 from ergodual.speech.formats import Raw
@@ -142,7 +141,7 @@ def inspect_file(
     with open_audio(source, raw) as audio:
         whole = audio.subtype in RESOLUTION
         channels = [
-            _Channel(helped(found, audio.rate, dequantizer.rate), whole)
+            _Channel(dequantizer.helped(found, audio.rate), whole)
             for found in surveyed(audio, bits, kind, dither)
         ]
         for block in audio.blocks(BLOCK):

@@ -26,8 +26,9 @@ from ergodual.bilevel.workers import Workers
 from ergodual.errors import ErgodualError, NotFiniteError
 from ergodual.products import all_in_use, rounded_products
 from ergodual.speech.crops import Cropping, Crops
+from ergodual.speech.half_steps import in_half_steps
 from ergodual.speech.network import Network
-from ergodual.speech.quantizers import MidRise, mid_rise
+from ergodual.speech.quantizers import Levels, MidRise, mid_rise
 from ergodual.speech.spectral import SpectralDistance
 from ergodual.speech.windows import WindowStream
 
@@ -109,6 +110,11 @@ class Learning:
         self.dev = dev[:: -(-sum(map(len, dev)) // MEASURED) or 1]
         self.recipe, self.workers = recipe, workers
         self.layers = Layers(network)
+        quantizer = cropping.quantizer
+        # in half steps, where these are not all alike
+        self.levels = (
+            None if isinstance(quantizer, MidRise) else quantizer.scaled(1 / cropping.half)
+        )
         self.stepper = torch.optim.Adam(network.parameters(), recipe.lr, BETAS, fused=True)
         samples = sum(map(len, cropping.recordings))
         self.batches = max(1, samples // (recipe.batch * cropping.length))
@@ -209,10 +215,16 @@ class Learning:
         that does not count.
         """
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.rounded):
-            x_hat = self.network(crops.x_tilde)
+            x_hat = self._estimates(crops.x_tilde)
         x_hat, x_true = x_hat[:, RIM:-RIM], crops.x_true[:, RIM:-RIM]
         squared: Tensor = (x_hat - x_true).square().mean(1)
         return squared, self._distances(x_hat, x_true)
+
+    def _estimates(self, x_tilde: Tensor) -> Tensor:
+        if self.levels is None:
+            found: Tensor = self.network(x_tilde)
+            return found
+        return in_half_steps(self.network, *self.levels.intervals(x_tilde)).to(x_tilde.dtype)
 
     def _distances(self, x_hat: Tensor, x_true: Tensor) -> Tensor:
         return DISTANCE(x_hat, x_true) if self.recipe.spectral else x_true.new_zeros(len(x_true))
@@ -241,7 +253,9 @@ class Learning:
         if not self.recipe.rounded:
             yield
             return
-        with rounded_products(split=self.cropping.quantizer.bits > FINE):
+        quantizer = self.cropping.quantizer
+        fine = not isinstance(quantizer, MidRise) or quantizer.bits > FINE
+        with rounded_products(split=fine):
             yield
 
     def _close(self, pieces: int, rate: float | None) -> Epoch:
@@ -267,7 +281,7 @@ class Learning:
 
     def _loss_of_whole(self, x: Tensor) -> Tensor:
         """Of a whole recording, in dB."""
-        half = self.cropping.quantizer.radius
+        half = self.cropping.half
         x_hat, x_true = restored(self.network, x, self.cropping.quantizer) / half, x.double() / half
         squared = (x_hat - x_true).square().mean()
         return self._losses(squared, self._distances(x_hat[None], x_true[None])[0])
@@ -293,10 +307,11 @@ class Learning:
         ((self.errors, self.total),) = saved.memories or [[self.errors, self.total]]
 
 
-def restored(network: nn.Module, x: Tensor, quantizer: MidRise) -> Tensor:
+def restored(network: nn.Module, x: Tensor, quantizer: MidRise | Levels) -> Tensor:
     """What becomes of a whole recording that is quantized, in float64."""
     assert isinstance(network, Network)
-    stream = WindowStream(network, mid_rise(quantizer.bits))
+    cells = mid_rise(quantizer.bits) if isinstance(quantizer, MidRise) else quantizer
+    stream = WindowStream(network, cells)
     stored = quantizer.quantize(x).double().numpy()
     return torch.from_numpy(np.concatenate([stream.push(stored), stream.finish()]))
 
