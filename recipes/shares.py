@@ -19,6 +19,8 @@ SHARES = (1.0, 0.75, 0.5, 0.25)
 EVERY = {"librispeech/train": 19, "ieee/train": 60}
 """One recording in so many is taken, at most SECONDS of it."""
 SECONDS = 4
+RATES = ((16_000, 1, 1), (8000, 1, 2), (11_025, 441, 640), (24_000, 3, 2), (48_000, 3, 1))
+"""Sampling rates in Hz, and by what 16,000 Hz is multiplied and divided."""
 
 
 def shares(corpora: Path, tool: Dequantizer) -> list[dict[str, object]]:
@@ -29,8 +31,8 @@ def shares(corpora: Path, tool: Dequantizer) -> list[dict[str, object]]:
         for folder, every in EVERY.items()
         for path in find_audio(corpora / folder)[::every]
     ]
-    for rate, up, down in ((16_000, 1, 1), (8000, 1, 2)):
-        clips = [signal.resample_poly(x, up, down) if down > 1 else x for x in recordings]
+    for rate, up, down in RATES:
+        clips = [signal.resample_poly(x, up, down) if up != down else x for x in recordings]
         for name, quantizer, bits in _quantizers():
             gains = np.asarray(
                 [_gains(0.97 * x / np.abs(x).max(), quantizer, bits, tool) for x in clips]

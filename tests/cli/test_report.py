@@ -27,26 +27,24 @@ Promise.all([...document.querySelectorAll('audio')].map(async player => {
 """
 
 
-@pytest.fixture
+LEARNED = {
+    "frames": ["--depth", "3", "--learn", "K", "steps", "weights", "--per-iteration"],
+    "network": ["--depth", "3", "--frame", "32", "--model", "network"],
+    "convex": ["--depth", "2", "--frame", "32", "--model", "convex"],
+}
+
+
+@pytest.fixture(params=LEARNED)
 def page(
-    recordings: Callable[..., Path], leave_behind: Callable[[Path], Path], tmp_path: Path
+    request: pytest.FixtureRequest,
+    recordings: Callable[..., Path],
+    leave_behind: Callable[[Path], Path],
+    tmp_path: Path,
 ) -> Path:
     corpus, dev = recordings(samples=9000), recordings("dev", 2, 8000)
     (dev / "0.wav").rename(dev / os.fsdecode(b"caf\xe9.wav"))  # which is no UTF-8
     left = leave_behind(tmp_path)
-    options = [
-        "--depth",
-        "3",
-        "--epochs",
-        "2",
-        "--learn",
-        "K",
-        "steps",
-        "weights",
-        "--per-iteration",
-        "--dev",
-        str(dev),
-    ]
+    options = [*LEARNED[request.param], "--epochs", "2", "--dev", str(dev)]
     assert main(["train", "--corpus", str(corpus), "--out", str(tmp_path / "run"), *options]) == 0
     assert (
         main(
@@ -73,9 +71,10 @@ def players(page: Path) -> list[np.ndarray]:
 def test_everything_is_in_the_page(page: Path) -> None:
     text = page.read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
-    assert (
-        len(sources) == 1 + 2 * 6 + 5
-    )  # the icon; of each of two clips four players and two pictures; four of the run, the levels
+    whole = "thresholds" in text
+    # the icon; of each of two clips four players, and two pictures or three; four of the run, and
+    # the levels
+    assert len(sources) == 1 + 2 * (7 if whole else 6) + 5
     assert all(source.startswith("data:") for source in sources)
     true, stored, restored, wrong = players(page)[:4]
     assert len(true) == 6400
@@ -94,7 +93,7 @@ def test_in_a_browser(page: Path, tmp_path: Path) -> None:
         widths = browser.execute_script(
             "return [...document.images].map(image => image.complete && image.naturalWidth)"
         )
-        assert len(widths) == 9
+        assert len(widths) in (9, 11)
         assert all(width > 300 for width in widths)
         sounds = browser.execute_async_script(DECODED)
         assert len(sounds) == 8

@@ -134,8 +134,6 @@ def test_a_model_of_another_kind_to_start_from(
     assert train(corpus, tmp_path / "other", "--model", "network", "--init", init) == 2
     assert "its model is 'convex'" in capsys.readouterr().err
     assert train(corpus, tmp_path / "other", "--model", "frames", "--init", init) == 2
-    assert main(["report", str(tmp_path / "run"), "--out", str(tmp_path / "page.html")]) == 2
-    assert "of whole recordings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("pays", [False, True])

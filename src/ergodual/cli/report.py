@@ -16,8 +16,9 @@ class Report:
     """Make one self-contained page of a run of ergodual train: what was learned, how, and how it
     sounds.
 
-    It shows the operator beside the DCT, the loss and the step sizes, and for a few clips measures,
-    pictures, and players for the true, the quantized and the restored sound. Nothing is loaded from
+    It shows the operator beside the one that learning began with, the loss and the step sizes, and
+    for a few clips measures, pictures (with the predicted thresholds of models of whole recordings)
+    and players for the true, the quantized and the restored sound. Nothing is loaded from
     elsewhere, so the page can be sent to anyone.
     """
 
@@ -39,7 +40,8 @@ class Report:
         import torch
 
         from ergodual.cli.progress import progress_bar
-        from ergodual.experiments.report import load_run, write_report
+        from ergodual.experiments.report import write_report
+        from ergodual.experiments.runs import load_run
         from ergodual.files import sweep
         from ergodual.speech.corpora import synthetic_speech
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,17 +27,20 @@ from ergodual.experiments.plots import (
     spectrogram_figure,
     waveform_figure,
 )
-from ergodual.experiments.report_plots import history_figure, iteration_figure, rows_figure
+from ergodual.experiments.report_plots import (
+    history_figure,
+    iteration_figure,
+    rows_figure,
+    thresholds_figure,
+)
+from ergodual.experiments.runs import Run
 from ergodual.files import write_atomically
-from ergodual.operators import Dense
-from ergodual.primal_dual import Unrolled
 from ergodual.speech.audio import read_audio
 from ergodual.speech.corpora import find_audio
 from ergodual.speech.frames import normalize
 from ergodual.speech.measures import band_levels_db, measures
-from ergodual.speech.model import ModelSpec, load_model
-from ergodual.speech.quantizers import Kind, quantizer_of
-from ergodual.speech.stream import estimator_of, restore_channel
+from ergodual.speech.quantizers import quantizer_of
+from ergodual.speech.stream import restore_channel
 
 Signals = dict[str, NDArray[np.floating]]
 ROWS_SHOWN = 24
@@ -52,64 +53,6 @@ MEASURES = {
     "pesq_wb": ("PESQ, wideband", 2, max),
 }
 """Heading, decimals, and which value is the best."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training, as far as it has got.
-
-    Attributes
-    ----------
-    model, spec
-        The best model on the held-out recordings if there is one, else the last.
-    kind, bits, rate, epoch
-        What it was trained for, and until when.
-    config
-        The configuration.
-    epochs
-        The lines of the log.
-    """
-
-    model: Unrolled
-    spec: ModelSpec
-    kind: Kind
-    bits: int
-    rate: int
-    epoch: int
-    config: dict[str, Any]
-    epochs: list[dict[str, Any]]
-
-
-def load_run(folder: Path) -> Run:
-    """What ``ergodual train`` left in a folder.
-
-    Raises
-    ------
-    ErgodualError
-        If the folder does not hold a run, or one without an epoch yet.
-    """
-    if not folder.is_dir():
-        raise ErgodualError(f"{folder} is not a folder; give the one that ergodual train wrote to.")
-    if not (folder / "model.safetensors").exists():
-        raise ErgodualError(
-            f"{folder} holds no model yet (it has no model.safetensors); give another folder, or "
-            "train --resume."
-        )
-    best = folder / "best.safetensors"
-    model, spec, metadata = load_model(best if best.exists() else folder / "model.safetensors")
-    if not (isinstance(model, Unrolled) and isinstance(spec, ModelSpec)):
-        raise ErgodualError(
-            f"{folder} holds a model of whole recordings, and a report is of one of frames; "
-            "measure it by ergodual evaluate."
-        )
-    try:
-        epochs = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        kind, bits, rate, epoch = (metadata[key] for key in ("quantizer", "bits", "rate", "epoch"))
-        return Run(model, spec, kind, bits, rate, epoch, metadata["training"], epochs)
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        raise ErgodualError(
-            f"{folder} is damaged: its log or its model's metadata cannot be read; train again."
-        ) from error
 
 
 def write_report(
@@ -183,9 +126,7 @@ def _clip(run: Run, file: Path, seconds: float) -> dict[str, Any]:
     stored = quantizer.quantize(torch.from_numpy(clean)).numpy()
     restored = {
         "DCT, converged": restore_channel(converged_dct(run.spec.n), run.spec.n, stored, quantizer),
-        "learned": restore_channel(
-            estimator_of(run.model, run.spec, run.bits), run.spec.n, stored, quantizer
-        ),
+        "learned": run.restored(stored, quantizer),
     }
     signals: Signals = {
         "true": clean,
@@ -198,6 +139,10 @@ def _clip(run: Run, file: Path, seconds: float) -> dict[str, Any]:
     picture = waveform_figure(
         clean, stored, restored["learned"], rate, np.minimum(stored - lower, upper - stored)
     )
+    drawn = {"waveform": _svg(picture), "spectrograms": _png(spectrogram_figure(signals, rate))}
+    if run.network is not None:
+        seconds, shown = len(clean) / rate, run.thresholds(stored, quantizer)
+        drawn["thresholds"] = _png(thresholds_figure(shown, seconds, run.rate))
     return {
         "name": file.stem,
         "rate": rate,
@@ -205,8 +150,7 @@ def _clip(run: Run, file: Path, seconds: float) -> dict[str, Any]:
         "players": [
             {"name": name, "source": _audio(signal, rate)} for name, signal in signals.items()
         ],
-        "waveform": _svg(picture),
-        "spectrograms": _png(spectrogram_figure(signals, rate)),
+        **drawn,
         "measures": {
             name: {key: take(clean, signal) for key, take in measures(rate).items()}
             for name, signal in found.items()
@@ -253,12 +197,11 @@ def _table(clips: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
 
 
 def _figures(run: Run) -> dict[str, str]:
-    K = run.model.problem.K.tensors()[0].detach().double().numpy()
-    start = Dense.dct(run.spec.n, torch.float64).matrix.detach().numpy()
+    operators = run.operators()
     figures = {
-        "operators": _png(operator_figure({"DCT": start, "learned": K}, run.rate)),
-        "rows": _svg(rows_figure(K, run.rate, ROWS_SHOWN)),
-        "history": _svg(history_figure(run.epochs)),
+        "operators": _png(operator_figure(operators, run.rate)),
+        "rows": _svg(rows_figure(list(operators.values())[1], run.rate, ROWS_SHOWN)),
+        "history": _svg(history_figure(run.epochs, run.loss)),
     }
     if run.spec.depth > 1:
         last = next(line for line in run.epochs if line["epoch"] == run.epoch)

@@ -51,23 +51,42 @@ def rows_figure(rows: NDArray[np.floating], rate: int, shown: int) -> Figure:
     return figure
 
 
-def history_figure(epochs: list[dict[str, Any]]) -> Figure:
+def history_figure(epochs: list[dict[str, Any]], loss: str) -> Figure:
     """Losses, the norm of the gradient, and ‖K‖, over the epochs."""
     with rc_context(STYLE):
         figure = Figure(figsize=(8.4, 2.7), layout="constrained")
         losses, gradient, norm = figure.subplots(1, 3)
         _curve(losses, epochs, "train_loss", "training", TRUE)
         _curve(losses, epochs, "dev_loss", "held out", RESTORED)
-        losses.set_title("loss  ½‖x̂ − x†‖²", loc="left")
+        losses.set_title(loss, loc="left")
         if len(losses.lines) > 1:
             losses.legend()
         _curve(gradient, epochs, "gradient_norm", "", TRUE)
-        gradient.set_title("norm of the gradient in K", loc="left")
+        gradient.set_title("norm of the gradient", loc="left")
         _curve(norm, epochs, "norm", "", TRUE)
         norm.set_title("‖K‖", loc="left")
         for axis in (losses, gradient, norm):
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def thresholds_figure(logarithms: NDArray[np.floating], seconds: float, rate: int) -> Figure:
+    """Thresholds of a recording's coefficients, to base 10, the coefficients in their order."""
+    with rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(8.4, 2.1), layout="constrained")
+        axis = figure.subplots()
+        drawn = axis.imshow(
+            logarithms,
+            origin="lower",
+            aspect="auto",
+            cmap="viridis",
+            extent=(0, seconds, 0, rate / 2000),
+        )
+        axis.set_title("thresholds", loc="left", fontsize=10)
+        axis.set_xlabel("time in s")
+        axis.set_ylabel("kHz at first")
+        figure.colorbar(drawn, ax=axis, label="half steps, log₁₀", shrink=0.9)
     return figure
 
 
