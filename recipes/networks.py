@@ -9,12 +9,17 @@ from recipes.training import run_training
 TUNED = "--epochs 5 --lr 3e-4 --init OUT/network-4/best.safetensors"
 LONGER = "--epochs 10 --lr 3e-4 --init OUT/network-4/best.safetensors"
 AGAIN = "--epochs 6 --lr 3e-4 --init OUT"
+BRIEFLY = "--epochs 3 --lr 3e-4 --init OUT"
 LIBRISPEECH = {
     "network-4": "--model network --bits 4 --bias 0.5 --epochs 13",
     "first-5": f"--model network --bits 5 --bias 0.5 {TUNED}",
     "first-6": f"--model network --bits 6 --bias 0.5 {TUNED}",
     "network-5": f"--model network --bits 5 --bias 0.5 {AGAIN}/first-5/best.safetensors",
     "network-6": f"--model network --bits 6 --bias 0.5 {AGAIN}/first-6/best.safetensors",
+    "network-8": f"--model network --bits 8 --bias 0.5 {AGAIN}/network-6/best.safetensors",
+    "network-g711": "--model network --bits 8 --quantizer mu-law "
+    f"{BRIEFLY}/network-8/best.safetensors",
+    "network-3": f"--model network --bits 3 --bias 0.5 {BRIEFLY}/network-4/best.safetensors",
 }
 """What is called ``first`` is only begun from."""
 IEEE = {

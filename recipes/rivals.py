@@ -1,5 +1,7 @@
 """A network of whole recordings beside others of as many parameters, for equal seconds: the same
 recordings, pieces, loss and optimizer, each at the better of two learning rates.
+
+What each restores is left in WORK/restored/MODEL/4, for ``ergodual evaluate --restored``.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import soundfile
 import torch
 from torch import Tensor, nn
 
 from ergodual.bilevel.workers import Workers
 from ergodual.files import write_atomically
-from ergodual.speech.corpora import load_corpus
+from ergodual.speech.corpora import find_audio, load_corpus
 from ergodual.speech.crops import Cropping
 from ergodual.speech.learning import LENGTH, Learning, Recipe
 from ergodual.speech.measures import snr_db
@@ -31,6 +34,7 @@ timed before.
 """
 SCALE = float(2**BITS)
 RATES = (7e-4, 1.5e-3)
+SAMPLING_RATE = 16_000
 RIVALS: dict[str, Callable[[], nn.Module]] = {
     "network": lambda: Network(NetworkSpec()),
     "U-Net": lambda: UNet(SCALE),
@@ -42,7 +46,9 @@ RIVALS: dict[str, Callable[[], nn.Module]] = {
 def main(corpora: Path, work: Path) -> None:
     """Of IEEE train, measured on dev; a model that is there already is not trained again."""
     torch.set_num_threads(1)
-    train, dev = (load_corpus(corpora / "ieee" / part).recordings for part in ("train", "dev"))
+    train, test = (load_corpus(corpora / "ieee" / part).recordings for part in ("train", "dev"))
+    names = (file.stem for file in find_audio(corpora / "ieee" / "dev"))
+    dev = dict(zip(names, test, strict=True))
     work.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in RIVALS:
@@ -57,7 +63,10 @@ def main(corpora: Path, work: Path) -> None:
         model = RIVALS[name]()
         model.load_state_dict(saved["model"])
         count = sum(p.numel() for p in model.parameters())
-        rows.append({"model": name, "parameters": count, **saved["told"], **measured(model, dev)})
+        files = work / "restored" / name / str(BITS)
+        rows.append(
+            {"model": name, "parameters": count, **saved["told"], **measured(model, dev, files)}
+        )
         print(rows[-1], flush=True)
         found = {"command": "python -m recipes rivals CORPORA", "bits": BITS, "rows": rows}
         write_atomically(RESULTS / "rivals.json", json.dumps(found, indent=1) + "\n")
@@ -88,19 +97,26 @@ def learned(
     return model, {"rate": rate, "batches": batches, "seconds": spent}
 
 
-def measured(model: nn.Module, dev: list[Tensor]) -> dict[str, float]:
-    """SNR in dB, mean over the files, and seconds of audio a second of the processor."""
+def measured(
+    model: nn.Module, dev: dict[str, Tensor], files: Path | None = None
+) -> dict[str, float]:
+    """SNR in dB, mean over the files, and seconds of audio a second of the processor; what is
+    restored is kept by its names in a folder, if there is one.
+    """
     quantizer = MidRise(BITS)
     half, values, spent = quantizer.radius, [], 0.0
-    for x in dev:
+    for name, x in dev.items():
         x_tilde = quantizer.quantize(x.float())[None] / half
         start = time.process_time()
         with torch.no_grad():
             x_hat = model(x_tilde)[0] * half
         spent += time.process_time() - start
         values.append(snr_db(x.double().numpy(), x_hat.double().numpy()))
-    samples = sum(map(len, dev))
+        if files is not None:
+            files.mkdir(parents=True, exist_ok=True)
+            soundfile.write(files / f"{name}.wav", x_hat.numpy(), SAMPLING_RATE, subtype="FLOAT")
+    samples = sum(map(len, dev.values()))
     return {
         "snr_db": round(statistics.mean(values), 2),
-        "audio_seconds_per_second": round(samples / 16_000 / spent),
+        "audio_seconds_per_second": round(samples / SAMPLING_RATE / spent),
     }
