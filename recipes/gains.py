@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ergodual.speech.audio import read_audio
 from ergodual.speech.corpora import find_audio
 from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.dither import Dithers
-from ergodual.speech.found import Found
+from ergodual.speech.found import Found, offset_of
 from ergodual.speech.gains import FILE, Gain, kind_of
 from ergodual.speech.measures import snr_db
 from ergodual.speech.quantizers import (
@@ -82,7 +82,7 @@ def _settings() -> Iterator[tuple[Levels, int, Dithers]]:
         for bits in range(2, most + 1):
             yield quantizer_of("mid-tread", bits), bits, dither
     yield from ((law, 8, "none") for law in (mu_law(), a_law()))
-    yield from ((mu_law_continuous(bits), 8, "none") for bits in range(4, 9))
+    yield from ((mu_law_continuous(bits), bits, "none") for bits in range(4, 9))
 
 
 def _gain(x: NDArray[np.float64], found: Found, tool: Dequantizer) -> float:
@@ -90,6 +90,9 @@ def _gain(x: NDArray[np.float64], found: Found, tool: Dequantizer) -> float:
     noise = np.random.default_rng(0).random((2, len(x))) - 0.5
     added = {"none": 0.0, "rpdf": noise[0], "tpdf": noise.sum(0)}[found.dither]
     stored = found.quantizer.quantize(torch.from_numpy(x + added * found.quantizer.step)).numpy()
+    if not found.quantizer.companded:
+        mean = float(found.quantizer.intervals(torch.from_numpy(stored))[0].mean())
+        found = replace(found, centre=offset_of(mean, found.quantizer.step))
     stream = tool.stream_of(found)
     restored = np.concatenate([stream.push(stored), stream.finish()])
     return snr_db(x, restored) - snr_db(x, stored)

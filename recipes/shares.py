@@ -15,7 +15,7 @@ from ergodual.speech.dequantizer import Dequantizer
 from ergodual.speech.measures import snr_db
 from ergodual.speech.quantizers import Levels, a_law, mid_tread, mu_law
 
-SHARES = (1.0, 0.75, 0.5, 0.25)
+SHARES = (1.0, 0.75, 0.5, 0.4, 0.25)
 EVERY = {"librispeech/train": 19, "ieee/train": 60}
 """One recording in so many is taken, at most SECONDS of it."""
 SECONDS = 4
@@ -53,7 +53,6 @@ def _quantizers() -> list[tuple[str, Levels, int]]:
 
 def _gains(x: NDArray[np.float64], quantizer: Levels, bits: int, tool: Dequantizer) -> list[float]:
     stored = quantizer.quantize(torch.from_numpy(x)).numpy()
-    stream = tool.stream(quantizer, bits)
-    restored = np.concatenate([stream.push(stored), stream.finish()])
+    restored = tool.restore(stored, bits, quantizer)
     before = snr_db(x, stored)
     return [snr_db(x, stored + share * (restored - stored)) - before for share in SHARES]

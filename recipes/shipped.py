@@ -56,8 +56,7 @@ def _row(
     before, after, heard = [], [], []
     for x in recordings:
         stored = quantizer.quantize(x).numpy()
-        stream = tool.stream(quantizer, bits)
-        restored = np.concatenate([stream.push(stored), stream.finish()])
+        restored = tool.restore(stored, bits, quantizer)
         before.append(snr_db(x.numpy(), stored))
         after.append(snr_db(x.numpy(), restored))
         heard.append([sound(x.numpy(), signal) for signal in (stored, restored)])

@@ -157,3 +157,21 @@ def test_a_model_in_units_of_the_signal_restores_what_it_was_trained_for() -> No
 def test_impossible_overlaps(overlap: float) -> None:
     with pytest.raises(ed.ErgodualError, match="at least 0 and below 1"):
         dequantizer(overlap).restore(np.zeros(10), 4)
+
+
+@pytest.mark.parametrize("name", ["mid-rise 2", "mid-tread 4"])
+def test_an_offset_of_a_second_or_more_is_spared_the_model(name: str) -> None:
+    quantizer, bits = QUANTIZERS[name], int(name[-1])
+    wave = 0.3 * recording(RATE) / 1.3 + 0.2
+    stored = quantizer.quantize(torch.from_numpy(wave)).numpy()
+    tool, mean = dequantizer(), float(quantizer.intervals(torch.from_numpy(stored))[0].mean())
+    stream = tool.stream(quantizer, bits, mean)
+    told = np.concatenate([stream.push(stored), stream.finish()])
+    assert np.array_equal(tool.restore(stored, bits, quantizer), told)
+    plain = np.concatenate(list(tool.restore_stream([stored], bits, quantizer)))
+    assert not np.array_equal(plain, told)
+    short = stored[: RATE - 1]
+    assert np.array_equal(
+        tool.restore(short, bits, quantizer),
+        np.concatenate(list(tool.restore_stream([short], bits, quantizer))),
+    )

@@ -32,7 +32,7 @@ CASES = [
 def test_what_is_shipped() -> None:
     assert shipped() == ["speech-16k"]
     files = model_files("speech-16k")
-    networks = [f"network-{bits}" for bits in (4, 5, 6)]
+    networks = [f"network-{name}" for name in (3, 4, 5, 6, 8, "g711")]
     frames = [str(bits) for bits in range(2, 9)]
     assert [file.stem for file in files] == [*frames, "g711", *networks]
     assert sum(file.stat().st_size for file in files) < 40e6

@@ -154,7 +154,8 @@ def test_which_model_is_taken() -> None:
     assert tool._model(mid_rise(4), 4) is network
     assert tool._model(mid_rise(5), 5) is network
     assert tool._model(mid_rise(6), 6) is frames[6]
-    assert tool._model(mid_rise(3), 3) is frames[3]
+    assert tool._model(mid_rise(3), 3) is network
+    assert tool._model(mid_rise(2), 2) is frames[2]
     assert tool._model(a_law(), 8) is frames[8]
     assert tool._model(OnLattice(mid_tread(4), wider=0.06), 4) is frames[4]
     own = ed.Dequantizer(frames, 16_000, network_g711=network)

@@ -17,20 +17,29 @@ NATIVE = 0.75
 """A rate that is at least this share of the model's, and at most its inverse, is like its own."""
 SHARES = {8: 1.0, 9: 0.5, 10: 0.25}
 ELSEWHERE = {7: 0.75, 8: 0.5, 9: 0.25}
-WHOLE_ELSEWHERE = {6: 1.0, 7: 0.5, 8: 0.25}
-"""Up to so many bits, the share of the step from what is stored to the estimate that made none of
-the recordings worse: at the model's rate, and at others by models of frames and of whole
-recordings.
-"""
 COMPANDED = 0.75
-"""The same for G.711 at other rates."""
+"""Up to so many bits, the share of the step from what is stored to the estimate of a model of
+frames that made none of the recordings worse: at the model's rate, and at others; of G.711 at
+others.
+"""
+WHOLE = {9: 1.0, 10: 0.75}
+WHOLE_ELSEWHERE = {6: 1.0, 7: 0.75, 8: 1.0, 10: 0.75}
+LAWS = {"mu-law": 0.4, "A-law": 0.4}
+UNLIKE = 0.25
+"""The same of models of whole recordings; of G.711, and of other laws, at other rates. At 7 bits it
+is a model for 6 that is taken.
+"""
+LAW = 7
+"""The least word length of a law that a model of whole recordings for G.711 helps."""
 TAKEN = 0.5
 """Of the levels between the lowest and the highest (of nine samples in ten) so large a share
 occurs, unless a signal jumps as synthetic waves do.
 """
 
 
-def helped(found: Found, rate: int, trained: int, whole: Container[int] = ()) -> Found:
+def helped(
+    found: Found, rate: int, trained: int, whole: Container[int] = (), laws: bool = False
+) -> Found:
     """The same, with the share of the step from what is stored to the estimate that is known to
     help.
 
@@ -42,15 +51,22 @@ def helped(found: Found, rate: int, trained: int, whole: Container[int] = ()) ->
         The sampling rate of the recording, and that of the models, in Hz.
     whole
         The word lengths that models of whole recordings are taken for.
+    laws
+        Whether there is one for G.711.
     """
     if found.stretches:
         parts = tuple(
-            (start, helped(part, rate, trained, whole)) for start, part in found.stretches
+            (start, helped(part, rate, trained, whole, laws)) for start, part in found.stretches
         )
         return replace(found, stretches=parts)
     if found.quantizer is None:
         return found
-    part = _share(found, native(rate, trained), whole)
+    by_whole = found.cells.wider == 0 and (
+        laws and found.quantizer.bits >= LAW
+        if found.quantizer.companded
+        else (found.bits or 1) in whole
+    )
+    part = (_of_whole if by_whole else _of_frames)(found, native(rate, trained))
     if part == 0:
         return Found(None, f"{found.said}; no model is known to help at {rate} Hz")
     if part == 1:
@@ -63,14 +79,22 @@ def native(rate: int, trained: int) -> bool:
     return NATIVE <= rate / trained <= 1 / NATIVE
 
 
-def _share(found: Found, native: bool, whole: Container[int]) -> float:
+def _of_whole(found: Found, native: bool) -> float:
+    assert found.quantizer is not None
+    if found.quantizer.companded:
+        return 1.0 if native else LAWS.get(found.quantizer.name, UNLIKE)
+    return _listed(WHOLE if native else WHOLE_ELSEWHERE, found)
+
+
+def _of_frames(found: Found, native: bool) -> float:
     assert found.quantizer is not None
     if found.quantizer.companded:
         return 1.0 if native else COMPANDED
-    bits = found.bits or 1
-    elsewhere = WHOLE_ELSEWHERE if bits in whole and found.cells.wider == 0 else ELSEWHERE
-    shares = SHARES if native else elsewhere
-    return next((part for most, part in shares.items() if bits <= most), 0.0)
+    return _listed(SHARES if native else ELSEWHERE, found)
+
+
+def _listed(shares: dict[int, float], found: Found) -> float:
+    return next((part for most, part in shares.items() if (found.bits or 1) <= most), 0.0)
 
 
 def unhelped(found: Found, tally: Tally) -> str | None:

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.arrays import Samples, in_columns, like, on_unit_scale
-from ergodual.speech.benefit import helped
+from ergodual.speech.benefit import LAW, helped
 from ergodual.speech.cells import Cells
 from ergodual.speech.detected import Detected, detect
-from ergodual.speech.found import Found
+from ergodual.speech.found import Found, offset_of
 from ergodual.speech.gains import Gains
 from ergodual.speech.model import ModelSpec, load_model
 from ergodual.speech.models import model_files
@@ -30,9 +31,10 @@ from ergodual.speech.windows import WindowStream
 Quality = Literal["fast", "normal", "best"]
 SHIFTS: dict[Quality, int] = {"normal": 1, "best": 4}
 """Grids of frames that estimates of models of whole recordings are averaged over."""
-BEYOND = 1
-"""Bits above that of the finest of them up to which these are taken. Two above, the one for 6 bits
-makes one recording in 13 worse than it was stored; one below, that for 4 bits one in 25."""
+FINE = 8
+"""Bits from which on a model of whole recordings serves for two more, else for one: two above, the
+one for 6 bits makes one recording in 13 worse than it was stored. All serve for one less.
+"""
 
 
 class Dequantizer:
@@ -52,8 +54,11 @@ class Dequantizer:
     gains
         What they gained on other recordings, for those who want to know what to expect.
     networks
-        Models of whole recordings, by their word lengths; from the least of these to one above the
-        largest they are taken, but for G.711 and with noise that was added before quantizing.
+        Models of whole recordings, by their word lengths; from one below the least of these to one
+        above the largest, or two from 8 bits on, they are taken, but for noise that was added
+        before quantizing.
+    network_g711
+        The same for G.711.
     quality
         ``"fast"`` takes models of frames alone where there are any, which lag behind by less than
         a frame; ``"best"`` averages models of whole recordings over four grids of frames, which
@@ -134,7 +139,8 @@ class Dequantizer:
         """The same with as much of the change as is known to help at a rate in Hz, see
         :func:`~ergodual.speech.benefit.helped`.
         """
-        return helped(found, rate, self.rate, self._whole)
+        laws = self.network_g711 is not None and self.quality != "fast"
+        return helped(found, rate, self.rate, self._whole, laws)
 
     def stream_of(self, found: Found) -> Restoring:
         """For one channel of which this was found out."""
@@ -162,14 +168,15 @@ class Dequantizer:
         """The word lengths that models of whole recordings are taken for."""
         if not self.networks or (self.quality == "fast" and self.models):
             return ()
-        lengths = range(min(self.networks), max(self.networks) + BEYOND + 1)
-        return lengths if self.models else range(1, 17)
+        least, largest = min(self.networks), max(self.networks)
+        beyond = 2 if largest >= FINE else 1
+        return range(least - 1, largest + beyond + 1) if self.models else range(1, 17)
 
     def _model(self, cells: Cells, bits: int) -> Unrolled | Network:
         usual = cells.wider == 0 or not self.models
         if cells.companded:
-            network = self.network_g711 if usual and self.quality != "fast" else None
-            known = network or self.g711
+            fits = usual and bits >= LAW and self.quality != "fast"
+            known = (self.network_g711 if fits else None) or self.g711
             if known is not None:
                 return known
         some: Mapping[int, Unrolled | Network] = self.models
@@ -231,10 +238,7 @@ class Dequantizer:
         if bits is not None:
             if cells is not None:
                 raise ErgodualError("There are both bits and cells; give one of them.")
-            restored = [
-                np.concatenate(list(self.restore_stream([channel], bits, quantizer)))
-                for channel in channels
-            ]
+            restored = [self._as_said(channel, bits, quantizer) for channel in channels]
         elif quantizer is not None:
             raise ErgodualError(
                 f"The quantizer {quantizer.name} comes without a word length; give bits too."
@@ -267,12 +271,28 @@ class Dequantizer:
         stream = self.stream_of(found)
         return np.concatenate([stream.push(channel), stream.finish()])
 
+    def _as_said(
+        self, channel: NDArray[np.float64], bits: int, quantizer: Levels | None
+    ) -> NDArray[np.float64]:
+        """A channel that has been through this quantizer, spared its offset."""
+        cells = mid_rise(bits) if quantizer is None else quantizer
+        centre = 0.0
+        if len(channel) >= self.rate and not cells.companded:  # the mean of less is no offset
+            mean = float(cells.intervals(torch.from_numpy(channel))[0].mean())
+            centre = offset_of(mean, cells.step)
+        stream = self.stream(cells, bits, centre)
+        if quantizer is None:
+            _check_mid_rise(channel, bits)
+        return np.concatenate([stream.push(channel), stream.finish()])
+
     def restore_stream(
         self, blocks: Iterable[Samples], bits: int, quantizer: Levels | None = None
     ) -> Iterator[NDArray[np.float64]]:
-        """The same for one channel in blocks of any lengths, which decide nothing; what comes out
-        lags behind by less than a frame (20 ms), or, where the model is one of whole recordings, by
-        its stream's ``latency`` (5 s).
+        """The same for one channel in blocks of any lengths, which decide nothing.
+
+        A constant in it, which is known at its end alone, is not taken off. What comes out lags
+        behind by less than a frame (20 ms), or, where the model is one of whole recordings, by its
+        stream's ``latency`` (5 s).
         """
         stream = self.stream(mid_rise(bits) if quantizer is None else quantizer, bits)
         for block in blocks:

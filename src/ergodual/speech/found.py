@@ -14,6 +14,9 @@ from ergodual.speech.cells import Cells, InStretches, Known, OnLattice
 from ergodual.speech.dither import WIDER, Dithers
 from ergodual.speech.quantizers import Levels, cut, uniform
 
+CENTRED = 0.08
+"""A mean of so many steps is no offset."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -118,12 +121,17 @@ def described(step: float, offset: float, values: NDArray[np.float64], open_: bo
     return Found(quantizer, f"{name}, step {step:.6g}", bits)
 
 
+def offset_of(mean: float, step: float) -> float:
+    """A mean that counts as an offset of the recording, else 0."""
+    return mean if abs(mean) > CENTRED * step else 0.0
+
+
 def needed(quantizer: Levels, values: NDArray[np.float64]) -> int:
-    """The bits that suffice for these values at the quantizer's smallest step; 8 for G.711, whose
-    steps differ.
+    """The bits that suffice for these values at the quantizer's smallest step; of laws, whose steps
+    differ, those that number the levels.
     """
     if quantizer.companded:
-        return 8
+        return quantizer.bits
     return bits_of(quantizer.step, values)
 
 

@@ -4,7 +4,6 @@ the model is made and lies beside its files.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,5 +99,5 @@ def kind_of(found: Found) -> Kind:
 def word_length(found: Found) -> int | None:
     """The bits that suffice for the values that occur, or that number the levels of a law."""
     if found.quantizer is not None and found.quantizer.companded:
-        return math.ceil(math.log2(len(found.quantizer.levels)))
+        return found.quantizer.bits
     return found.bits

@@ -101,6 +101,11 @@ class Levels:
         """Whether the distances differ, as in G.711."""
         return float(self.levels.diff().max()) > 1.5 * self.step
 
+    @property
+    def bits(self) -> int:
+        """The word length that numbers the levels."""
+        return math.ceil(math.log2(len(self.levels)))
+
     def quantize(self, x: Tensor) -> Tensor:
         """x̃, of the shape, type and device of x; a value on a threshold goes to the cell above."""
         return self.levels.to(x)[

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ergodual.speech.benefit import unhelped
 from ergodual.speech.dither import Dither, Dithers
-from ergodual.speech.found import Found
+from ergodual.speech.found import Found, offset_of
 from ergodual.speech.quantizers import Kind
 from ergodual.speech.recognise import recognise
 from ergodual.speech.rounding import Rounding
@@ -28,8 +28,6 @@ Blocks = Callable[[], Iterable[NDArray[np.floating]]]
 """The samples from the first to the last, ``(some, channels)``, each time that it is called."""
 OFF = 0.1
 """Of samples off the lattice, so large a share may be on another one."""
-CENTRED = 0.08
-"""A mean of so many steps is no offset."""
 WHY = {
     "floor": "assumed to be cut down, not rounded, since the mean is half a step below 0",
     "truncate": "assumed to be cut towards 0, not rounded, since 0 is twice as frequent",
@@ -153,4 +151,4 @@ class _Counted:
             found = found.cut(cut, why)
         if cut == "floor" or kind == "floor":
             mean += self.step / 2
-        return replace(found, centre=mean) if abs(mean) > CENTRED * self.step else found
+        return replace(found, centre=offset_of(mean, self.step))
