@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import socket
 import tempfile
-import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +72,13 @@ class App:
             allowed_paths=[str(folder)],
             theme=gradio.themes.Default(font=FONTS, font_mono=FONTS),
         )
+        # an exception can get lost, as in the destructor of some other object
+        ended: list[int] = []
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, lambda number, _: ended.append(number))
         print(f"{address} (Ctrl-C ends it)", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        while not ended:
+            time.sleep(0.1)
         blocks.close(verbose=False)
 
     def _free_port(self) -> int:
