@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import ergodual as ed
 from ergodual.speech import windows
 from ergodual.speech.cells import OnLattice
+from ergodual.speech.found import Found
 from ergodual.speech.quantizers import a_law, mid_rise, mid_tread
 from ergodual.speech.windows import WindowStream
 from tests.speech.networks import small
@@ -162,6 +163,9 @@ def test_which_model_is_taken() -> None:
     assert own._model(a_law(), 8) is network
     assert own._model(mid_rise(8), 8) is frames[8]
     assert own._model(OnLattice(a_law(), wider=0.06), 8) is frames[8]
+    alone = ed.Dequantizer({}, 16_000, networks={4: network})
+    assert alone._model(mid_rise(9), 9) is network
+    assert alone.helped(Found(mid_rise(9), "", 9), 16_000).share == 0.5  # it is not for so many
     fast = ed.Dequantizer(frames, 16_000, networks={4: network}, quality="fast")
     assert fast._model(mid_rise(4), 4) is frames[4]
     with pytest.raises(ed.ErgodualError, match="needs a model"):

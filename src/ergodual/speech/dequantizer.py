@@ -165,22 +165,21 @@ class Dequantizer:
 
     @property
     def _whole(self) -> Container[int]:
-        """The word lengths that models of whole recordings are taken for."""
+        """The word lengths that models of whole recordings are for."""
         if not self.networks or (self.quality == "fast" and self.models):
             return ()
         least, largest = min(self.networks), max(self.networks)
         beyond = 2 if largest >= FINE else 1
-        return range(least - 1, largest + beyond + 1) if self.models else range(1, 17)
+        return range(least - 1, largest + beyond + 1)
 
     def _model(self, cells: Cells, bits: int) -> Unrolled | Network:
-        usual = cells.wider == 0 or not self.models
         if cells.companded:
-            fits = usual and bits >= LAW and self.quality != "fast"
+            fits = cells.wider == 0 and bits >= LAW and self.quality != "fast"
             known = (self.network_g711 if fits else None) or self.g711
             if known is not None:
                 return known
         some: Mapping[int, Unrolled | Network] = self.models
-        if usual and bits in self._whole:
+        if not some or (cells.wider == 0 and bits in self._whole):
             some = self.networks
         return some[min(some, key=lambda trained: (abs(trained - bits), trained))]
 
