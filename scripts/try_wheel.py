@@ -58,6 +58,7 @@ with wave.open("recordings/in.wav", "wb") as file:
 APP = """
 import signal, subprocess, sys
 command = [sys.argv[1], "app", "--no-browser"]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background it is ignored
 server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 address = server.stdout.readline()
 server.send_signal(signal.SIGINT)
