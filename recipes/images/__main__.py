@@ -1,5 +1,6 @@
 """``python -m recipes.images all DATA TRAIN``, or in steps: ``train NAME TRAIN OUT``, ``measure
-DATA OUT [NAME …]``, ``table DATA OUT``, ``ship OUT``, ``inverse DATA``, ``colour DATA``.
+DATA OUT [NAME …]``, ``table DATA OUT``, ``figures OUT``, ``ship OUT``, ``inverse DATA``, ``colour
+DATA``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ergodual.memory import reuse_memory
-from recipes.images import colour, inverse
+from recipes.images import colour, figures, inverse
 from recipes.images.measuring import measure, table
 from recipes.images.photographs import ship
 from recipes.images.training import RECIPES, train
@@ -30,6 +31,8 @@ def main() -> None:
         measure(Path(given[0]), Path(given[1]), given[2:])
     elif what == "table":
         table(Path(given[0]), Path(given[1]))
+    elif what == "figures":
+        figures.draw(Path(given[0]))
     elif what == "ship":
         ship(Path(given[0]))
     elif what == "inverse":
@@ -43,6 +46,7 @@ def main() -> None:
             *steps,
             ["measure", data, str(WORK)],
             ["table", data, str(WORK)],
+            ["figures", str(WORK)],
             ["inverse", data],
         ]:
             command = [sys.executable, "-m", "recipes.images", *step]
