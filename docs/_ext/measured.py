@@ -43,6 +43,8 @@ def entry(row: Row, key: str, form: str) -> str:
     value = row[within[1] if within else key]
     if within:
         value = value[int(within[2]) if isinstance(value, list) else within[2]]
+    if value is None:
+        return "–"
     return format(value, form) if form else str(value)
 
 
