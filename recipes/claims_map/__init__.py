@@ -21,6 +21,7 @@ from recipes.claims_map.cells import (
     BEYOND,
     CELLS,
     NOTES,
+    STANDARD,
     THETAS,
     WEIGHTS,
     Cell,
@@ -30,10 +31,11 @@ from recipes.claims_map.cells import (
     moved_before,
 )
 from recipes.claims_map.figure import drawn
-from recipes.claims_map.statements import beyond, others, verdicts
+from recipes.claims_map.statements import beside_figures, beyond, others, verdicts
 from recipes.training import JOBS, ROOT
 
 RESULTS = ROOT / "results" / "map"
+FIGURES = ROOT / "results" / "figures" / "figures.json"
 
 
 def main(corpora: Path, _work: Path) -> None:
@@ -41,7 +43,7 @@ def main(corpora: Path, _work: Path) -> None:
     path = RESULTS / "map.json"
     runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.exists() else []
     known = {json.dumps(run["is"]) for run in runs}
-    asked = [run for cell in CELLS for run in cell.runs()] + BEYOND
+    asked = [run for cell in CELLS for run in cell.runs()] + BEYOND + STANDARD
     pending = [run for run in asked if json.dumps(run.described()) not in known]
     frames = load_corpus(corpora / "ieee" / "train", N).frames
     before = [
@@ -70,6 +72,7 @@ def _write(path: Path, runs: list[dict[str, Any]], before: list[dict[str, Any]])
         "cells": cells,
         "others": others(cells),
         "beyond": beyond(runs),
+        "standard": beside_figures(runs, FIGURES),
         "before": before,
         "runs": runs,
     }

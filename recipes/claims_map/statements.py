@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from ergodual.experiments.claims import ERGODIC_SPREAD, PLAIN_SPREAD
@@ -110,3 +112,19 @@ def beyond(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if Cell(*one["is"][: len(Cell._fields)]) == Cell()
     ]
     return [row for row in over_seeds(standard) if row["seeds"] == 3]
+
+
+def beside_figures(runs: list[dict[str, Any]], figures: Path) -> list[dict[str, Any]]:
+    """The last loss of each standard run beside that of the paper's figures at its seed."""
+    whole = {
+        (run["depth"], run["output"], run["seed"]): run["loss"][-1]
+        for run in json.loads(figures.read_text())["runs"]
+    }
+    found = []
+    for run in runs:
+        depth, output, kind, seed = run["is"][len(Cell._fields) :]
+        if kind == "standard":
+            ours, theirs = run["loss"][-1], whole[depth, output, seed]
+            row = {"depth": depth, "output": output, "loss": ours, "of figures": theirs}
+            found.append({**row, "apart in percent": round(100 * (ours / theirs - 1), 2)})
+    return sorted(found, key=lambda row: (row["depth"], row["output"]))
