@@ -5,7 +5,7 @@ Measured on recordings of librispeech/train and ieee/train; the table is in docs
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -29,8 +29,6 @@ UNLIKE = 0.25
 """The same of models of whole recordings; of G.711, and of other laws, at other rates. At 7 bits it
 is a model for 6 that is taken.
 """
-LAW = 7
-"""The least word length of a law that a model of whole recordings for G.711 helps."""
 TAKEN = 0.5
 """Of the levels between the lowest and the highest (of nine samples in ten) so large a share
 occurs, unless a signal jumps as synthetic waves do.
@@ -38,7 +36,7 @@ occurs, unless a signal jumps as synthetic waves do.
 
 
 def helped(
-    found: Found, rate: int, trained: int, whole: Container[int] = (), laws: bool = False
+    found: Found, rate: int, trained: int, whole: Callable[[Found], bool] = lambda found: False
 ) -> Found:
     """The same, with the share of the step from what is stored to the estimate that is known to
     help.
@@ -50,23 +48,16 @@ def helped(
     rate, trained
         The sampling rate of the recording, and that of the models, in Hz.
     whole
-        The word lengths that models of whole recordings are taken for.
-    laws
-        Whether there is one for G.711.
+        Whether a model of whole recordings is for it.
     """
     if found.stretches:
         parts = tuple(
-            (start, helped(part, rate, trained, whole, laws)) for start, part in found.stretches
+            (start, helped(part, rate, trained, whole)) for start, part in found.stretches
         )
         return replace(found, stretches=parts)
     if found.quantizer is None:
         return found
-    by_whole = found.cells.wider == 0 and (
-        laws and found.quantizer.bits >= LAW
-        if found.quantizer.companded
-        else (found.bits or 1) in whole
-    )
-    part = (_of_whole if by_whole else _of_frames)(found, native(rate, trained))
+    part = (_of_whole if whole(found) else _of_frames)(found, native(rate, trained))
     if part == 0:
         return Found(None, f"{found.said}; no model is known to help at {rate} Hz")
     if part == 1:

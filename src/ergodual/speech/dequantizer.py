@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from ergodual.errors import ErgodualError, NotQuantizedWarning
 from ergodual.primal_dual import Unrolled
 from ergodual.speech.arrays import Samples, in_columns, like, on_unit_scale
-from ergodual.speech.benefit import LAW, helped
+from ergodual.speech.benefit import helped
 from ergodual.speech.cells import Cells
 from ergodual.speech.detected import Detected, detect
 from ergodual.speech.found import Found, offset_of
@@ -28,6 +28,7 @@ from ergodual.speech.splice import AsItIs, Restoring, Spliced
 from ergodual.speech.stream import Stream
 from ergodual.speech.windows import WindowStream
 
+Model = TypeVar("Model")
 Quality = Literal["fast", "normal", "best"]
 SHIFTS: dict[Quality, int] = {"normal": 1, "best": 4}
 """Grids of frames that estimates of models of whole recordings are averaged over."""
@@ -35,6 +36,8 @@ FINE = 8
 """Bits from which on a model of whole recordings serves for two more, else for one: two above, the
 one for 6 bits makes one recording in 13 worse than it was stored. All serve for one less.
 """
+LAW = 7
+"""The least word length of a law that a model of whole recordings for G.711 helps."""
 
 
 class Dequantizer:
@@ -139,8 +142,9 @@ class Dequantizer:
         """The same with as much of the change as is known to help at a rate in Hz, see
         :func:`~ergodual.speech.benefit.helped`.
         """
-        laws = self.network_g711 is not None and self.quality != "fast"
-        return helped(found, rate, self.rate, self._whole, laws)
+        return helped(
+            found, rate, self.rate, lambda one: self._whole(one.cells, one.bits or 1) is not None
+        )
 
     def stream_of(self, found: Found) -> Restoring:
         """For one channel of which this was found out."""
@@ -163,25 +167,24 @@ class Dequantizer:
         frame = model.problem.K.tensors()[0].shape[-1]
         return Stream(model, frame, cells, self.overlap, centre, share)
 
-    @property
-    def _whole(self) -> Container[int]:
-        """The word lengths that models of whole recordings are for."""
-        if not self.networks or (self.quality == "fast" and self.models):
-            return ()
+    def _whole(self, cells: Cells, bits: int) -> Network | None:
+        """The model of whole recordings that is for these, if one is."""
+        if cells.wider or self.quality == "fast":
+            return None
+        if cells.companded:
+            return self.network_g711 if bits >= LAW else None
+        if not self.networks:
+            return None
         least, largest = min(self.networks), max(self.networks)
         beyond = 2 if largest >= FINE else 1
-        return range(least - 1, largest + beyond + 1)
+        fits = least - 1 <= bits <= largest + beyond
+        return _nearest(self.networks, bits) if fits else None
 
     def _model(self, cells: Cells, bits: int) -> Unrolled | Network:
-        if cells.companded:
-            fits = cells.wider == 0 and bits >= LAW and self.quality != "fast"
-            known = (self.network_g711 if fits else None) or self.g711
-            if known is not None:
-                return known
-        some: Mapping[int, Unrolled | Network] = self.models
-        if not some or (cells.wider == 0 and bits in self._whole):
-            some = self.networks
-        return some[min(some, key=lambda trained: (abs(trained - bits), trained))]
+        found = self._whole(cells, bits) or (self.g711 if cells.companded else None)
+        return found or (
+            _nearest(self.models, bits) if self.models else _nearest(self.networks, bits)
+        )
 
     @overload
     def restore(
@@ -304,6 +307,10 @@ class Dequantizer:
                 _check_mid_rise(samples, bits)
             yield stream.push(samples)
         yield stream.finish()
+
+
+def _nearest(models: dict[int, Model], bits: int) -> Model:
+    return models[min(models, key=lambda trained: (abs(trained - bits), trained))]
 
 
 def _check_mid_rise(samples: NDArray[np.float64], bits: int) -> None:
